@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.fit_result import FitResult as Fitted
     from scaleplan.fitting.pilot import design
+    from scaleplan.logs.collect import runs
     from scaleplan.models.memory_questions import memory
     from scaleplan.models.questions import model, shape
     from scaleplan.output.html.page import report
     from scaleplan.planning.evaluation import Evaluation, evaluate
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.library import Library
+    from scaleplan.project.kept_forecasts import forecasts, register, resolve
+    from scaleplan.tracking.track import track
     from scaleplan.version import __version__
 
 __all__ = [
@@ -47,16 +50,21 @@ __all__ = [
     "design",
     "evaluate",
     "fit",
+    "forecasts",
     "loss",
     "memory",
     "model",
     "optimal",
     "optimal_array",
     "plot",
+    "register",
     "report",
+    "resolve",
+    "runs",
     "shape",
     "sweep",
     "target",
+    "track",
     "ways",
 ]
 
@@ -76,16 +84,21 @@ _HOMES = {
     "design": "fitting.pilot",
     "evaluate": "planning.evaluation",
     "fit": "fitting.fit",
+    "forecasts": "project.kept_forecasts",
     "loss": "api",
     "memory": "models.memory_questions",
     "model": "models.questions",
     "optimal": "api",
     "optimal_array": "api",
     "plot": "charts.plots",
+    "register": "project.kept_forecasts",
     "report": "output.html.page",
+    "resolve": "project.kept_forecasts",
+    "runs": "logs.collect",
     "shape": "models.questions",
     "sweep": "api",
     "target": "api",
+    "track": "tracking.track",
     "ways": "advice.ways",
 }
 

@@ -57,7 +57,7 @@ def test_names_are_not_read_as_formulas(charts):
 
 def test_without_matplotlib_the_error_says_the_way_out(monkeypatch):
     """Before anything is computed."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(figure, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="not installed") as caught:
         figure.require_matplotlib()
     assert "scaleplan[plot]" in caught.value.hint

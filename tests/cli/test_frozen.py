@@ -22,7 +22,7 @@ import scaleplan
 from scaleplan.cli.app import COMMANDS
 
 FROZEN = Path(__file__).parent / "frozen"
-FITTED = ("fit", "fit-json", "backtest", "design")
+FITTED = ("fit", "fit-json", "backtest", "design", "track")
 NUMBER = re.compile(r"(?<![\w.])(\d+\.\d+(?:e[+-]\d+)?)(?![\w.])")
 CLUSTER = "--gpus 64 --gpu h100-sxm --time 30d"
 
@@ -119,7 +119,32 @@ def runs():
     return "\n".join(["params,tokens,loss", *rows]) + "\n"
 
 
+def training_log():
+    """Return the log of the first three quarters of a run of 400 steps, with an even ripple for its noise."""
+    lines = (
+        f"s:{step} trl:{1.8 + 4 / (step + 10) ** 0.4 + 0.01 * math.sin(step * step):.4f} "
+        f"lr:{3e-4 * (1 - step / 400):.6f} norm:0.4\n"
+        for step in range(300)
+    )
+    return "".join(lines)
+
+
+def logged():
+    """Return what llm.c prints of a run, and the metrics of another as JSON lines."""
+    printed, lines = [], []
+    for step in range(10, 401, 10):
+        rate = 6e-4 * min(1, step / 20) * (1 if step < 20 else 0.55 + 0.45 * math.cos(math.pi * (step - 20) / 380))
+        loss = 1.9 + 7 / step**0.4 + 0.01 * math.sin(step)
+        printed.append(f"s:{step} trl:{loss:.4f} lr:{rate:.6f} norm:0.41")
+        lines.append(json.dumps({"step": step, "loss": loss - 0.2, "lr": rate, "tokens": 262144 * step}))
+        if step % 100 == 0:
+            printed.append(f"s:{step} tel:{loss + 0.02:.4f}")
+            lines.append(json.dumps({"step": step, "val_loss": loss - 0.19}))
+    return {"small.log": "\n".join(printed) + "\n", "large.jsonl": "\n".join(lines[:-20]) + "\n"}
+
+
 FILES = {
+    **logged(),
     "llama.json": json.dumps(LLAMA),
     "mixtral.json": json.dumps(MIXTRAL),
     "scaleplan.toml": PROJECT,
@@ -129,6 +154,7 @@ FILES = {
     "own.toml": LAW,
     "bad.toml": LAW.replace("alpha", "alfa"),
     "runs.csv": runs(),
+    "part.log": training_log(),
     "settings.toml": '[defaults]\npreset = "kaplan-2020"\nlevel = 0.5\n',
     "budgets": "1e18\n500 PF-days\n\n1e22\nlots\n",
 }
@@ -137,6 +163,14 @@ FILES = {
 # standard input, "> FILE" where its output goes. Not here, because both are known to be wrong: the compute of
 # mixtures in check and diff, and a saved result of --shape in show and diff.
 CASES = {
+    "runs": (
+        "small.log large.jsonl",
+        "runs small.log --params 124M --tokens-per-step 524288 --steps 400",
+        "runs small.log large.jsonl",
+        "runs small.log large.jsonl --params small=124M --format csv",
+        "runs large.jsonl --get val_loss",
+        "fit large.jsonl",
+    ),
     "help": ("", "--help", "gpus", "gpus list --help"),
     "optimal": ("", "optimal --flops 1e21", f"optimal {CLUSTER}"),
     "optimal-json": ("", f"optimal {CLUSTER} --json --quiet"),
@@ -236,6 +270,24 @@ CASES = {
     "fit-json": ("runs.csv", "fit runs.csv --samples 0 --json"),
     "backtest": ("runs.csv", "backtest runs.csv --samples 0", "backtest runs.csv --samples 0 --tied --format csv"),
     "design": ("", "design --flops 1e21 --target 5.76e23", "design --flops 1e21 --target 5.76e23 --format csv"),
+    "forecasts": (
+        "own.toml",
+        "register --preset own.toml --params 1B --tokens 20B --name pilot -o pilot.json",
+        "register --flops 1e21 -o main.json --quiet --json",
+        "register --flops 1e21 -o main.json",
+        "resolve main.json --loss 2.301",
+        "resolve main.json",
+        "forecasts .",
+        "forecasts . --format csv",
+    ),
+    "track": (
+        "own.toml part.log",
+        "track part.log",
+        "track part.log --steps 400 --preset own.toml --params 1B --tokens 20B --gpu h100-sxm --gpus 8",
+        "track part.log --steps 400 --fail-on 'loss > 2.1@90%' --json",
+        "track part.log --steps 400 --tokens 20B --params 1B --preset besiroglu-2024 --format csv --quiet",
+        "plot track part.log --steps 400",
+    ),
     "check": (
         "scaleplan.toml train.yaml llama.json",
         *(f"check --quiet --format {name}" for name in ("text", "github", "junit", "sarif", "markdown", "csv")),
@@ -315,6 +367,7 @@ CASES = {
 def settled(text):
     """Put names in place of what differs between machines, and round numbers that have more than nine digits."""
     text = re.sub(r"/[^\s\"]+(?=/((laws|families)/[\w-]+|accelerators|models)\.toml)", "DATA", text)
+    text = re.sub(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{16}(?=…)", "HASH", text)  # of numbers to their last digit
     text = text.replace(f"scaleplan {scaleplan.__version__}", "scaleplan VERSION")
     text = text.replace(f'version = "{scaleplan.__version__}"', 'version = "VERSION"')
     text = text.replace(f'"version": "{scaleplan.__version__}"', '"version": "VERSION"')
@@ -350,6 +403,7 @@ def terminal(monkeypatch):
     """Fix what the shape of the output depends on."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
 
 
 @pytest.fixture

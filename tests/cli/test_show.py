@@ -61,6 +61,12 @@ memory 7B --gpus 8 --serve
 memory gpt2 --gpu rtx-4090 --ways
 design --flops 1e20 --target 1e22
 design runs.csv --flops 1e20 --target 1e22 --schedule wsd
+register --flops 1e21 -o forecasts/new.json --force
+register --params 1B --tokens 20B --name big -o forecasts/new.json --force
+resolve forecasts/big.json --loss 2.3 --dry-run
+forecasts forecasts
+track part.log --steps 400
+track part.log --steps 400 --plan forecasts/big.json --gpu h100-sxm --gpus 8 --mfu 40% --params 1B
 hyperparameters --flops 1e21
 precisions --cost 250k --gpu b200
 vocab --params 7B
@@ -100,12 +106,14 @@ fit runs.csv --samples 0 --form kaplan
 fit runs.csv --samples 0 --form allocation
 fit runs.csv --samples 0 --form multiplicative --x params,tokens
 backtest runs.csv --samples 0
+runs main.log --params 124M --tokens-per-step 1k
 """.strip().splitlines()
 
 IN_EVERY_FORMAT = [  # one of each schema
     "optimal --flops 1e21", "sweep --from 1e18 --to 1e20 --points 3", "break-even --params 7B --points 3",
     "marginal --flops 1e21", "convert --flops 1e24", "memory 7B --gpus 8", "memory gpt2 --gpu rtx-4090 --ways",
-    "design --flops 1e20 --target 1e22",
+    "design --flops 1e20 --target 1e22", "register --flops 1e21 -o forecasts/new.json --force",
+    "resolve forecasts/big.json --loss 2.3 --dry-run", "forecasts forecasts", "track part.log --steps 400",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
     "presets list", "gpus show h100", "gpus list", "models show gpt2", "models list", "families list",
@@ -113,13 +121,24 @@ IN_EVERY_FORMAT = [  # one of each schema
     "presets validate scaleplan.toml",
     "evaluate besiroglu-2024 params=7B tokens=2T", "model config.json", "model levanter.yaml", "shape 7B",
     "init new.toml --force", "fit runs.csv --samples 40", "backtest runs.csv --samples 0",
+    "runs main.log --steps 40",
 ]  # fmt: skip
 
 
 @pytest.fixture
-def folder(apart):
+def folder(apart, cli, monkeypatch):
     """Fill the working folder with what the questions read."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
+    Path("forecasts").mkdir()
+    lines, ripple = [], Random(2)
+    for step in range(300):
+        loss, rate = 1.8 + 4 / (step + 10) ** 0.4 + ripple.gauss(0, 0.01), 3e-4 * (1 - step / 400)
+        lines.append(f"s:{step} trl:{loss:.4f} lr:{rate:.6f} norm:0.4\n")
+    Path("part.log").write_text("".join(lines))
+    cli("register", "--flops", "1e21", "-o", "forecasts/big.json")
+    cli("resolve", "forecasts/big.json", "--loss", "2.31")
     Path("scaleplan.toml").write_text(PROJECT)
+    Path("main.log").write_text("".join(f"s:{step} trl:{4 / step**0.1:.4f} lr:0.000300\n" for step in range(1, 41)))
     noise = Random(1)
     rows = ["name,params,tokens,loss,corpus,state", "lost,1e7,1e8,nan,a,finished", "late,1e7,5e7,9.9,b,crashed"]
     for i, (params, ratio) in enumerate((1e7 * 2**i, ratio) for i in range(6) for ratio in (5, 20, 80)):

@@ -81,16 +81,19 @@ def test_a_curve_is_fitted_below_unit_headings():
     ("name", "problem", "way"),
     [
         ("k06-steps-batch-length.csv", "no column for the training tokens", "'tokens=max_steps*batch_size*seq_len'"),
-        ("k09-chart-export.csv", "the export of a chart", "one row a run"),
-        ("k10-training-log.log", "the log of a training run", "one row a run"),
-        ("logs/tensorboard_csv/run_train_loss.csv", "scalar export of TensorBoard", "one row a run"),
-        ("logs/tensorboard_event/events.out.tfevents.1700000000.own", "TensorBoard run", "one row a run"),
-        ("logs/jsonl/metrics.jsonl", "the history of one run by 'step'", "--form offset_power"),
-        ("logs/hf_trainer_state/trainer_state.json", "the history of one run by 'step'", "--form offset_power"),
-        ("logs/lightning_metrics_csv/metrics.csv", "the history of one run by 'step'", "--form offset_power"),
-        ("logs/wandb_history_csv/history.csv", "the history of one run by", "--form offset_power"),
+        ("k09-chart-export.csv", "no log tells the parameters", "--map params=125M"),
+        ("k10-training-log.log", "no log tells the tokens", "--map 'tokens=steps*"),
         *(
-            (f"logs/{name}", "the log of a training run", "one row a run")
+            (f"logs/{name}", "no log tells the parameters", f"--form offset_power --x '{step}'")
+            for name, step in (
+                ("jsonl/metrics.jsonl", "step"),
+                ("hf_trainer_state/trainer_state.json", "step"),
+                ("lightning_metrics_csv/metrics.csv", "step"),
+                ("wandb_history_csv/history.csv", "_step"),
+            )
+        ),
+        *(
+            (f"logs/{name}", "no log tells the parameters", "'scaleplan runs PATH --params")
             for name in (
                 "build_nanogpt_log/log.txt",
                 "composer_file_log/composer.log",
@@ -99,6 +102,8 @@ def test_a_curve_is_fitted_below_unit_headings():
                 "modded_nanogpt_log/modded.txt",
                 "nanotron_log/nanotron.log",
                 "olmo_core_console/olmo.log",
+                "tensorboard_csv/run_train_loss.csv",
+                "tensorboard_event/events.out.tfevents.1700000000.own",
                 "torchtitan_log/torchtitan.log",
             )
         ),

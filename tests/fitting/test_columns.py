@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError
 from scaleplan.fitting.reading import read_runs
-from scaleplan.fitting.table import is_missing, to_number
+from scaleplan.tables.cells import is_missing, to_number
 
 
 def read(tmp_path, text, **options):

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from scaleplan.errors import FileError
+from scaleplan.fitting.columns import recognise
+from scaleplan.fitting.exports import NotRunsError
 from scaleplan.fitting.reading import read_runs
+from scaleplan.fitting.table import read_table
 
 
 def written(tmp_path, text, name="runs.csv"):
@@ -19,18 +22,34 @@ def written(tmp_path, text, name="runs.csv"):
 @pytest.mark.parametrize(
     "text",
     [
-        "number of parameters: 29.94M\nstep 0: train loss 10.9, val loss 10.9\niter 0: loss 10.9, time 900.1ms\n",
+        "number of parameters: 29.94M\nstep 0: train loss 10.9, val loss 10.9\niter 90: loss 9.9, time 900.1ms\n",
         "s:0 tel:3.3452\ns:0 trl:3.3243 lr:0.000050 norm:0.41\ns:1 trl:3.3387 lr:0.000100 norm:0.37\n",
         "0 val 4.2307\n0 hella 0.2500\n0 train 4.284790\n1 train 4.272533\n",
         "[metric][batch=5]: loss/train/total: 4.0346 \n[metric][batch=10]: loss/train/total: 3.9\n",
         " iteration  10/ 1000 | lm loss: 3.473559E+00 |\n iteration  20/ 1000 | lm loss: 3.2E+00 |\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["run.log", "log.txt", "log.csv"])
+def test_a_log_is_read_as_its_run(tmp_path, text, name):
+    """Trainers print a step and a loss on a line; what its size is they do not tell, and an option does."""
+    path = written(tmp_path, text, name)
+    with pytest.raises(FileError, match=r"no log tells the (parameters|tokens) of its run") as caught:
+        read_runs(path)
+    assert "'scaleplan runs PATH --" in caught.value.hint
+    runs = read_runs(path, mapping={"params": "30M", "tokens": "steps*1000"})
+    assert (len(runs), runs.params[0]) == (1, 30e6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "\x1b[31mstep:  1  \x1b[32mloss:  4.03881  \x1b[33mnorm: 0.3\nstep: 10  loss:  4.04249  norm: 0.2\n",
         "{'loss': 4.01, 'epoch': 0.05}\n{'loss': 3.9, 'epoch': 0.1}\n step 20 loss 3.8\n step 30 loss 3.7\n",
     ],
 )
 @pytest.mark.parametrize("name", ["run.log", "log.txt", "log.csv"])
-def test_a_log_is_called_a_log(tmp_path, text, name):
-    """Trainers print a step and a loss on a line; no comma in it is to blame."""
+def test_a_log_of_no_format_that_is_known_is_called_a_log(tmp_path, text, name):
+    """No comma in it is to blame."""
     with pytest.raises(FileError, match="this is the log of a training run, not a table of runs") as caught:
         read_runs(written(tmp_path, text, name))
     assert "one row a run" in caught.value.hint
@@ -55,11 +74,14 @@ def test_a_table_of_runs_in_a_text_file_is_no_log(tmp_path):
     ],
 )
 def test_the_export_of_a_chart_is_recognised_by_its_shape(tmp_path, names, row, what):
-    """It has the curves of runs and no size; the table of runs is another export."""
+    """It has the curves of runs and no size."""
     text = ",".join(f'"{name}"' for name in names) + f"\n{row}\n{row}\n"
-    with pytest.raises(FileError, match=what) as caught:
-        read_runs(written(tmp_path, text))
-    assert "one row a run" in caught.value.hint
+    path = written(tmp_path, text)
+    with pytest.raises(FileError, match="no log tells the parameters of its run") as caught:
+        read_runs(path)
+    assert "--map params=125M" in caught.value.hint
+    with pytest.raises(NotRunsError, match=what):
+        recognise(read_table(path), mapping={}, log10=(), loss_unit="nats", needed=("params", "loss"))
 
 
 def test_a_curve_of_a_chart_can_still_be_read(tmp_path):
@@ -71,10 +93,13 @@ def test_a_curve_of_a_chart_can_still_be_read(tmp_path):
 
 def test_a_scalar_in_json_and_a_history_are_recognised(tmp_path):
     """TensorBoard downloads lists of three; a trainer's state lists the steps of one run."""
-    with pytest.raises(FileError, match="scalar export"):
-        read_runs(written(tmp_path, json.dumps([[1.7e9, 10, 3.7], [1.7e9, 20, 3.5]]), "scalar.json"))
+    scalar = written(tmp_path, json.dumps([[1.7e9, 10, 3.7], [1.7e9, 20, 3.5]]), "loss.json")
+    with pytest.raises(FileError, match="no log tells the parameters of its run"):
+        read_runs(scalar)
+    with pytest.raises(NotRunsError, match="scalar export"):
+        read_table(scalar)
     state = {"log_history": [{"step": s, "loss": 4 / s**0.1, "epoch": s / 9} for s in range(1, 9)], "epoch": 1}
-    with pytest.raises(FileError, match="the history of one run by 'step'") as caught:
+    with pytest.raises(FileError, match="no log tells the parameters of its run") as caught:
         read_runs(written(tmp_path, json.dumps(state), "trainer_state.json"))
     assert "--form offset_power --x 'step'" in caught.value.hint
 

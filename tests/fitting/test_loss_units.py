@@ -8,8 +8,8 @@ from scaleplan.advice.batch import advise_batch
 from scaleplan.api import optimal
 from scaleplan.errors import FileError, UsageError
 from scaleplan.fitting.fit import fit
-from scaleplan.fitting.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.fitting.reading import read_runs
+from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
 
 
 def read(tmp_path, column, cell="2.5", **options):

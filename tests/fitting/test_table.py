@@ -190,9 +190,9 @@ def test_a_huge_integer_is_a_bad_value_of_its_row(tmp_path):
     assert [(finding.row, finding.reason) for finding in runs.dropped] == [(4, "bad_value")]
 
 
-def test_folders_absent_files_and_huge_files_are_refused(tmp_path, monkeypatch):
+def test_absent_files_huge_files_and_folders_without_logs_are_refused(tmp_path, monkeypatch):
     """What cannot be read says why; the size limit is checked before the content is parsed."""
-    with pytest.raises(FileError, match="is a directory"):
+    with pytest.raises(FileError, match=tmp_path.name):
         read_runs(tmp_path)
     with pytest.raises(FileError, match="does not exist"):
         read_runs(tmp_path / "absent.csv")

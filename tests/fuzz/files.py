@@ -36,6 +36,7 @@ __all__ = [
     "fitted",
     "forecast",
     "ladder",
+    "log",
     "mutated",
     "preset",
     "project",
@@ -151,6 +152,57 @@ _WRITERS: Mapping[str, Callable[[list[dict[str, Any]]], bytes]] = {
 def written(extension: str, rows: list[dict[str, Any]]) -> bytes:
     """Return a table in one of the formats that people keep their runs in."""
     return _WRITERS[extension](rows)
+
+
+# Training logs
+
+
+def log(rng: Random) -> tuple[str, bytes]:
+    """Return the log of a run, as (name of the file, content), in one of the formats of trainers and trackers."""
+    every, total = rng.choice([1, 1, 10, 100]), rng.choice([1, 3, 20, 120, 120, 600])
+    peak, floor = 10 ** rng.uniform(-4.5, -2), rng.uniform(1.5, 2.5)
+    points = []
+    for number in range(1, max(1, int(total * rng.choice([0.3, 1, 1]))) + 1):
+        loss = (floor + 6 / (number * every) ** 0.4) * math.exp(rng.gauss(0, 0.01))
+        if rng.random() < 0.004:
+            loss = rng.choice([math.nan, math.inf, 1e30, 0.0])
+        rate = peak * 0.5 * (1 + math.cos(math.pi * number / total)) if total > 20 else peak
+        points.append((number * every, loss, rate))
+    if rng.random() < 0.1:  # resumed
+        points += points[len(points) // 2 :]
+    name, line = rng.choice(_LOGS)
+    head, tail = ("", "") if name != "trainer_state.json" else ('{"log_history": [', "]}")
+    lines = [line(*point, every * total) for point in points]
+    text = head + ("," if head else "").join(lines) + tail if head else "".join(f"{line}\n" for line in lines)
+    if name == "metrics.csv":
+        text = f"step,train_loss,lr-AdamW\n{text}"
+    return name, text.encode()
+
+
+_LOGS: Sequence[tuple[str, Callable[[int, float, float, int], str]]] = (
+    ("main.log", lambda step, loss, rate, _: f"s:{step} trl:{loss:.4f} lr:{rate:.6f} norm:0.4"),
+    ("log.txt", lambda step, loss, *_: f"{step} train {loss:.6f}"),
+    (
+        "125m.jsonl",
+        lambda step, loss, rate, _: json.dumps({"step": step, "loss": loss, "lr": rate, "tokens": 1024 * step}),
+    ),
+    ("metrics.csv", lambda step, loss, rate, _: f"{step - 1},{loss!r},{rate!r}"),
+    (
+        "trainer_state.json",
+        lambda step, loss, rate, _: json.dumps({"step": step, "loss": loss, "learning_rate": rate, "epoch": 0.1}),
+    ),
+    (
+        "megatron.log",
+        lambda step, loss, rate, total: (
+            f" iteration {step:8d}/{total:8d} | consumed samples: {8 * step:12d} | elapsed time per iteration (ms): "
+            f"120.5 | learning rate: {rate:.6E} | global batch size: 8 | lm loss: {loss:.6E} | loss scale: 1.0 | "
+        ),
+    ),
+    (
+        "modded.txt",
+        lambda step, loss, rate, total: f"step:{step}/{total} train_loss:{loss:.4f} train_time:{step * 9}ms",
+    ),
+)
 
 
 # Laws and data files
@@ -495,9 +547,11 @@ def _results() -> tuple[bytes, ...]:
     """Return what the program itself saves, of one command after another."""
     from tests.fuzz.harness import answer  # the harness runs the cases that this module fills
 
-    with tempfile.TemporaryDirectory() as name:
-        folder, rng = Path(name), Random(0)
+    with tempfile.TemporaryDirectory() as place:
+        folder, rng = Path(place), Random(0)
         (folder / "runs.csv").write_bytes(written("csv", ladder(rng, 16, sizes=5, noise=1e-3)))
+        name, text = log(rng)
+        (folder / name).write_bytes(text)
         (folder / "scaleplan.toml").write_text(
             '[[run]]\nname = "base"\nparams = "7B"\ntokens = "1T"\ngpu = "h100-sxm"\n'
             '[policy]\nerror = ["cost <= 1 USD"]\n'
@@ -507,10 +561,25 @@ def _results() -> tuple[bytes, ...]:
             ("fit", f"{folder}/runs.csv", "--samples=5"),
             ("fit", f"{folder}/runs.csv", "--samples=0", "--form=offset_power", "--x=flops", "--report"),
             ("backtest", f"{folder}/runs.csv", "--samples=0"),
+            ("runs", f"{folder}/{name}", "--params=125M", "--tokens-per-step=8k"),
+            ("track", f"{folder}/{name}", "--steps=60k"),
             ("design", f"{folder}/runs.csv", "--flops=1e20", "--target=1e23"),
             ("diff", f"{folder}/scaleplan.toml", f"{folder}/scaleplan.toml"),
+            ("register", "--flops=1e21", "-o", f"{folder}/forecast.json"),
+            ("resolve", f"{folder}/forecast.json", "--loss=2.3"),
+            ("forecasts", f"{folder}"),
         ]
         return tuple(out.encode() for words in (*SAVED, *of_files) if (out := answer([*words, "--json"])))
+
+
+def registered() -> bytes:
+    """Return a registered forecast."""
+    return next(each for each in _results() if b'"scaleplan/forecast/1"' in each)
+
+
+def outcome() -> bytes:
+    """Return the outcome of that forecast."""
+    return next(each for each in _results() if b'"scaleplan/outcome/1"' in each)
 
 
 def saved(rng: Random) -> bytes:

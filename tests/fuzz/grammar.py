@@ -112,6 +112,8 @@ _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "check": (("paths",), ("paths",), ("paths", "limit")), "diff": (("files",), ("files", "fail_on"), ("base",)),
     "convert": (*_BUDGETS, ("pf_days",), ("energy", "gpu"), ("carbon", "grid", "gpu")), "fit": (("samples",),),
     "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)), "design": ((), ("runs",)),
+    "track": (("steps",), ("steps", "plan"), ("steps", "pilots"), ("tokens",)), "resolve": (("loss",), ("log",)),
+    "register": (*_BUDGETS, ("params", "tokens")),
 }  # fmt: skip
 """What a command needs beside its required options, in one of several ways; of budgets where it has none here."""
 _PARTNERS = {
@@ -225,7 +227,7 @@ def _chosen(builder: Builder, command: Command) -> list[Option]:
     chosen = [name for name, option in known.items() if option.required]
     if builder.temper != "wild" or builder.chance(0.7):
         chosen += rng.choice(_NEEDS.get(command.words[0], _BUDGETS if "time" in known else ((),)))
-    others = [name for name in known if name not in chosen]
+    others = [name for name in known if name not in chosen and name not in _ENDLESS]
     for _ in range(rng.choice([0, 0, 1, 2] if "runs" in known else [0, 0, 1, 1, 2, 3, 4, 6])):
         if others:
             name = others.pop(rng.randrange(len(others)))
@@ -243,14 +245,11 @@ def _chosen(builder: Builder, command: Command) -> list[Option]:
     return sorted([*found, *repeated], key=lambda option: option.is_argument and [*known].index(option.name) + 1)
 
 
-_BOUNDED = {
-    "points",
-    "samples",
-    "jobs",
-    "doublings",
-    "seeds",
-    "most_runs",
-}  # an edge here would only make a call long
+_ENDLESS = {"watch", "every"}
+"""Options that wait for what does not happen here."""
+
+# an edge here would only make a call long
+_BOUNDED = {"points", "samples", "jobs", "doublings", "seeds", "most_runs"}
 
 
 def _written(builder: Builder, command: Command, option: Option) -> list[str]:
@@ -344,10 +343,42 @@ def _project(builder: Builder) -> str:
     return builder.rng.choice(["scaleplan.toml", "scaleplan.toml", "."])
 
 
+def _record(builder: Builder) -> str:
+    """Return a folder with a forecast and its outcome, either of which may be broken."""
+    if builder.chance(0.1):
+        return builder.rng.choice(["nosuch", "forecast.json"])
+    builder.file("forecast.json", files.registered())
+    builder.file("forecast.outcome.json", files.outcome())
+    return "."
+
+
 def _compared(builder: Builder) -> str:
     if builder.chance(0.3):
         return _project(builder)
     return _saved(builder, builder.rng.choice(["before.json", "after.json"]))
+
+
+def _logs(builder: Builder) -> str:
+    """Return a log of a run, or a folder with a few."""
+    name, content = files.log(builder.rng)
+    if builder.chance(0.7):
+        return builder.file(name, content, stream=True)
+    for part in ("a", "b", "c")[: builder.rng.randrange(1, 4)]:
+        name, content = files.log(builder.rng)
+        builder.file(f"logs/{part}/{name}", content)
+    return "logs"
+
+
+def _plan(builder: Builder) -> str:
+    """Return a saved plan, a registered forecast, or another result."""
+    content = files.registered() if builder.chance(0.3) else files.saved(builder.rng)
+    return builder.file("plan.json", content)
+
+
+def _of_runs(builder: Builder, kind: str) -> str:
+    """Return an amount for every run, or for one by its name."""
+    name = builder.rng.choice(["", "", "", "", "main=", "*=", "m*=", "125m=", "x="])
+    return f"{name}{values.amount(builder.rng, kind)}"
 
 
 def _output(*names: str) -> Callable[[Builder], str]:
@@ -357,7 +388,23 @@ def _output(*names: str) -> Callable[[Builder], str]:
 _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("", "preset"): _law,
     ("", "laws"): _law,
-    ("", "runs"): _runs,
+    ("", "runs"): lambda builder: _logs(builder) if builder.chance(0.1) else _runs(builder),
+    ("runs", "paths"): _logs,
+    ("", "log"): _logs,
+    ("", "plan"): _plan,
+    ("", "pilots"): lambda builder: _logs(builder) if builder.chance(0.6) else _runs(builder),
+    ("track", "loss"): lambda builder: builder.rng.choice(["val", "train", "test"]),
+    ("track", "schedule"): lambda builder: builder.rng.choice(values.SCHEDULES),
+    ("track", "steps"): lambda builder: builder.rng.choice(["20", "600", "6k", "60000", "1"]),
+    ("track", "fail_on"): lambda builder: builder.rng.choice(values.CONDITIONS),
+    ("track", "run"): lambda builder: builder.rng.choice(["main", "log", "metrics", "x"]),
+    ("track", "file"): _output("picture.svg", "picture"),
+    ("runs", "params"): lambda builder: _of_runs(builder, "params"),
+    ("runs", "tokens_per_step"): lambda builder: _of_runs(builder, "tokens"),
+    ("runs", "batch"): lambda builder: _of_runs(builder, "integer"),
+    ("runs", "sequence"): lambda builder: _of_runs(builder, "count"),
+    ("runs", "steps"): lambda builder: _of_runs(builder, "integer"),
+    ("runs", "output_file"): _output("table.csv", "table.json", "table.jsonl", "table.tsv", "table.toml"),
     ("", "model"): _config,
     ("model", "source"): _config,
     ("memory", "source"): _model_or_size,
@@ -383,6 +430,11 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
         ["llama-3.1-8b", "Qwen/Qwen3-8B", "gpt2", "opt-1_3b", "x"]
     ),
     ("init", "path"): _output("scaleplan.toml", "new.toml"),
+    ("register", "file"): _output("forecast.json"),
+    ("resolve", "forecast"): lambda builder: builder.file("forecast.json", files.registered()),
+    ("resolve", "file"): _output("outcome.json"),
+    ("forecasts", "folder"): _record,
+    ("forecasts", "file"): _output("picture.svg", "picture"),
     ("plot", "file"): _output("picture.svg", "picture.png", "picture.pdf", "picture"),
     ("report", "file"): _output("page.html"),
     ("fit", "output_file"): _output("fitted.toml", "fitted-{group}.toml"),

@@ -49,7 +49,10 @@ if TYPE_CHECKING:
     from random import Random
     from typing import Any
 
-__all__ = ["EDGES", "NONSENSE", "QUANTITIES", "amount", "edge", "inputs", "names", "nonsense", "number", "plausible"]
+__all__ = [
+    "CONDITIONS", "EDGES", "NONSENSE", "QUANTITIES", "SCHEDULES", "amount", "edge", "inputs", "names", "nonsense",
+    "number", "plausible",
+]  # fmt: skip
 
 EDGES = (
     "0", "-0", "-0.0", "-1", "1", "0.5", "2", "1e-9", "5e-324", "2.2e-308", "1e-155", "1e155", "1e16", "1e17",
@@ -363,6 +366,19 @@ def kind_of(name: str, metavar: str | None) -> str:
         return name
     declared = _declared().get(name)
     return declared if declared in _KINDS and declared != "text" else _BY_METAVAR.get(metavar or "", "text")
+
+
+SCHEDULES = (
+    "cosine", "constant", "linear:end=10%", "wsd:decay=20%,shape=1-sqrt", "wsd", "inverse_sqrt:warmup=100", "x",
+    "steps:80%=31.6%", "exponential", "cosine:until=7", "table nosuch.csv",
+)  # fmt: skip
+"""Schedules of the learning rate, some of which are none."""
+
+CONDITIONS = (
+    "loss > 2.1", "loss > 2.1@90%", "loss@50% < 3", "verdict = worse", "verdict = too-early", "days_left > 3",
+    "cost_left > 1k USD", "seen >= 50%", "mfu < 30%", "verdict > x", "1 <= loss <= 2",
+)  # fmt: skip
+"""Conditions at which a run stops, some of which are none."""
 
 
 def plausible(rng: Random, name: str, metavar: str | None = None) -> str:

@@ -7,15 +7,20 @@ bytes: no date is written, and the ids of an SVG are made from a fixed salt.
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.charts.chart import scales, tick_texts
-from scaleplan.errors import UsageError
+from scaleplan.errors import UnknownNameError, UsageError, quote
+from scaleplan.files import require_writable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scaleplan.charts.chart import Chart, Mark, Scale, Series
 
-__all__ = ["EXTENSIONS", "draw", "require_matplotlib"]
+__all__ = ["EXTENSIONS", "draw", "picture_path", "require_matplotlib"]
 
 EXTENSIONS = ("png", "svg", "pdf")
 """The files that can be drawn, by the extension of their name."""
@@ -53,13 +58,29 @@ def require_matplotlib() -> None:
 
     Raises UsageError when it is not installed.
     """
-    from importlib.util import find_spec
-
     if find_spec("matplotlib") is None:
         raise UsageError(
             "matplotlib, which draws files, is not installed",
             hint="pip install 'scaleplan[plot]', or leave out -o to see the picture here",
         )
+
+
+def picture_path(file: str, *, inputs: Iterable[str | None]) -> Path:
+    """Return the path of a picture, and refuse one that cannot be drawn before the work of drawing it.
+
+    Raises UsageError for an ending that is no picture, FileError where it cannot be written.
+    """
+    path = Path(file)
+    extension = path.suffix[1:].lower()
+    if not extension:
+        raise UsageError(
+            f"{quote(file)} does not say which kind of picture", hint=f"end it in .{', .'.join(EXTENSIONS)}"
+        )
+    if extension not in EXTENSIONS:
+        raise UnknownNameError("kind of picture", extension, EXTENSIONS)
+    require_matplotlib()
+    require_writable(path, inputs=inputs)
+    return path
 
 
 def draw(chart: Chart, extension: str) -> bytes:

@@ -23,6 +23,7 @@ from scaleplan.charts.planning_plots import (
     money_chart,
     next_steps,
 )
+from scaleplan.charts.track_plots import track_chart
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.fit import fit
@@ -34,6 +35,7 @@ from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import budget_at, plan_budget
 from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SETTINGS, SWEPT, BudgetKeywords, Request, option_names
+from scaleplan.tracking.track import tracked
 from scaleplan.units import format_fraction, parse_flops
 
 if TYPE_CHECKING:
@@ -247,13 +249,14 @@ class RunsRequest:
 
 
 class Picture(NamedTuple):
-    """A picture: its need of a budget, a range of budgets or a file of runs, and its function.
+    """A picture: its need of a budget, a range of budgets, a file of runs or the log of one, and its function.
 
-    ``draw`` takes a :class:`RunsRequest` where the picture needs runs, and a :class:`ChartRequest` otherwise. Of the
+    ``draw`` takes a :class:`RunsRequest` where the picture needs runs, what was tracked where it needs a log, and a
+    :class:`ChartRequest` otherwise. Of the
     options of a plan, a picture of runs ``takes`` those of its fit, each with its keyword there, and the range.
     """
 
-    need: Literal["range", "budget", "runs"]
+    need: Literal["range", "budget", "runs", "log"]
     draw: Callable[[Any], Chart]
     takes: Mapping[str, str | None] = MappingProxyType({})
 
@@ -286,6 +289,11 @@ PICTURES: Mapping[str, Picture] = {
         lambda request: backtest_chart(request.backtest()),
         {"level": "level"},
     ),
+    "track": Picture(
+        "log",
+        track_chart,
+        {name: name for name in ("preset", "params", "tokens", "gpu", "gpus", "precision", "price", "mfu", "level")},
+    ),
 }
 """Every picture, by the name that ``scaleplan plot`` takes."""
 
@@ -298,6 +306,7 @@ def plot(
     laws: Sequence[str | Preset] = (),
     runs: str | None = None,
     reading: Mapping[str, Any] | None = None,
+    tracking: Mapping[str, Any] | None = None,
     **options: Unpack[BudgetKeywords],
 ) -> Chart:
     """Return a picture as data.
@@ -311,9 +320,12 @@ def plot(
     laws
         The laws of ``compare``, beside ``preset``.
     runs
-        The file of runs for ``forecast``, ``discrepancy``, ``residuals`` and ``backtest``.
+        The file of runs for ``forecast``, ``discrepancy``, ``residuals`` and ``backtest``; the log of one for
+        ``track``.
     reading
         How that file is read: keywords of :func:`scaleplan.fit`, as in ``{"where": ["lr <= 1e-3"]}``.
+    tracking
+        What is known of the run of a log: further keywords of :func:`scaleplan.track`, as in ``{"steps": 20000}``.
     options
         As for :func:`scaleplan.api.optimal`; the budget may be left out where the picture shows a range.
 
@@ -326,16 +338,22 @@ def plot(
     if kind not in PICTURES:
         raise UnknownNameError("picture", kind, PICTURES)
     need = PICTURES[kind].need
-    if (runs is not None) != (need == "runs"):
+    if (runs is not None) != (need in ("runs", "log")):
+        if need == "log":
+            raise UsageError(f"{kind} needs the log of a run", hint=f"scaleplan plot {kind} train.log")
         if need == "runs":
             raise UsageError(f"{kind} needs a file of runs", hint=f"scaleplan plot {kind} runs.csv")
         raise UsageError(f"{kind} takes no file of runs", hint="leave it out")
     if laws and kind != "compare":
         raise UsageError(f"{kind} shows one law", hint="choose it with --preset")
     read: Mapping[str, Any] = changed_reading(reading or {})
-    if runs is None and read:
-        raise UsageError(f"{kind} has no use for --{next(iter(read)).replace('_', '-')}", hint="leave it out")
+    known = {name: value for name, value in (tracking or {}).items() if value not in (None, ())}
+    idle = [*(read if need != "runs" else ()), *(known if need != "log" else ())]
+    if idle:
+        raise UsageError(f"{kind} has no use for --{idle[0].replace('_', '-')}", hint="leave it out")
     first, last = (None if end is None else parse_flops(end) for end in (start, stop))
+    if runs is not None and need == "log":
+        return track_chart(tracked(runs, **known, **_taken(kind, {**options, "from": first, "to": last})))
     if runs is not None:
         return _of_runs(kind, partial(fit, runs, **read), options, first, last)
     context = Context()
@@ -354,13 +372,17 @@ def _of_runs(
     kind: str, fitted: Callable[..., FitResult], options: Mapping[str, Any], start: float | None, stop: float | None
 ) -> Chart:
     """Return a picture of a fit to runs; raises UsageError for an option that it has no use for."""
-    taken, every = PICTURES[kind].takes, {**options, "from": start, "to": stop}
-    given = {name: value for name, value in every.items() if value not in (None, False, (), [])}
+    found = fitted(samples=0, **_taken(kind, {**options, "from": start, "to": stop}))
+    chart = PICTURES[kind].draw(RunsRequest(fit=found, start=start, stop=stop))
+    return replace(chart, warnings=found.warnings)
+
+
+def _taken(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a picture takes, by their keywords; raises UsageError for another."""
+    taken = PICTURES[kind].takes
+    given = {name: value for name, value in options.items() if value not in (None, False, (), [])}
     # settings are the same for every command, so that one without a use here is no mistake
     foreign = [name for name in given if name not in (*taken, *SETTINGS, "overhead")]
     if foreign:
         raise UsageError(f"{kind} has no use for --{foreign[0].replace('_', '-')}", hint="leave it out")
-    keywords = {keyword: given[name] for name, keyword in taken.items() if keyword is not None and name in given}
-    found = fitted(samples=0, **keywords)
-    chart = PICTURES[kind].draw(RunsRequest(fit=found, start=start, stop=stop))
-    return replace(chart, warnings=found.warnings)
+    return {keyword: given[name] for name, keyword in taken.items() if keyword is not None and name in given}

@@ -190,7 +190,7 @@ class Answer(Record):
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
     ``write`` writes its files. ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result
-    that was saved.
+    that was saved. ``failure`` is reported after the result, as an error.
     """
 
     result: ResultRecord | None = None
@@ -200,6 +200,7 @@ class Answer(Record):
     exit_status: int = 0
     source: str | None = None
     save: Callable[[], object] | None = None
+    failure: ScaleplanError | None = None
 
 
 class Commands(typer.Typer):
@@ -270,9 +271,11 @@ def command(
             try:
                 _write(answer, output, ctx)
             except BrokenPipeError:
-                if not answer.exit_status:
+                if not answer.exit_status and answer.failure is None:
                     raise
                 discard_output()  # the answer is "no" whether its reader stays or goes
+            if answer.failure is not None:
+                raise answer.failure
             raise typer.Exit(answer.exit_status)
 
         context = _parameter("ctx", typer.Context, inspect.Parameter.empty)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
-from scaleplan.charts.figure import EXTENSIONS, draw, require_matplotlib
+from scaleplan.charts.figure import draw, picture_path
 from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.fit import ReadingOptions  # noqa: TC001  read at run time, for its options
 from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, OutputOptions, keywords
-from scaleplan.errors import UnknownNameError, UsageError, quote
+from scaleplan.cli.track import TrackOptions  # noqa: TC001  likewise
 from scaleplan.files import require_writable, write_atomic
 from scaleplan.output.html.page import page
 from scaleplan.output.html.subject import gather
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["APPS"]
 
@@ -40,6 +37,7 @@ APPS = {name: single() for name in ("plot", "report")}
         "scaleplan plot break-even --flops 1e22 --inference-tokens 1T",
         "scaleplan plot forecast runs.csv -o forecast.png",
         "scaleplan plot residuals runs.csv --map loss=eval/loss --best",
+        "scaleplan plot track train.log --steps 20000 --plan plan.json -o run.svg",
     ],
 )
 def plot(
@@ -50,12 +48,13 @@ def plot(
     output: OutputOptions,
     *,
     reading: ReadingOptions,
+    tracking: TrackOptions,
     kind: Annotated[str, typer.Argument(metavar="PICTURE", help=f"What to draw: {', '.join(PICTURES)}.")],
     runs: Annotated[
         str | None,
         typer.Argument(
             metavar="[RUNS]",
-            help=f"The file of runs, for {', '.join(_OF_RUNS)}.",
+            help=f"The file of runs, for {', '.join(_OF_RUNS)}; the log of a run, for track.",
         ),
     ] = None,
     start: Annotated[str | None, typer.Option("--from", metavar="AMOUNT", help="The least compute to show.")] = None,
@@ -69,7 +68,7 @@ def plot(
     ] = None,
 ) -> Answer:
     """Draw a picture, here as text or into a file; --json and --format csv give its points."""
-    path = None if file is None else _drawable(file, inputs=(runs, law.preset))
+    path = None if file is None else picture_path(file, inputs=(runs, law.preset, tracking.plan, tracking.pilots))
     chart = chart_of(
         kind,
         start=start,
@@ -77,6 +76,7 @@ def plot(
         laws=laws or (),
         runs=runs,
         reading=keywords(reading),
+        tracking=keywords(tracking),
         **keywords(budget, law, bounds, constraints),
     )
     if path is None:
@@ -120,18 +120,3 @@ def report(
 def _if_named(result: T, output: OutputOptions) -> T | None:
     """Return a result beside a picture or a page of it only where a format or a field of it is named."""
     return None if chosen_format(output) == "text" and output.get is None else result
-
-
-def _drawable(file: str, *, inputs: Iterable[str | None]) -> Path:
-    """Return the path of a picture, and refuse one that cannot be drawn before the work of drawing it."""
-    path = Path(file)
-    extension = path.suffix[1:].lower()
-    if not extension:
-        raise UsageError(
-            f"{quote(file)} does not say which kind of picture", hint=f"end it in .{', .'.join(EXTENSIONS)}"
-        )
-    if extension not in EXTENSIONS:
-        raise UnknownNameError("kind of picture", extension, EXTENSIONS)
-    require_matplotlib()
-    require_writable(path, inputs=inputs)
-    return path

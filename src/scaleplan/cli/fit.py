@@ -29,7 +29,9 @@ APPS = {name: single() for name in ("fit", "backtest", "design")}
 Runs = Annotated[
     str,
     typer.Argument(
-        metavar="RUNS", help="Training runs, one a row: CSV, TSV, JSON or JSON Lines; - for standard input."
+        metavar="RUNS",
+        help="Training runs, one a row: CSV, TSV, JSON or JSON Lines, - for standard input; or a training log, or a "
+        "folder of them.",
     ),
 ]
 
@@ -342,7 +344,8 @@ def design(
     limits: LimitOptions,
     *,
     runs: Annotated[
-        str | None, typer.Argument(metavar="[RUNS]", help="Runs that are there already; - for standard input.")
+        str | None,
+        typer.Argument(metavar="[RUNS]", help="Runs or logs that are there already; - for standard input."),
     ] = None,
     there: Annotated[
         str | None, typer.Option("--runs", metavar="RUNS", help="The same, as an option: pilots.csv.")

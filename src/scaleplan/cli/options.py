@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from inspect import get_annotations
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,10 +18,14 @@ from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.request import Request, option_names
 from scaleplan.record import Record
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = [
     "BoundOptions",
     "BudgetOptions",
     "ConstraintOptions",
+    "DeviceOptions",
     "HardwareOptions",
     "JudgingOptions",
     "LawOptions",
@@ -40,11 +45,18 @@ def keywords(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
 class OptionGroup(Record):
     """A group of options, generated from the declarations of requests and of registered constraints."""
 
-    def __init_subclass__(cls, groups: tuple[str, ...] = (), constraints: bool = False) -> None:  # noqa: FBT002
-        names = option_names(*groups)
+    def __init_subclass__(
+        cls,
+        groups: tuple[str, ...] = (),
+        constraints: bool = False,  # noqa: FBT002
+        names: Mapping[str, str | None] = MappingProxyType({}),
+    ) -> None:
+        """Add the options of some groups, or some by name with a help of their own here, None for that declared."""
+        chosen = dict.fromkeys(option_names(*groups)) | dict(names)
         for item in fields(Request):
-            if item.name in names:
-                _add(cls, item.name, default=item.default, **item.metadata)
+            if item.name in chosen:
+                declared = {**item.metadata, "help": chosen[item.name] or item.metadata["help"]}
+                _add(cls, item.name, default=item.default, **declared)
         for option in constraint_options() if constraints else ():
             _add(cls, option.name, metavar=option.metavar, help=option.help)
         super().__init_subclass__()
@@ -82,6 +94,20 @@ _TYPES: dict[str, tuple[Any, Any]] = {"texts": (list[str] | None, None), "flag":
 
 class HardwareOptions(OptionGroup, groups=("hardware",)):
     """The hardware that the compute runs on."""
+
+
+class DeviceOptions(
+    OptionGroup,
+    names={
+        "gpu": None,
+        "gpus": "Number of accelerators, if neither the log nor the plan has it.",
+        "precision": None,
+        "price": None,
+        "mfu": "Planned model FLOP utilisation, 40%; that of the plan if not given.",
+        "level": None,
+    },
+):
+    """The devices of a run that is measured, and the level of the intervals."""
 
 
 class BudgetOptions(HardwareOptions, groups=("budget",)):

@@ -19,8 +19,8 @@ from scaleplan.units import parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from scaleplan.planning.plan import Plan
     from scaleplan.planning.solver_array import PlanArray
+    from scaleplan.project.saved import ResultRecord
 
 __all__ = ["amounts", "answer_lines", "sweep_lines"]
 
@@ -159,8 +159,8 @@ def _arrays(planner: Planner, budgets: list[float]) -> Iterator[PlanArray]:
             yield plan_array(planner, [budget])
 
 
-def plan_chunks(plans: Iterable[Plan], name: str, *, get: str | None = None) -> Iterator[str]:
-    """Yield plans as text, one at a time."""
+def plan_chunks(plans: Iterable[ResultRecord], name: str, *, get: str | None = None) -> Iterator[str]:
+    """Yield plans, or other results of one record, as text, one at a time."""
     from scaleplan.cli.command import pick
     from scaleplan.output.data import flat, render_delimited, render_jsonl, render_rows
 

@@ -21,17 +21,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import UnknownNameError, UsageError, escape_control, quote
+from scaleplan.fitting.logged import is_logged
 from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.runs import Finding
-from scaleplan.fitting.table import is_missing, to_number, to_text
 from scaleplan.record import Record
+from scaleplan.tables.cells import is_missing, to_number, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Runs
-    from scaleplan.fitting.table import Cell, RawTable
+    from scaleplan.fitting.table import RawTable
+    from scaleplan.tables.cells import Cell
 
     Detail = str | Callable[[int], str]
 
@@ -217,6 +219,8 @@ _UNFINISHED = frozenset(
     }
 )
 
+_FAILED = frozenset({"crashed", "diverged"})
+
 _LEAST_SIZE, _MOST_SIZE = 1e-3, 1e40  # sizes may be in billions
 
 _LEAST_LOSS, _MOST_LOSS = 1e-12, 1e12  # no run's loss lies beyond, and squares of what lies far beyond overflow
@@ -256,7 +260,7 @@ def clean(
     rows.drop(rows.mask(left_out), "left_out", left_out.__getitem__)
     rows.drop(rows.mask(earlier), "not_last", earlier.__getitem__)
     _drop_unmeasured(rows, table, runs, sizes=sizes, with_loss="loss" in needed, unreadable=unreadable)
-    notes = [] if states is None else _drop_unfinished(rows, states)
+    notes = [] if states is None else _drop_unfinished(rows, states, logged=is_logged(table))
     rows.flag(rows.mask(marked), "marked", marked.__getitem__)
     rows.flag(differing, "compute_differs", "its flops do not follow from its params and tokens")
     groups = runs.group or ("",) * len(runs)
@@ -350,8 +354,11 @@ def _repeats_header(record: Sequence[Cell], names: Sequence[str]) -> bool:
     return len(filled) > 1 and all(isinstance(cell, str) and cell.strip() == name for cell, name in filled)
 
 
-def _drop_unfinished(rows: RowFilter, states: Sequence[Cell]) -> list[str]:
-    """Drop runs that did not finish; when no run of the file did, the column only flags."""
+def _drop_unfinished(rows: RowFilter, states: Sequence[Cell], *, logged: bool) -> list[str]:
+    """Drop runs that did not finish; when no run of the file did, the column only flags.
+
+    What a log shows to have failed (``logged``) is no outcome in any case.
+    """
     texts = [to_text(cell).casefold() for cell in states]
     unfinished = np.array([text in _UNFINISHED for text in texts], dtype=bool)
     finished = np.array([text in _FINISHED for text in texts], dtype=bool)
@@ -359,6 +366,8 @@ def _drop_unfinished(rows: RowFilter, states: Sequence[Cell]) -> list[str]:
     def detail(position: int) -> str:
         return f"state '{escape_control(texts[position])}'"
 
+    if logged:
+        rows.drop(np.array([text in _FAILED for text in texts], dtype=bool), "crashed", detail)
     if finished.any():
         rows.drop(unfinished, "crashed", detail)
         return []

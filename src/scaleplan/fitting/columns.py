@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
-from scaleplan.fitting.exports import ONE_ROW_A_RUN, chart_or_scalar, is_history, step_column
-from scaleplan.fitting.headings import SIZE_ROLES, forms, headings, listed, normalised
-from scaleplan.fitting.loss_units import LOSS_UNITS, NOT_A_LOSS, stated_unit, unit_in_name
+from scaleplan.fitting.exports import CURVE, ONE_ROW_A_RUN, NotRunsError, chart_or_scalar, is_history, step_column
+from scaleplan.fitting.logged import is_logged, logged_loss, unknown_size
 from scaleplan.fitting.mapping import ColumnMapping, read_mapping, with_heading
-from scaleplan.fitting.table import to_numbers, to_text
+from scaleplan.tables.cells import to_numbers, to_text
+from scaleplan.tables.headings import SIZE_ROLES, forms, headings, listed, normalised
+from scaleplan.tables.loss_units import LOSS_UNITS, NOT_A_LOSS, stated_unit, unit_in_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -172,6 +173,10 @@ def recognise(
     columns = {role: read_mapping(text, table, role=role) for role, text in mapping.items()}
     _require_runs(columns, needed, table, loss_unit)
     notes: list[str] = []
+    if is_logged(table) and "loss" in needed and "loss" not in columns:
+        chosen, why = logged_loss(table)
+        columns["loss"] = ColumnMapping(text=chosen, column=chosen)
+        notes.append(why)
     for role in ("loss", "params", "tokens", "flops", "unique_tokens", "weight"):
         if role in columns or (role == "loss" and "loss" not in needed):
             continue
@@ -215,14 +220,14 @@ def _require_runs(
         _require_unit(columns["loss"], loss_unit)
     elif "loss" in needed and (export := chart_or_scalar(table.names)) is not None:
         what, way = export
-        raise FileError(f"{table.source}: this is {what}", hint=way)
+        raise NotRunsError(f"{table.source}: this is {what}", hint=way)
     known = {role for role in SIZE_ROLES if role in columns or candidates(role, table.names)}
     sized = "params" in known or known >= {"tokens", "flops"} or "tokens_per_param" in columns
     step = None if sized or "params" not in needed else step_column(table.names)
     if step is not None and is_history(to_numbers(table.column(step))[0].tolist()):
-        raise FileError(
+        raise NotRunsError(
             f"{table.source}: this is the history of one run by {quote(step)}, not a table of runs",
-            hint=f"{ONE_ROW_A_RUN}; or fit the curve of this run: --form offset_power --x {quote(step)}",
+            hint=f"{ONE_ROW_A_RUN}; {CURVE}: --form offset_power --x {quote(step)}",
         )
 
 
@@ -302,6 +307,8 @@ def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], tabl
     if not lacking or len(have) >= 2:  # any two give the third
         return
     role = next((role for role in ("params", "tokens") if role not in have), lacking[0])
+    if is_logged(table):
+        raise unknown_size(table, role)
     unread = _without_numbers(role, table)
     if unread is not None:
         raise unread

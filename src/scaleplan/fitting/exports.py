@@ -15,9 +15,26 @@ from scaleplan.errors import FileError, escape_control
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ONE_ROW_A_RUN", "SCALAR", "chart_or_scalar", "is_history", "is_log", "log_error", "step_column"]
+__all__ = [
+    "CURVE",
+    "ONE_ROW_A_RUN",
+    "SCALAR",
+    "NotRunsError",
+    "chart_or_scalar",
+    "is_history",
+    "is_log",
+    "log_error",
+    "step_column",
+]
+
+
+class NotRunsError(FileError):
+    """A file holds the curves of runs, not a row for each."""
+
 
 ONE_ROW_A_RUN = "write one row a run: its params, tokens and final loss"
+
+CURVE = "or fit the curve of this run"
 
 SCALAR = ("Wall time", "Step", "Value")
 """The columns of a scalar that TensorBoard exports, in a CSV file or as a list of lists."""
@@ -54,9 +71,9 @@ def is_log(text: str) -> bool:
     return found >= _LEAST or min(steps, losses) >= _LEAST
 
 
-def log_error(name: str) -> FileError:
-    """Return the error for the log of a run."""
-    return FileError(f"{name}: this is the log of a training run, not a table of runs", hint=ONE_ROW_A_RUN)
+def log_error(name: str) -> NotRunsError:
+    """Return the error for the log of a run that is of no format that is known."""
+    return NotRunsError(f"{name}: this is the log of a training run, not a table of runs", hint=ONE_ROW_A_RUN)
 
 
 def chart_or_scalar(names: Sequence[str]) -> tuple[str, str] | None:

@@ -17,9 +17,11 @@ from scaleplan.fitting.fit_request import (
     require_samples,
 )
 from scaleplan.fitting.fit_tables import backtest_data, holdout_data
+from scaleplan.fitting.logged import logged_table
 from scaleplan.fitting.methods import fit_runs, named_groups, resampled_together
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_surface
+from scaleplan.fitting.table import RawTable
 from scaleplan.record import Record, as_mapping
 
 if TYPE_CHECKING:
@@ -34,17 +36,20 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int], None]
 
-__all__ = ["BacktestResult", "backtest", "fit"]
+__all__ = ["BacktestResult", "backtest", "fit", "fit_logs"]
 
 
 @np.errstate(all="ignore")  # a search tries laws beyond the floats, and no user can act on a warning of it
-def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpack[FitKeywords]) -> FitResult:
+def fit(
+    runs: str | Path | RawTable, *, progress: Progress | None = None, **keywords: Unpack[FitKeywords]
+) -> FitResult:
     """Fit a law to training runs, with its errors and reservations.
 
     Parameters
     ----------
     runs
-        A CSV, TSV, JSON or JSON Lines file with one run a row, or ``-`` for standard input.
+        A CSV, TSV, JSON or JSON Lines file with one run a row, or ``-`` for standard input; or a training log, or a
+        folder of them, which is read as :func:`scaleplan.runs` does.
     progress
         Called with the number of resamples done.
     keywords
@@ -71,7 +76,12 @@ def fit(runs: str | Path, *, progress: Progress | None = None, **keywords: Unpac
     """
     request = FitRequest.parse(keywords)
     read = read_runs(runs, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(keywords))
-    return fit_runs(request, read, source=str(runs), progress=progress)
+    return fit_runs(request, read, source=runs.source if isinstance(runs, RawTable) else str(runs), progress=progress)
+
+
+def fit_logs(path: str | Path, **keywords: Unpack[FitKeywords]) -> FitResult:
+    """Fit a law to the runs of logs, one row each, also where their file is a table with a row a step."""
+    return fit(logged_table(path), **keywords)
 
 
 @np.errstate(all="ignore")

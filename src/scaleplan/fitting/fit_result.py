@@ -24,7 +24,6 @@ from scaleplan.fitting.fit_tables import (
     scores,
     uncertainty_table,
 )
-from scaleplan.fitting.headings import normalised
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text, rows_text
 from scaleplan.laws.base import Cost, Curve, LossSurface
@@ -35,6 +34,7 @@ from scaleplan.planning.solver import solve
 from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, as_mapping
+from scaleplan.tables.headings import normalised
 from scaleplan.toml_table import Table, toml_text
 from scaleplan.units import format_count, format_flops, format_fraction, format_number
 from scaleplan.version import __version__

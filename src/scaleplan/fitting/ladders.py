@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import Notice
-from scaleplan.fitting.headings import normalised
-from scaleplan.fitting.table import is_missing, to_number, to_text
+from scaleplan.tables.cells import is_missing, to_number, to_text
+from scaleplan.tables.headings import normalised
 from scaleplan.units import format_count, format_number
 
 if TYPE_CHECKING:

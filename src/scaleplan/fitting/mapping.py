@@ -22,15 +22,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
-from scaleplan.fitting.headings import SIZE_ROLES, Heading, headings, listed
-from scaleplan.fitting.table import to_number, to_numbers, to_text
 from scaleplan.record import Record
+from scaleplan.tables.cells import to_number, to_numbers, to_text
+from scaleplan.tables.headings import SIZE_ROLES, Heading, headings, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.arrays import Array
-    from scaleplan.fitting.table import Cell, RawTable
+    from scaleplan.fitting.table import RawTable
+    from scaleplan.tables.cells import Cell
 
 __all__ = ["ColumnMapping", "read_mapping", "with_heading"]
 

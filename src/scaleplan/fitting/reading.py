@@ -9,34 +9,40 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, escape_control, quote
+from scaleplan.files import is_folder
 from scaleplan.fitting.cleaning import ROUNDING, cells_of, clean, read_condition
 from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
+from scaleplan.fitting.exports import CURVE, NotRunsError
 from scaleplan.fitting.ladders import ladder_doubts
-from scaleplan.fitting.loss_units import LOSS_UNITS, stated_unit
+from scaleplan.fitting.logged import is_log, logged_doubts, logged_table
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
 from scaleplan.fitting.sweeps import unlike_runs
-from scaleplan.fitting.table import read_table, to_numbers
+from scaleplan.fitting.table import RawTable, read_table
 from scaleplan.laws.base import Cost
+from scaleplan.tables.cells import to_numbers
+from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.units import parse_flops, parse_positive
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from scaleplan.arrays import Array, Mask
     from scaleplan.fitting.compute import OwnCount
     from scaleplan.fitting.mapping import ColumnMapping
     from scaleplan.fitting.runs import Finding
-    from scaleplan.fitting.table import RawTable
     from scaleplan.units import Amount
+
+    Recognised = tuple[dict[str, ColumnMapping], list[str]]
 
 __all__ = ["read_runs"]
 
@@ -49,7 +55,7 @@ _KEEPABLE = frozenset({"crashed", "duplicate", "diverged"})  # judgements; the o
 
 
 def read_runs(
-    source: Path | str,
+    source: Path | str | RawTable,
     *,
     mapping: Mapping[str, str] | None = None,
     where: Sequence[str] = (),
@@ -67,7 +73,7 @@ def read_runs(
     drop_rows: Collection[str] = (),
     needed: Collection[str] = (*_SIZES, "loss"),
 ) -> Runs:
-    """Read training runs from a CSV, TSV, JSON or JSON Lines file, or from standard input (``-``).
+    """Read training runs from a CSV, TSV, JSON or JSON Lines file, standard input (``-``), logs, or a table.
 
     ``mapping`` gives the column of a role, such as ``{"loss": "eval/openlm/loss"}``, in the grammar of
     :mod:`scaleplan.fitting.columns`; other roles are recognised by name. A row must meet every condition of
@@ -89,9 +95,12 @@ def read_runs(
     bytes_ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
     _check_choices(loss_unit, bytes_ratio, keep)
     least = None if min_flops is None else parse_flops(min_flops)
-    table = read_table(source)
     mapped = {**(mapping or {}), **({} if group is None else {"group": group})}
-    columns, notes = recognise(table, mapping=mapped, log10=log10, loss_unit=loss_unit, needed=needed, carried=last)
+    table, (columns, notes) = _recognised(
+        source,
+        partial(recognise, mapping=mapped, log10=log10, loss_unit=loss_unit, needed=needed, carried=last),
+        by_step=last or "params" not in needed,
+    )
     more = {name: read_mapping(name, table, role="extra") for name in extra}
     texts = {role: column.text for role, column in columns.items()}
     roles = (*_SIZES, "tokens_per_param", "loss", "unique_tokens", "weight")
@@ -153,7 +162,8 @@ def read_runs(
     used = runs.select(rows.alive)
     left = set(used.rows.tolist())
     flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
-    warnings = (*own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
+    warnings = (*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
+    warnings += logged_doubts(table, np.flatnonzero(rows.alive), loss_unit=loss_unit if "loss" in needed else None)
     if set(needed) >= {"params", "tokens", "loss"}:
         warnings += _too_large(used, columns["loss"], loss_unit)
         if "unique_tokens" not in needed:
@@ -171,6 +181,35 @@ def read_runs(
         warnings += ladder_doubts(table, used, positions)
     notes += [*derived, *remarks]
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
+
+
+def _recognised(
+    source: Path | str | RawTable, recognised: Callable[[RawTable], Recognised], *, by_step: bool
+) -> tuple[RawTable, Recognised]:
+    """Return the table of a file with the roles of its columns; of a log or a folder, the table of its runs.
+
+    With ``by_step`` the rows of a history are what the user wants. Raises FileError for what is neither.
+    """
+    if isinstance(source, RawTable):
+        return source, recognised(source)
+    if is_folder(Path(source)):
+        table = logged_table(source)
+        return table, recognised(table)
+    text = Path(source).suffix.lower() not in {".csv", ".tsv"}
+    try:
+        table = read_table(source)
+        return table, recognised(table)
+    except FileError as error:
+        curves = isinstance(error, NotRunsError)
+        if by_step or str(source) == "-" or not ((curves or text) and is_log(source, tables=curves)):
+            raise
+        cause = error
+    table = logged_table(source)
+    try:
+        return table, recognised(table)
+    except FileError as error:
+        way = "" if CURVE not in (cause.hint or "") else f"; {CURVE}{(cause.hint or '').partition(CURVE)[2]}"
+        raise FileError(error.message, hint=f"{error.hint}{way}") from None
 
 
 _MOST_EPOCHS = 4.5  # up to 4 epochs are nearly as good as new data (arXiv:2305.16264)

@@ -10,8 +10,8 @@ import numpy as np
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.fitting.exports import step_column
-from scaleplan.fitting.headings import normalised
-from scaleplan.fitting.table import to_numbers, to_text
+from scaleplan.tables.cells import to_numbers, to_text
+from scaleplan.tables.headings import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -14,15 +14,16 @@ import numpy as np
 
 from scaleplan.errors import Notice, quote
 from scaleplan.fitting.columns import ROLES, candidates
-from scaleplan.fitting.headings import normalised
-from scaleplan.fitting.loss_units import unit_in_name
-from scaleplan.fitting.table import is_missing, to_number, to_text
 from scaleplan.record import Record
+from scaleplan.tables.cells import is_missing, to_number, to_text
+from scaleplan.tables.headings import normalised
+from scaleplan.tables.loss_units import unit_in_name
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Runs
-    from scaleplan.fitting.table import Cell, RawTable
+    from scaleplan.fitting.table import RawTable
+    from scaleplan.tables.cells import Cell
 
 __all__ = ["unlike_runs"]
 

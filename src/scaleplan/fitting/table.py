@@ -4,13 +4,7 @@ Rows keep the number that a spreadsheet or an editor shows: the header of a CSV 
 Lines file is its row. Of JSON are read a list of objects, an object of columns, an object with one list of objects,
 an object of runs by name, and one object a line; nested keys become dotted paths: ``config.data.train_tokens``.
 
-Numbers are read as they are written: ``26450112``, ``529M``, ``1,439,795,200``, ``4.116163e+08``, ``263.4344e9``; a
-value that is not there is an empty cell, ``-``, ``NaN`` or ``?``. Cells are read more leniently than options, because
-an export cannot be retyped; an unreadable cell is reported with its text and never guessed.
-
-Of a delimited file, lines that begin with ``#`` are comments, unless one is the only row of names; a comma is the
-decimal one where a column or the file proves it (``4,4675``), or where semicolons separate the cells. Cells that hold
-a JSON object or a Python dictionary become nested columns: ``summary.val/loss``.
+Cells that hold a JSON object or a Python dictionary become nested columns: ``summary.val/loss``.
 """
 
 from __future__ import annotations
@@ -23,113 +17,36 @@ import json
 import re
 import sys
 import warnings
-from collections import Counter
-from functools import cache
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.files import read_bytes, read_input
-from scaleplan.fitting.exports import ONE_ROW_A_RUN, SCALAR, chart_or_scalar, is_log, log_error
+from scaleplan.fitting.exports import ONE_ROW_A_RUN, SCALAR, NotRunsError, chart_or_scalar, is_log, log_error
 from scaleplan.record import Record
+from scaleplan.tables.cells import Cell, is_missing, is_number
+from scaleplan.tables.delimited import (
+    SPACES,
+    delimiter_of,
+    is_second_header,
+    merged_headers,
+    read_decimal_commas,
+    unique_names,
+    without_comments,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from scaleplan.arrays import Array
+    from scaleplan.errors import Notice
 
-__all__ = ["MAX_BYTES", "Cell", "RawTable", "is_missing", "read_table", "to_number", "to_numbers", "to_text"]
-
-Cell = str | int | float | bool | None
-"""One value of a table: the text of a delimited file, or a scalar of a JSON document."""
+__all__ = ["MAX_BYTES", "RawTable", "read_table"]
 
 _MAX_CELLS = 10_000_000
 """The largest table, rows times columns: a few short lines can claim thousands of columns each."""
 
-_LONGEST = 60  # characters of a number with a unit; anything longer is prose
 _DEEPEST = 20  # levels of nesting; trackers write four or five
-_MISSING = frozenset(
-    {"", "-", "--", "–", "—", "?", "nan", "na", "n/a", "#n/a", "#div/0!", "#value!", "#ref!", "null", "none"}
-)
-_WRITTEN = re.compile(
-    r"(?P<sign>[+-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)?(?P<fraction>\.\d*)?(?P<exponent>[eE][+-]?\d+)?\s*"
-    r"(?:(?P<percent>%)|(?P<suffix>[kKmMgGbBtT]|[tT]housand|[mM]illion|[bB]illion|[tT]rillion)?"
-    r"\s*(?:params?|parameters|tokens?|toks?)?"
-    r"|(?P<prefix>[kKMGTPEZY]?)\s*FLOPs?)",
-)
-
-_GROUPED = re.compile(r"(?<=\d)[\u00a0\u2009\u202f '’](?=\d{3}(?!\d))")  # 1 000 000, 1'000'000
-_TIMES_TEN = re.compile(r"\s*[x×*]\s*10(?:\^|\*\*)\{?([+-]?\d{1,3})\}?")  # 2.1 × 10^9
-_SUFFIXES = {"k": 3, "m": 6, "g": 9, "b": 9, "t": 12}
-_PREFIXES = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "Z": 21, "Y": 24}
-
-
-def is_missing(cell: Cell) -> bool:
-    """Whether a cell stands for no value."""
-    if isinstance(cell, str):
-        return cell.strip().casefold() in _MISSING
-    return cell is None or cell != cell  # noqa: PLR0124  NaN is the value that differs from itself
-
-
-def to_text(cell: Cell) -> str:
-    """Return a cell as text: what a name or a filter compares with."""
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    return "" if cell is None else str(cell).strip()
-
-
-def to_number(cell: Cell) -> float:
-    """Return the number in a cell, NaN for one without a value; raise ValueError for anything else."""
-    if isinstance(cell, str):
-        try:
-            return float(cell)
-        except ValueError:
-            return _written(cell)
-    if cell is None:
-        return float("nan")
-    if isinstance(cell, bool):
-        raise ValueError(cell)  # noqa: TRY004  a cell of a file is a value, whatever its type
-    try:
-        return float(cell)
-    except OverflowError:
-        return float("inf") if cell > 0 else float("-inf")
-
-
-def to_numbers(cells: Sequence[Cell]) -> tuple[Array, Mapping[int, str]]:
-    """Return the numbers of a column, NaN where a cell cannot be read, and the text of such cells by position."""
-    numbers = np.full(len(cells), np.nan)
-    unreadable: dict[int, str] = {}
-    read = cache(to_number)  # of texts alone: True equals 1, which is a number
-    for position, cell in enumerate(cells):
-        try:
-            numbers[position] = read(cell) if isinstance(cell, str) else to_number(cell)
-        except ValueError:
-            unreadable[position] = to_text(cell)
-    return numbers, unreadable
-
-
-def _written(text: str) -> float:
-    stripped = text.strip()
-    if stripped.casefold() in _MISSING:
-        return float("nan")
-    plain = _TIMES_TEN.sub(r"e\1", _GROUPED.sub("", stripped)) if len(stripped) <= _LONGEST else stripped
-    match = _WRITTEN.fullmatch(plain) if len(stripped) <= _LONGEST else None
-    if match is None or not (match["digits"] or len(match["fraction"] or "") > 1):
-        raise ValueError(text)
-    power = int((match["exponent"] or "e0")[1:])
-    if match["percent"]:
-        power -= 2
-    elif match["suffix"]:
-        power += _SUFFIXES[match["suffix"][0].lower()]
-    elif match["prefix"]:
-        power += _PREFIXES[match["prefix"]]
-    digits = (match["digits"] or "0").replace(",", "")
-    return float(f"{match['sign']}{digits}{match['fraction'] or ''}e{power}")  # as text: 2.81B is 2810000000 exactly
-
-
 _SHAPES = "a list of objects, an object of columns, or one object a line is read"
 
 Rows = tuple[tuple[str, ...], list[list[Cell]], tuple[int, ...]]
@@ -192,7 +109,7 @@ def _objects(document: object, source: str) -> list[Mapping[str, object]]:
     tables = [
         value for value in document.values() if isinstance(value, list) and value and isinstance(value[0], dict)
     ]
-    if len(tables) == 1:
+    if len(tables) == 1 or str(document.get("schema")) == "scaleplan/runs/1":  # which has its warnings, too
         return _objects(tables[0], source)
     values = list(document.values())
     if values and all(isinstance(value, list) for value in values):
@@ -211,7 +128,7 @@ def _refuse_scalar(document: list[object], source: str) -> None:
     """Refuse the scalar that TensorBoard exports as a list of (wall time, step, value)."""
     export = chart_or_scalar(SCALAR)
     if document and export and all(isinstance(item, list) and len(item) == len(SCALAR) for item in document):
-        raise FileError(f"{source}: this is {export[0]}", hint=export[1])
+        raise NotRunsError(f"{source}: this is {export[0]}", hint=export[1])
 
 
 def _from_columns(columns: Mapping[str, list[object]], source: str) -> list[Mapping[str, object]]:
@@ -260,17 +177,14 @@ def _kind(value: object) -> str:
 MAX_BYTES = 32_000_000
 """The largest input, in bytes: 32 MB hold 300,000 runs, and a larger file is a log of training steps."""
 
-_DELIMITERS = (",", "\t", ";", "|")
-
-_SPACES = " "  # runs of blanks, as NumPy's savetxt and aligned tables write them
-
 _WHAT = "run file"
 
 
 class RawTable(Record):
     """A table as it stands in a file: ``records[i][j]`` is the cell of row ``rows[i]`` in column ``names[j]``.
 
-    ``ambiguous`` are the columns with cells such as ``4,467``, which nothing tells to be 4.467 or 4467.
+    ``ambiguous`` are the columns with cells such as ``4,467``, which nothing tells to be 4.467 or 4467, ``notices``
+    what is doubtful about the rows of logs.
     """
 
     source: str
@@ -279,6 +193,7 @@ class RawTable(Record):
     records: Sequence[Sequence[Cell]]
     rows: tuple[int, ...]
     ambiguous: frozenset[str] = frozenset()
+    notices: tuple[Notice, ...] = ()
 
     def column(self, name: str) -> list[Cell]:
         """Return all cells of one column."""
@@ -310,7 +225,7 @@ def read_table(source: Path | str) -> RawTable:
             (names, records, rows), delimiter = _read_delimited(text, name)
             if is_log(text) and not any(_HEADING.search(column) for column in names):
                 raise log_error(name)
-            ambiguous = _read_decimal_commas(names, records, delimiter)
+            ambiguous = read_decimal_commas(names, records, delimiter)
     except FileError:
         if suffix in _TABLES and is_log(text):
             raise log_error(name) from None
@@ -354,7 +269,7 @@ def _decode(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
         if b"brain.Event:" in data[:64]:
-            raise FileError(f"{name}: these are the events of one TensorBoard run", hint=ONE_ROW_A_RUN) from None
+            raise NotRunsError(f"{name}: these are the events of one TensorBoard run", hint=ONE_ROW_A_RUN) from None
         raise FileError(f"{name}: row {row}: not UTF-8 text", hint="save the file as CSV in UTF-8") from None
     if "\0" in text:
         row = text.count("\n", 0, text.index("\0")) + 1
@@ -364,14 +279,14 @@ def _decode(data: bytes, name: str) -> str:
 
 def _read_delimited(text: str, name: str) -> tuple[Rows, str]:
     """Return the table and the delimiter of its cells."""
-    text, skipped = _without_comments(text)
+    text, skipped = without_comments(text)
     if not text.strip():
         raise FileError(f"{name}: there are only comments", hint="add a row of column names, and a row a run")
-    delimiter = _delimiter(text)
+    delimiter = delimiter_of(text)
     records: list[list[Cell]] = []
     rows: list[int] = []
     names: list[str] = []
-    spaces = delimiter == _SPACES
+    spaces = delimiter == SPACES
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=spaces)
     row = skipped
     try:
@@ -380,8 +295,8 @@ def _read_delimited(text: str, name: str) -> tuple[Rows, str]:
                 continue
             if not names:
                 names = record
-            elif not rows and _is_second_header(names, record):
-                names = _merged(names, record)
+            elif not rows and is_second_header(names, record):
+                names = merged_headers(names, record)
             else:
                 if len(names) * len(rows) > _MAX_CELLS:
                     raise FileError(f"{name}: row {row}: more than {_MAX_CELLS:,} cells")
@@ -389,67 +304,9 @@ def _read_delimited(text: str, name: str) -> tuple[Rows, str]:
                 rows.append(row)
     except csv.Error as error:
         raise FileError(f"{name}: row {row + 1}: {str(error).lower()}") from None
-    if all(_is_number(cell) for cell in names if not is_missing(cell)):
+    if all(is_number(cell) for cell in names if not is_missing(cell)):
         raise FileError(f"{name}: the first row holds numbers, not column names", hint="add a row of column names")
-    return (_unique(names), records, tuple(rows)), delimiter
-
-
-def _without_comments(text: str) -> tuple[str, int]:
-    """Return the text without the comments before the table, and how many lines they are.
-
-    The last of them is the row of names where it alone can be: it has the cells of the first row, which holds a
-    number, and none itself. A line whose first cell is no more than ``#`` is a row of names, too.
-    """
-    if _SEPARATOR.match(text):  # Excel's word for the delimiter
-        return text[text.index("\n") + 1 :], 1
-    if not text.lstrip().startswith("#"):
-        return text, 0
-    lines = list(io.StringIO(text))
-    first = next(
-        (i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), len(lines)
-    )
-    last = max((i for i in range(first) if lines[i].strip()), default=first)
-    if first < len(lines):
-        marked = lines[last].strip()
-        bare = marked.lstrip("#").lstrip(" ")
-        names = marked if bare[:1] in _DELIMITERS else bare
-        if _is_commented_header(names, lines[first].strip()):
-            return "".join([f"{names}\n", *lines[last + 1 :]]), last
-    return "".join(lines[first:]), first
-
-
-_SEPARATOR = re.compile(r"(?i)sep=.\r?\n")
-
-
-def _is_commented_header(comment: str, first: str) -> bool:
-    delimiter = _delimiter(first + "\n" + first)
-    names, cells = (line.split(None if delimiter == _SPACES else delimiter) for line in (comment, first))
-    return (
-        len(names) == len(cells) > 1
-        and any(_is_number(cell) for cell in cells)
-        and not any(_is_number(name) for name in names)
-    )
-
-
-def _delimiter(text: str) -> str:
-    """Return the delimiter that splits the first row into most cells; the comma when none does.
-
-    Blanks are one where no other is found and the second row has as many words, one of them a number.
-    """
-    lines = (line for line in io.StringIO(text) if line.strip())
-    line, second = next(lines), next(lines, "").split()
-
-    def width(delimiter: str) -> int:
-        try:
-            return len(next(csv.reader([line], delimiter=delimiter)))
-        except csv.Error:
-            return 0
-
-    best = max(_DELIMITERS, key=width)
-    words = line.split()
-    if width(best) == 1 and 1 < len(words) == len(second) and any(_is_number(word) for word in second):
-        return _SPACES
-    return best
+    return (unique_names(names), records, tuple(rows)), delimiter
 
 
 def _padded(record: list[str], names: Sequence[str], *, where: str) -> list[Cell]:
@@ -468,52 +325,6 @@ def _padded(record: list[str], names: Sequence[str], *, where: str) -> list[Cell
 
 
 _WHOLE, _DIGITS = re.compile(r"\s*[+-]?\d{1,3}"), re.compile(r"\d+\s*")
-
-_COMMA = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})*,\d+(?:[eE][+-]?\d+)?\s*[kKmMgGbBtT%]?|[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
-_NOT_THOUSANDS = re.compile(r"[+-]?(?:0,|\d{4,},|\d+,(?:\d{1,2}|\d{4,})(?!\d)|\d+(?:\.\d{3})+,)")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3}){2,}|(?:,\d{3})+\.\d*)")
-_DOTTED = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")
-
-
-def _read_decimal_commas(names: Sequence[str], records: Sequence[list[Cell]], delimiter: str) -> frozenset[str]:
-    """Rewrite numbers with a decimal comma in place, and return the columns whose commas may be of either kind.
-
-    Thousands have groups of three digits: ``4,4675`` proves a decimal comma for its column, and for columns of the
-    file that prove nothing; ``1,439,795,200`` proves the other kind. Between semicolons a comma is a decimal one
-    unless the file proves the contrary, which is why such files have them.
-    """
-    if not any("," in cell for record in records for cell in record if isinstance(cell, str)):
-        return frozenset()
-    columns = {j: [str(record[j]).strip() for record in records] for j in range(len(names))}
-    commas = {j: [cell for cell in cells if _COMMA.fullmatch(cell)] for j, cells in columns.items()}
-    decimal = {j for j, cells in commas.items() if any(_NOT_THOUSANDS.match(cell) for cell in cells)}
-    thousands = {j for j, cells in columns.items() if any(_THOUSANDS.match(cell) for cell in cells)}
-    unproven = {j for j, cells in commas.items() if cells} - decimal - thousands
-    both = decimal & thousands
-    decimal -= both
-    if (decimal and not thousands) or (delimiter == ";" and not thousands):
-        decimal |= unproven
-        unproven = set()
-    elif thousands and not decimal:
-        unproven = set()
-    if not decimal:
-        return frozenset(names[j] for j in unproven | both)
-    dotted = {
-        j
-        for j, cells in columns.items()
-        if j not in decimal and all(_DOTTED.fullmatch(cell) or is_missing(cell) for cell in cells)
-    }
-    for record in records:
-        for j in decimal:
-            cell = str(record[j]).strip()
-            if _COMMA.fullmatch(cell):
-                record[j] = cell.replace(".", "").replace(",", ".")
-            elif _DOTTED.fullmatch(cell) and cell.count(".") > 1:
-                record[j] = cell.replace(".", "")
-        for j in dotted:
-            record[j] = str(record[j]).replace(".", "")
-    return frozenset(names[j] for j in unproven | both)
-
 
 _NUMPY = re.compile(r"\b(?:np|numpy|torch|tensor)?\.?\w+\((-?[\d.eE+-]+|nan|-?inf)(?:, dtype=[\w.]+)?\)")
 _PLAIN = {"nan": "None", "inf": "1e999", "null": "None", "true": "True", "false": "False"}
@@ -553,7 +364,7 @@ def _unnested(
         for j, cell in enumerate(record):
             row += [values[j][i].get(path) for path in paths[j]] if j in paths else [cell]
         rows.append(row)
-    return _unique(spread), rows
+    return unique_names(spread), rows
 
 
 def _is_object(cell: Cell) -> bool:
@@ -579,43 +390,3 @@ def _literal(text: str) -> object:
             return ast.literal_eval(plain)
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             return None
-
-
-def _is_second_header(names: Sequence[str], record: Sequence[str]) -> bool:
-    """Whether a row continues the header: texts only, under empty or repeated cells of a span."""
-    filled = [position for position, cell in enumerate(record) if cell.strip()]
-    spans = [k for k, cell in enumerate(names) if not cell.strip() or (k > 0 and cell == names[k - 1])]
-    return (
-        len(filled) > 1
-        and any(position in filled for position in spans if position > 0)
-        and not any(_is_number(record[position]) or is_missing(record[position]) for position in filled)
-    )
-
-
-def _merged(names: Sequence[str], record: Sequence[str]) -> list[str]:
-    """Return ``first/second`` for two header rows, where an empty cell of the first continues the one before it."""
-    merged: list[str] = []
-    span = ""
-    for first, second in zip_longest(names, record, fillvalue=""):
-        span = first.strip() or span
-        merged.append(f"{span}/{second.strip()}" if second.strip() else span)
-    return merged
-
-
-def _unique(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names that differ: a repeated one is numbered ``loss#1``, ``loss#2``; an empty one is ``column 3``."""
-    named = [name.strip() or f"column {position}" for position, name in enumerate(names, 1)]
-    counts = Counter(named)
-    seen: Counter[str] = Counter()
-    unique = []
-    for name in named:
-        seen[name] += 1
-        unique.append(f"{name}#{seen[name]}" if counts[name] > 1 else name)
-    return tuple(unique)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return not is_missing(cell) and bool(to_number(cell) == to_number(cell))
-    except ValueError:
-        return False

@@ -96,6 +96,10 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/memory/1": "scaleplan.models.memory_summary:MemorySummary",
     "scaleplan/ways/1": "scaleplan.advice.compared_ways:Ways",
     "scaleplan/design/1": "scaleplan.fitting.pilot:PilotDesign",
+    "scaleplan/forecast/1": "scaleplan.tracking.registered:RegisteredForecast",
+    "scaleplan/outcome/1": "scaleplan.tracking.registered:Outcome",
+    "scaleplan/forecasts/1": "scaleplan.tracking.registered:TrackRecord",
+    "scaleplan/track/1": "scaleplan.tracking.tracked_run:Tracking",
     "scaleplan/hyperparameters/1": "scaleplan.advice.batch:Advice",
     "scaleplan/precisions/1": "scaleplan.advice.precisions:PrecisionChoice",
     "scaleplan/vocabulary/1": "scaleplan.advice.vocabulary:Vocabulary",
@@ -113,6 +117,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/paths/1": "scaleplan.presets.library:PresetPaths",
     "scaleplan/evaluation/1": "scaleplan.planning.evaluation:Evaluation",
     "scaleplan/init/1": "scaleplan.project.project:NewProject",
+    "scaleplan/runs/1": "scaleplan.logs.logged_run:LoggedRuns",
     "scaleplan/fit/1": "scaleplan.project.saved_fit:SavedFit",
     "scaleplan/backtest/1": "scaleplan.project.saved_fit:SavedBacktest",
     "scaleplan/model/1": "scaleplan.models.model:ModelSummary",
@@ -190,6 +195,9 @@ _PARTS = (
     "scaleplan.planning.uncertainty",
     "scaleplan.documents.key_path",
     "scaleplan.project.project",
+    "scaleplan.tracking.ending",
+    "scaleplan.tracking.planned",
+    "scaleplan.tracking.verdict",
 )
 """Modules of further records that results hold, whose names annotations use without importing them."""
 

@@ -6,7 +6,7 @@ import math
 import re
 from typing import NamedTuple
 
-from scaleplan.fitting.headings import normalised
+from scaleplan.tables.headings import normalised
 
 __all__ = ["LOSS_UNITS", "NOT_A_LOSS", "LossUnit", "stated_unit", "unit_in_name"]
 

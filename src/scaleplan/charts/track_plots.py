@@ -1,0 +1,134 @@
+"""The picture of a tracked run: its curve, the cone of its forecast, the planned loss, and smaller runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
+from scaleplan.units import format_fraction, format_number
+
+if TYPE_CHECKING:
+    from scaleplan.arrays import Array
+    from scaleplan.tracking.loss_curve import LossCurve
+    from scaleplan.tracking.tracked_run import Tracked
+
+__all__ = ["track_chart"]
+
+_RUN, _FORECAST, _SMALLER, _PLAN = 4, 0, 8, 1
+
+_POINTS = 100
+"""Points of a curve that are drawn: neighbours are averaged."""
+
+_MOST_RUNS = 6  # smaller runs that are drawn, the largest ones
+
+_BEGIN = 0.1
+"""The share of the run from which on it is drawn: the first tenth falls by more than all the rest."""
+
+
+def track_chart(tracked: Tracked) -> Chart:
+    """Return the loss by the share of the run: seen, forecast and planned; smaller runs by the share of theirs."""
+    tracking, level = tracked.tracking, 0.9 if tracked.ending is None else tracked.ending.level
+    own = _curve("this run", tracked.curve, tone=_RUN)
+    largest = sorted(tracked.references, key=lambda each: each.params or 0.0)[-_MOST_RUNS:]
+    smaller = [_curve("smaller runs, moved", curve, tone=_SMALLER) for curve in largest]
+    series = [*(_moved(each, own) for each in smaller if each.x and own.x), own]
+    marks = []
+    if tracked.ending is not None:
+        path = np.array(tracked.ending.path).reshape(-1, 4)
+        if len(path) > 1:
+            x, y, low, high = ((path[:, 0] / tracked.curve.total), *path[:, 1:].T)
+            series.append(
+                Series(
+                    label="forecast",
+                    x=_floats(x),
+                    y=_floats(y),
+                    low=_floats(low),
+                    high=_floats(high),
+                    style="extrapolated",
+                    tone=_FORECAST,
+                )
+            )
+        marks.append(
+            Mark(x=1.0, y=tracked.ending.loss, label=format_number(tracked.ending.loss, digits=4), tone=_FORECAST)
+        )
+    rules: tuple[GuideLine, ...] = ()
+    if tracking.plan_loss is not None:
+        name = "plan" if tracking.plan_source is None or tracking.plan_source.judges else "another law"
+        rules = (
+            GuideLine(axis="y", at=tracking.plan_loss, label=f"{name} {format_number(tracking.plan_loss, digits=4)}"),
+        )
+        if tracking.plan_interval is not None:
+            low_end, high_end = tracking.plan_interval.loss
+            series.append(
+                Series(
+                    label=f"{name}, {format_fraction(tracking.plan_interval.level)}",
+                    x=(0.97, 1.0),
+                    y=(tracking.plan_loss, tracking.plan_loss),
+                    low=(low_end, low_end),
+                    high=(high_end, high_end),
+                    tone=_PLAN,
+                )
+            )
+    verdict = "" if tracking.verdict is None else f": {tracking.verdict}"
+    since = tracking.since
+    if since is not None and tracking.verdict in ("worse", "better", "diverging"):
+        rules = (
+            *rules,
+            GuideLine(axis="x", at=min(since.step / tracking.total_steps, 1.0), label=f"{tracking.verdict} since"),
+        )
+    return Chart(
+        kind="track",
+        title=f"{tracking.run}{verdict}",
+        x=Axis(label="share of the run", kind="percent", scale="linear"),
+        y=Axis(label=f"{tracking.metric} loss", kind="number", unit=f"{tracking.loss_unit}/token", scale="linear"),
+        series=tuple(each for each in series if each.x),
+        marks=tuple(marks),
+        rules=rules,
+        caption=_caption(tracked, level),
+        warnings=tracking.warnings,
+    )
+
+
+def _caption(tracked: Tracked, level: float) -> str:
+    bound = ", an upper bound" if tracked.tracking.upper_bound else ""
+    text = (
+        f"The loss so far, averaged, and the forecast of the rest with its {format_fraction(level)} interval{bound}."
+    )
+    if tracked.references:
+        text += (
+            " Smaller runs are drawn by the share of their training, and moved to the loss of this one where it is."
+        )
+    return text
+
+
+def _moved(smaller: Series, run: Series) -> Series:
+    """Return the curve of a smaller run, multiplied so that it meets the run in the latest part of it."""
+    latest = [i for i in range(len(run.x)) if run.x[i] >= run.x[-1] * (1 - _BEGIN)]
+    at = np.interp([run.x[i] for i in latest], smaller.x, smaller.y)
+    factor = float(np.mean([run.y[i] for i in latest]) / np.mean(at))
+    return replace(smaller, y=tuple(factor * value for value in smaller.y))
+
+
+def _curve(label: str, curve: LossCurve, *, tone: int) -> Series:
+    """Return a curve without its beginning, as means of neighbours."""
+    share = curve.steps / curve.total
+    shown = share >= min(_BEGIN, float(share[-1]) / 2) if len(share) else share > 0
+    share, loss = share[shown], curve.loss[shown]
+    starts = np.unique(np.linspace(0, max(len(share) - 1, 0), _POINTS).astype(int))
+    if not len(share):
+        return Series(label=label, x=(), y=(), tone=tone)
+    sizes = np.diff(np.append(starts, len(share)))
+    return Series(
+        label=label,
+        x=_floats(np.add.reduceat(share, starts) / sizes),
+        y=_floats(np.add.reduceat(loss, starts) / sizes),
+        tone=tone,
+    )
+
+
+def _floats(values: Array) -> tuple[float, ...]:
+    found: list[float] = np.asarray(values, dtype=float).tolist()
+    return tuple(found)

@@ -1,0 +1,120 @@
+"""Reports of registered forecasts: one, its outcome, and the record of a folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scaleplan.charts.forecast_plots import calibration_chart
+from scaleplan.charts.terminal import chart_lines
+from scaleplan.output import Fact, Report, ReportTable
+from scaleplan.output.views.plan import SIZES, format_loss
+from scaleplan.units import counted, format_count, format_flops, format_fraction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scaleplan.tracking.registered import KeptForecast, Outcome, RegisteredForecast, TrackRecord
+
+__all__ = ["outcome_report", "record_report", "registered_report"]
+
+
+def registered_report(forecast: RegisteredForecast) -> Report:
+    """Return a forecast: its run, its law, the loss with each interval, and the hash."""
+    facts = [
+        Fact.of(SIZES[forecast.params_convention], forecast.params, format_count),
+        Fact.of("tokens", forecast.tokens, format_count),
+        Fact.of("compute", forecast.flops, format_flops),
+        Fact.of("loss", forecast.loss, format_loss, unit=forecast.loss_unit),
+    ]
+    for each in forecast.intervals:
+        low, high = map(format_loss, each.loss)
+        facts.append(Fact(f"{format_fraction(each.level)} interval", "", low=low, high=high))
+    remarks = [f"registered {forecast.registered} by scaleplan {forecast.version}"]
+    law = f"law: {forecast.preset}, SHA-256 {forecast.preset_sha256[:16]}…"
+    if forecast.runs_sha256 is not None:
+        law += f", fitted to {forecast.runs or 'runs'}, SHA-256 {forecast.runs_sha256[:16]}…"
+    remarks.append(law)
+    if forecast.note is not None:
+        remarks.append(forecast.note)
+    remarks.append(f"SHA-256 of this forecast: {forecast.sha256}")
+    if not forecast.unchanged:
+        remarks.append("changed after it was registered: the content has another hash")
+    return Report(title=forecast.name, facts=facts, remarks=remarks)
+
+
+def outcome_report(outcome: Outcome) -> Report:
+    """Return what came out of a forecast: the error, and each interval with its score."""
+    facts = [
+        Fact.of("loss", outcome.loss, format_loss, unit=outcome.loss_unit),
+        Fact.of("forecast", outcome.forecast, format_loss),
+        Fact("error", f"{outcome.error:+.4g}"),
+        Fact("relative error", f"{100 * outcome.relative_error:+.2f} %"),
+    ]
+    rows = [
+        (
+            format_fraction(each.level),
+            " – ".join(map(format_loss, each.loss)),
+            "inside" if each.inside else "outside",
+            format_loss(each.score),
+        )
+        for each in outcome.intervals
+    ]
+    return Report(
+        title=outcome.name,
+        facts=facts,
+        grid=ReportTable(("level", "interval", "outcome", "score"), rows=rows, text={"outcome"}),
+        remarks=(
+            f"registered {outcome.registered}, resolved {outcome.resolved}; loss: {outcome.source}",
+            "score: the width, and a penalty outside (interval score; less is better)",
+        ),
+    )
+
+
+def record_report(record: TrackRecord) -> Report:
+    """Return the record: a row a forecast, then how often each level held, and the picture of it."""
+    resolved = sum(each.status == "resolved" for each in record.forecasts)
+    title = f"{counted(len(record.forecasts), 'forecast')} in {record.folder}, {resolved} resolved"
+    level = format_fraction(record.level)
+    columns = ("run", "registered", "forecast", level, "outcome", "error", "")
+    grid = ReportTable(columns, rows=[*map(_row, record.forecasts)], text={"run", "registered", ""})
+    if not record.coverage:
+        remarks = ("none is resolved yet: 'scaleplan resolve FORECAST --loss L' scores one",)
+        return Report(title=title, grid=grid, remarks=remarks)
+    return Report(title=title, grid=grid, remarks=[*_remarks(record)], sections=(_calibration(record),))
+
+
+def _row(kept: KeptForecast) -> tuple[str, ...]:
+    held = "" if kept.inside is None else "inside" if kept.inside else "outside"
+    return (
+        kept.name,
+        kept.registered[:10],
+        format_loss(kept.loss),
+        "–" if kept.interval is None else "–".join(map(format_loss, kept.interval)),
+        "–" if kept.outcome is None else format_loss(kept.outcome),
+        "–" if kept.relative_error is None else f"{100 * kept.relative_error:+.2f} %",
+        held if kept.status == "resolved" else kept.status,
+    )
+
+
+def _remarks(record: TrackRecord) -> Iterator[str]:
+    if record.bias is not None and record.rms is not None:
+        yield f"error: {100 * record.bias:+.2f} % on average (bias), {100 * record.rms:.2f} % rms"
+    if record.score is not None:
+        yield f"mean interval score at {format_fraction(record.level)}: {format_fraction(record.score)} of the loss"
+
+
+def _calibration(record: TrackRecord) -> Report:
+    rows = [
+        (
+            format_fraction(each.level),
+            f"{each.inside} of {each.resolved}",
+            f"{100 * each.share:.0f} %",
+            f"{100 * each.interval[0]:.0f} – {100 * each.interval[1]:.0f} %",
+        )
+        for each in record.coverage
+    ]
+    return Report(
+        title="calibration",
+        grid=ReportTable(("level", "held", "share", "90 % interval of the share"), rows=rows),
+        drawing=chart_lines(calibration_chart(record)),
+    )

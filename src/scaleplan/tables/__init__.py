@@ -1,0 +1,1 @@
+"""Tables as people and trackers write them: cells, headings, units of losses, delimiters."""

@@ -1,0 +1,111 @@
+"""Read one cell of a table as a number, a text, or nothing.
+
+Numbers are read as they are written: ``26450112``, ``529M``, ``1,439,795,200``, ``4.116163e+08``, ``263.4344e9``; a
+value that is not there is an empty cell, ``-``, ``NaN`` or ``?``. Cells are read more leniently than options, because
+an export cannot be retyped; an unreadable cell is reported with its text and never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from scaleplan.arrays import Array
+
+__all__ = ["Cell", "is_missing", "is_number", "to_number", "to_numbers", "to_text"]
+
+Cell = str | int | float | bool | None
+"""One value of a table: the text of a delimited file, or a scalar of a JSON document."""
+
+_LONGEST = 60  # characters of a number with a unit; anything longer is prose
+_MISSING = frozenset(
+    {"", "-", "--", "–", "—", "?", "nan", "na", "n/a", "#n/a", "#div/0!", "#value!", "#ref!", "null", "none"}
+)
+_WRITTEN = re.compile(
+    r"(?P<sign>[+-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)?(?P<fraction>\.\d*)?(?P<exponent>[eE][+-]?\d+)?\s*"
+    r"(?:(?P<percent>%)|(?P<suffix>[kKmMgGbBtT]|[tT]housand|[mM]illion|[bB]illion|[tT]rillion)?"
+    r"\s*(?:params?|parameters|tokens?|toks?)?"
+    r"|(?P<prefix>[kKMGTPEZY]?)\s*FLOPs?)",
+)
+
+_GROUPED = re.compile(r"(?<=\d)[\u00a0\u2009\u202f '’](?=\d{3}(?!\d))")  # 1 000 000, 1'000'000
+_TIMES_TEN = re.compile(r"\s*[x×*]\s*10(?:\^|\*\*)\{?([+-]?\d{1,3})\}?")  # 2.1 × 10^9
+_SUFFIXES = {"k": 3, "m": 6, "g": 9, "b": 9, "t": 12}
+_PREFIXES = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "Z": 21, "Y": 24}
+
+
+def is_missing(cell: Cell) -> bool:
+    """Whether a cell stands for no value."""
+    if isinstance(cell, str):
+        return cell.strip().casefold() in _MISSING
+    return cell is None or cell != cell  # noqa: PLR0124  NaN is the value that differs from itself
+
+
+def to_text(cell: Cell) -> str:
+    """Return a cell as text: what a name or a filter compares with."""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return "" if cell is None else str(cell).strip()
+
+
+def to_number(cell: Cell) -> float:
+    """Return the number in a cell, NaN for one without a value; raise ValueError for anything else."""
+    if isinstance(cell, str):
+        try:
+            return float(cell)
+        except ValueError:
+            return _written(cell)
+    if cell is None:
+        return float("nan")
+    if isinstance(cell, bool):
+        raise ValueError(cell)  # noqa: TRY004  a cell of a file is a value, whatever its type
+    try:
+        return float(cell)
+    except OverflowError:
+        return float("inf") if cell > 0 else float("-inf")
+
+
+def to_numbers(cells: Sequence[Cell]) -> tuple[Array, Mapping[int, str]]:
+    """Return the numbers of a column, NaN where a cell cannot be read, and the text of such cells by position."""
+    numbers = np.full(len(cells), np.nan)
+    unreadable: dict[int, str] = {}
+    read = cache(to_number)  # of texts alone: True equals 1, which is a number
+    for position, cell in enumerate(cells):
+        try:
+            numbers[position] = read(cell) if isinstance(cell, str) else to_number(cell)
+        except ValueError:
+            unreadable[position] = to_text(cell)
+    return numbers, unreadable
+
+
+def _written(text: str) -> float:
+    stripped = text.strip()
+    if stripped.casefold() in _MISSING:
+        return float("nan")
+    plain = _TIMES_TEN.sub(r"e\1", _GROUPED.sub("", stripped)) if len(stripped) <= _LONGEST else stripped
+    match = _WRITTEN.fullmatch(plain) if len(stripped) <= _LONGEST else None
+    if match is None or not (match["digits"] or len(match["fraction"] or "") > 1):
+        raise ValueError(text)
+    power = int((match["exponent"] or "e0")[1:])
+    if match["percent"]:
+        power -= 2
+    elif match["suffix"]:
+        power += _SUFFIXES[match["suffix"][0].lower()]
+    elif match["prefix"]:
+        power += _PREFIXES[match["prefix"]]
+    digits = (match["digits"] or "0").replace(",", "")
+    return float(f"{match['sign']}{digits}{match['fraction'] or ''}e{power}")  # as text: 2.81B is 2810000000 exactly
+
+
+def is_number(cell: Cell) -> bool:
+    """Whether a cell holds a number."""
+    try:
+        return not is_missing(cell) and bool(to_number(cell) == to_number(cell))
+    except ValueError:
+        return False

@@ -1,0 +1,290 @@
+"""The loss that a run was planned to end at: by a saved plan, a law, a registered forecast, or smaller runs.
+
+Only what was measured like the run itself judges it: a law fitted to runs of one's own, a registered forecast or
+smaller runs of the recipe. The loss of a published law is of another text and tokenizer, and stands beside alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from scaleplan.errors import FileError, Notice, ScaleplanError, UsageError, quote
+from scaleplan.files import read_text
+from scaleplan.logs.log_reading import is_log
+from scaleplan.planning.on_hardware import plan_run
+from scaleplan.planning.plan import Plan
+from scaleplan.planning.request import Request
+from scaleplan.planning.uncertainty import sigmas_of
+from scaleplan.presets.preset import NOT_STATED
+from scaleplan.record import Record
+from scaleplan.tracking.registered import RegisteredForecast, content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scaleplan.fitting.fit_result import FitResult
+    from scaleplan.planning.context import Context
+    from scaleplan.presets.preset import Preset
+
+__all__ = ["LossInterval", "Metric", "PlanSource", "Planned", "planned_by_law", "planned_by_runs", "planned_in"]
+
+Metric = Literal["training", "validation"]
+
+PlanKind = Literal["law", "plan", "forecast", "pilots"]
+
+_MOST_BYTES = 64_000_000  # as for every saved result
+
+_FITTING = "scaleplan.fitting.fit"
+"""Half a second of imports, for a law through smaller runs alone."""
+
+_AGAIN = "save it with 'scaleplan optimal … --json', or 'scaleplan loss … --json'"
+
+_NATS = ("nats/token", "nats", "nats per token", NOT_STATED)
+"""How laws name the unit that logs have; one that states none is taken at its word, with a warning."""
+
+
+class LossInterval(Record):
+    """The central interval of a loss, (low, high), at a confidence level."""
+
+    level: float
+    loss: tuple[float, float]
+
+
+class PlanSource(Record):
+    """Where a planned loss comes from, and whether it ``judges`` the run; ``reason`` says why not."""
+
+    kind: PlanKind
+    name: str
+    judges: bool
+    reason: str | None = None
+
+
+class Planned(Record):
+    """A planned loss with its interval, and what the same source says of the run and its hardware.
+
+    Plans are of the validation loss; only smaller runs without one are compared by their ``metric``, the training
+    loss.
+    """
+
+    source: PlanSource
+    loss: float
+    metric: Metric = "validation"
+    interval: LossInterval | None = None
+    params: float | None = None
+    tokens: float | None = None
+    gpu: str | None = None
+    gpus: float | None = None
+    mfu: float | None = None
+    precision: str | None = None
+    price: float | None = None
+    warnings: tuple[Notice, ...] = ()
+
+    @property
+    def sd(self) -> float:
+        """The standard deviation of ln loss; 0 where no interval is known."""
+        if self.interval is None:
+            return 0.0
+        low, high = self.interval.loss
+        return math.log(high / low) / (2 * sigmas_of(self.interval.level)) if 0 < low < high else 0.0
+
+
+def planned_by_law(
+    preset: str | Preset, *, params: float | None, tokens: float | None, level: float, context: Context
+) -> Planned:
+    """Return the loss of a law at the size and the tokens of a run.
+
+    Raises UsageError where one of them is not known, or the law has no loss.
+    """
+    law = context.preset(preset)
+    for value, what, hint in (
+        (params, "parameters", "give --params, or lay its config.json beside the log"),
+        (tokens, "tokens", "give --tokens, or --plan with a plan that has them"),
+    ):
+        if value is None:
+            raise UsageError(f"the loss of {law.id} depends on the {what} of the run, which are not known", hint=hint)
+    plan = plan_run(Request(preset=law, params=params, tokens=tokens, level=level), context)
+    if plan.loss is None:
+        raise UsageError(f"{law.id} has no loss to compare with", hint="choose a law that has one")
+    found = _of_plan(plan, kind="law", name=law.id)
+    if not found.source.judges and str(preset).endswith(".toml"):
+        reason = "it has no [fit], by which a law of your own runs is known"
+        found = replace(found, source=replace(found.source, reason=reason))
+    if found.source.judges and law.conventions.tokenizer != NOT_STATED:
+        message = (
+            f"{law.id} was fitted to losses of the tokenizer {quote(law.conventions.tokenizer)}; no log names its"
+        )
+        found = _warned(found, Notice(code="tokenizer", message=f"{message} own, so check that it is the same"))
+    return found
+
+
+def planned_by_runs(
+    path: str, *, params: float | None, tokens: float | None, level: float, context: Context
+) -> Planned | Notice:
+    """Return the loss that a law through smaller runs forecasts, or why there is none.
+
+    The runs, a table or logs, are fitted as ``fit`` does it.
+    """
+    try:
+        logged = is_log(path)
+        fitting = import_module(_FITTING)
+        fitted: FitResult = (fitting.fit_logs if logged else fitting.fit)(path, samples=0)
+        found = planned_by_law(fitted.preset, params=params, tokens=tokens, level=level, context=context)
+    except ScaleplanError as error:
+        return Notice(code="no_ladder", message=f"the smaller runs give no loss to expect: {error.message}")
+    training = logged and fitted.runs.columns.get("loss") == "loss"  # of the table of runs: no validation loss
+    return replace(
+        found,
+        source=replace(found.source, kind="pilots", name=path),
+        metric="training" if training else "validation",
+    )
+
+
+def planned_in(path: str | Path) -> Planned:
+    """Return the planned loss in a JSON file: a saved plan, or a registered forecast.
+
+    Raises FileError for a file that cannot be read or is neither.
+    """
+    name = str(path)
+    text = read_text(Path(path), what="plan", limit=_MOST_BYTES)
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise FileError(f"{name}: not valid JSON", hint=_AGAIN) from None
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema == Plan.schema:
+        return _of_saved(data, name)
+    if schema == RegisteredForecast.schema:
+        return _of_registered(data, name)
+    raise FileError(f"{name}: holds no plan: its schema is {quote(schema)}", hint=_AGAIN)
+
+
+def _of_plan(plan: Plan, *, kind: PlanKind, name: str) -> Planned:
+    interval = plan.interval
+    ends = None if interval is None else interval.loss
+    assert plan.loss is not None
+    return _judged(
+        kind,
+        name,
+        loss=plan.loss,
+        unit=plan.loss_unit,
+        published=plan.loss_text is not None,
+        interval=None if interval is None or ends is None else LossInterval(level=interval.level, loss=ends),
+        warnings=tuple(notice for notice in plan.warnings if notice.code.startswith("extrapolated")),
+    )
+
+
+class _Numbers:
+    """The numbers of a JSON object, checked one by one, because a file may hold anything."""
+
+    def __init__(self, data: object, name: str, path: str = "") -> None:
+        self._data, self._name, self._path = data if isinstance(data, dict) else {}, name, path
+
+    def number(self, key: str) -> float | None:
+        """Return a number above 0; raises FileError for what is none."""
+        return self._checked(self._data.get(key), key)
+
+    def interval(self, key: str = "loss") -> LossInterval | None:
+        """Return the interval with the level beside it."""
+        ends = self._data.get(key)
+        if not isinstance(ends, list) or len(ends) != 2:
+            return None
+        low, high, level = *(self._checked(end, key) for end in ends), self.number("level")
+        if low is None or high is None or level is None or low > high or level >= 1:
+            raise FileError(f"{self._name}: {self._path}{key}: {quote(ends)} is no interval", hint=_AGAIN)
+        return LossInterval(level=level, loss=(low, high))
+
+    def text(self, key: str) -> str | None:
+        """Return a text; None of anything else."""
+        value = self._data.get(key)
+        return value if isinstance(value, str) else None
+
+    def _checked(self, value: object, key: str) -> float | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise FileError(f"{self._name}: {self._path}{key}: {quote(value)} is not a number above 0", hint=_AGAIN)
+        return float(value)
+
+
+def _of_saved(data: Mapping[str, Any], name: str) -> Planned:
+    """Return what a saved plan says."""
+    plan, budget = _Numbers(data, name), _Numbers(data.get("budget"), name, "budget.")
+    loss = plan.number("loss")
+    if loss is None:
+        raise FileError(f"{name}: this plan has no loss", hint="plan with a law that has one")
+    return _judged(
+        "plan",
+        str(data.get("preset")),
+        loss=loss,
+        unit=str(data.get("loss_unit")),
+        published=data.get("loss_text") is not None,
+        interval=_Numbers(data.get("interval"), name, "interval.").interval(),
+        params=plan.number("params"),
+        tokens=plan.number("tokens"),
+        gpu=budget.text("gpu"),
+        gpus=budget.number("gpus"),
+        mfu=budget.number("mfu"),
+        precision=budget.text("precision"),
+        price=budget.number("price_per_hour"),
+    )
+
+
+_WIDEST = 0.9
+"""The level of a registered interval that is shown, where it has this one; the widest otherwise."""
+
+
+def _of_registered(data: Mapping[str, Any], name: str) -> Planned:
+    """Return what a registered forecast says, which judges as it was registered to.
+
+    Raises FileError for one that was changed since.
+    """
+    if content_hash(data) != data.get("sha256"):
+        raise FileError(
+            f"{name}: changed after it was registered: its content has another hash",
+            hint="take the file as it was registered, from version control or a copy",
+        )
+    forecast = _Numbers(data, name)
+    loss = forecast.number("loss")
+    if loss is None:
+        raise FileError(f"{name}: this forecast has no loss", hint="'scaleplan register … -o FILE' writes one")
+    listed = data.get("intervals")
+    found = [_Numbers(each, name, "intervals.").interval() for each in listed] if isinstance(listed, list) else []
+    intervals = sorted((each for each in found if each is not None), key=lambda each: abs(each.level - _WIDEST))
+    planned = _judged(
+        "forecast",
+        str(data.get("name")),
+        loss=loss,
+        unit=str(data.get("loss_unit")),
+        published=False,
+        interval=intervals[0] if intervals else None,
+        params=forecast.number("params"),
+        tokens=forecast.number("tokens"),
+    )
+    if data.get("runs_sha256") is None:
+        law = f"{data.get('preset')}, a published law"
+        message = f"{planned.source.name} was registered by {law}: its loss is of another text"
+        planned = _warned(planned, Notice(code="published_law", message=message))
+    return planned
+
+
+def _judged(kind: PlanKind, name: str, *, unit: str, published: bool, **known: Any) -> Planned:  # noqa: ANN401
+    """Return a planned loss that judges, unless it is one of another text or unit."""
+    reason = None
+    if published:
+        reason = "it is published, and its loss of another text and tokenizer"
+    elif unit not in _NATS:
+        reason = f"its loss is in {unit}, and that of the log in nats per token"
+    found = Planned(source=PlanSource(kind=kind, name=name, judges=reason is None, reason=reason), **known)
+    if reason is None and unit == NOT_STATED:
+        message = f"{name} does not state the unit of its loss: taken as nats per token, as the log has it"
+        found = _warned(found, Notice(code="loss_unit", message=message))
+    return found
+
+
+def _warned(planned: Planned, notice: Notice) -> Planned:
+    return replace(planned, warnings=(*planned.warnings, notice))

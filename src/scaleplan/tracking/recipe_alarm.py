@@ -1,0 +1,284 @@
+"""Compare a run with others of its recipe at the same share of the run.
+
+What the run's ln loss exceeds theirs by is compared with what each of them exceeds the others by: its level, and its
+change against what it was shortly before. Both are Student deviates along the run; how often the largest of all looks
+exceeds a value follows from Rice's formula for level crossings, averaged over Student's spread, with the correlation
+of neighbouring looks that the references show.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from scaleplan.tracking.spikes import clean_curve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scaleplan.arrays import Array
+    from scaleplan.tracking.loss_curve import LossCurve
+
+__all__ = ["RecipeComparison", "compare_recipe"]
+
+FALSE_ALARMS = 0.05
+"""Share of healthy runs that may be flagged at any look over their whole length, either way, by all tests."""
+
+_MOST_LOOKS = 256
+"""Points that a run is averaged to: a change is placed to four thousandths of the run."""
+
+_WIDTHS = (1, 4, 16)
+"""Looks that are averaged: few for a large change, many for one below the noise of a single look."""
+
+_BEGIN = 0.02
+"""Share of the run before which it is not compared: the warm-up."""
+
+_NEARBY = 0.25
+"""Share of the run on either side over which the spread of the references is pooled."""
+
+_SAME_SIZE = 0.05
+"""Difference of ln N below which sizes count as one."""
+
+_FEWEST_REFERENCES = 3
+"""References below which their spread has a single degree of freedom: it tells nothing."""
+
+_FEWEST_FOR_TREND = 4
+"""References of several sizes below which their trend in ln N leaves less than two degrees of freedom."""
+
+
+class RecipeComparison(NamedTuple):
+    """Whether the references tell anything; and the departure, if any: size of ln loss, since when, found when."""
+
+    told: bool
+    size: float | None = None
+    since: float | None = None
+    found: float | None = None
+
+
+class _Series(NamedTuple):
+    """Excess of ln loss along the run: of the run as far as seen, and of each reference over the others.
+
+    ``freedom`` are the degrees of freedom of the references, and ``stretch`` how much wider than theirs the run's
+    deviation is expected to be. ``level`` tells whether the excess itself should be zero, or only constant.
+    """
+
+    run: Array
+    others: Array
+    freedom: float
+    stretch: float
+    level: bool
+
+
+def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequence[LossCurve]) -> RecipeComparison:
+    """Compare a run, by its steps and cleaned ln loss, with references that were seen to their end."""
+    shares = steps / curve.total
+    inside = shares >= _BEGIN
+    shares, logs, steps = shares[inside], logs[inside], steps[inside]
+    if len(shares) < 2:
+        return RecipeComparison(told=False)
+    spacing = float(np.median(np.diff(shares)))
+    size = max(1, round(1 / (_MOST_LOOKS * spacing)))
+    count = len(shares) // size
+    lead = len(shares) - count * size
+    looks = shares[lead:].reshape(count, size).mean(axis=1)
+    values = logs[lead:].reshape(count, size).mean(axis=1)
+    at = steps[lead:].reshape(count, size)
+    rest = np.arange(looks[-1] + size * spacing, 1.0 + 1e-9, size * spacing)
+    along = np.concatenate([looks, rest])
+    kept = [(each, row) for each in references if (row := _at_looks(each, along, size * spacing)) is not None]
+    if len(kept) < _FEWEST_REFERENCES:
+        return RecipeComparison(told=False)
+    series = _excess(curve, values, [each for each, _ in kept], np.stack([row for _, row in kept]))
+    if series is None:
+        return RecipeComparison(told=False)
+    widths = [width for width in _WIDTHS if width == 1 or 8 * width <= len(along)]
+    tests = [(width, change) for width in widths for change in ((False, True) if series.level else (True,))]
+    found: tuple[int, bool, float] | None = None
+    for width, change in tests:
+        crossing = _first_crossing(series, along, width, change=change, chance=FALSE_ALARMS / len(tests))
+        if crossing is not None and (found is None or crossing[0] < found[0]):
+            found = crossing[0], change, crossing[1]
+    if found is None:
+        return RecipeComparison(told=True)
+    look, change, sign = found
+    begin, size_of = _began(series, look, change=change)
+    if size_of * sign <= 0 or not _stays(series, look, begin, size_of):
+        return RecipeComparison(told=True)
+    return RecipeComparison(told=True, size=size_of, since=float(at[begin, 0]), found=float(at[look, -1]))
+
+
+def _at_looks(reference: LossCurve, looks: Array, spacing: float) -> Array | None:
+    """Return a reference's ln loss at shares of the run; None where it does not reach over them."""
+    steps, loss = np.asarray(reference.steps, dtype=float), np.asarray(reference.loss, dtype=float)
+    fine = np.isfinite(loss) & (loss > 0)
+    shares, loss = steps[fine] / reference.total, loss[fine]
+    if len(shares) < 2:
+        return None
+    own = float(np.median(np.diff(shares)))
+    if shares[0] > looks[0] + own or shares[-1] < min(looks[-1], 1.0) - 2 * max(own, spacing):
+        return None
+    logs = np.log(loss)
+    logs = clean_curve(steps[fine], logs).logs
+    size = max(1, int(spacing / own))
+    if size > 1:
+        count = len(logs) // size
+        lead = len(logs) - count * size
+        shares = shares[lead:].reshape(count, size).mean(axis=1)
+        logs = logs[lead:].reshape(count, size).mean(axis=1)
+    return np.interp(looks, shares, logs)
+
+
+def _excess(curve: LossCurve, values: Array, references: Sequence[LossCurve], rows: Array) -> _Series | None:
+    """Return the excess of the run and of each reference over what the others let expect.
+
+    References of several sizes predict by their trend in ln N; too few of them, or of one size that is not the
+    run's, say nothing of its level, only how it changes.
+    """
+    count = len(references)
+    sizes = [each.params for each in (curve, *references)]
+    own = 0.0
+    design = np.ones((count, 1))
+    level, stretch = True, 1.0
+    if all(size is not None and size > 0 for size in sizes):
+        logs = np.log(np.array(sizes, dtype=float))
+        own, rest = float(logs[0] - logs[1:].mean()), logs[1:] - logs[1:].mean()
+        spread = float(np.ptp(rest))
+        if spread > _SAME_SIZE and count >= _FEWEST_FOR_TREND:
+            design = np.stack([np.ones(count), rest], axis=1)
+        elif spread > _SAME_SIZE or abs(own) > _SAME_SIZE:
+            level = False
+            if spread > _SAME_SIZE:
+                stretch = max(1.0, abs(own) / float(np.sqrt((rest**2).mean())))
+    freedom = count - design.shape[1]
+    if freedom < 1:
+        return None
+    inverse = np.linalg.inv(design.T @ design)
+    hat = design @ inverse @ design.T
+    place = np.array([1.0, own])[: design.shape[1]]
+    others = rows - hat @ rows  # their squares add up to the variance of one run times ``freedom``
+    predicted = place @ inverse @ design.T @ rows
+    spare = math.sqrt(1 + float(place @ inverse @ place))
+    return _Series(values - predicted[: len(values)], others, freedom, spare * stretch, level)
+
+
+def _deviations(excess: Array, width: int, *, change: bool) -> Array:
+    """Return the mean of the last looks, or what it exceeds the mean of those before by; NaN where there are none."""
+    excess = np.atleast_2d(excess)
+    sums = np.concatenate([np.zeros((len(excess), 1)), np.cumsum(excess, axis=1)], axis=1)
+    count = excess.shape[1]
+    last = np.arange(1, count + 1)
+    begin = last - width
+    if not change:
+        begin = np.maximum(begin, 0)
+        out: Array = (sums[:, last] - sums[:, begin]) / (last - begin)
+        out[:, last < width] = np.nan
+        return out
+    before = np.maximum(begin - max(8, 2 * width), 0)
+    usable = begin - before >= max(2, width // 2)
+    begin, before = np.where(usable, begin, 1), np.where(usable, before, 0)
+    out = (sums[:, last] - sums[:, begin]) / width - (sums[:, begin] - sums[:, before]) / np.maximum(
+        begin - before, 1
+    )
+    out[:, ~usable] = np.nan
+    return out
+
+
+def _first_crossing(
+    series: _Series, along: Array, width: int, *, change: bool, chance: float
+) -> tuple[int, float] | None:
+    """Return the first look at which the run deviates more than healthy ones do at any, and the sign."""
+    others = _deviations(series.others, width, change=change)
+    run = _deviations(series.run, width, change=change)[0]
+    usable = np.flatnonzero(np.isfinite(others[0]))
+    if not len(usable):
+        return None
+    others = others[:, usable]
+    reach = max(1, round(_NEARBY * len(along)))
+    variance = (others**2).sum(axis=0) / series.freedom
+    pooled = _running_mean(variance, reach)
+    scaled = others / np.sqrt(np.maximum(pooled, 1e-16))
+    norm = (scaled**2).sum()
+    correlation = 1 - ((scaled[:, 1:] - scaled[:, :-1]) ** 2).sum() / max(2 * norm, 1e-300)
+    length = (len(usable) - 1) * math.sqrt(max(2 * (1 - correlation), 0.0))
+    freedom = series.freedom
+    if change:  # a level has no more draws than there are references; changes are drawn anew along the run
+        freedom *= _independent(scaled, min(2 * reach + 1, len(usable)))
+    limit = _limit(length, freedom, chance) * series.stretch
+    seen = usable < len(run)
+    deviates = run[usable[seen]] / np.sqrt(np.maximum(pooled[seen], 1e-16))
+    over = np.flatnonzero(np.abs(deviates) > limit)
+    if not len(over):
+        return None
+    return int(usable[over[0]]), math.copysign(1.0, float(deviates[over[0]]))
+
+
+def _independent(scaled: Array, count: int) -> float:
+    """Return how many independent squares as many neighbours are worth, by the squares of their correlations."""
+    whole = float((scaled**2).mean())
+    lags = range(1, min(count, scaled.shape[1] - 1))
+    squares = [(float((scaled[:, lag:] * scaled[:, :-lag]).mean()) / whole) ** 2 for lag in lags] if whole > 0 else []
+    return count / (1 + 2 * sum(square * (1 - lag / count) for lag, square in zip(lags, squares, strict=False)))
+
+
+def _running_mean(values: Array, reach: int) -> Array:
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(len(values))
+    low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(values))
+    mean: Array = (sums[high] - sums[low]) / (high - low)
+    return mean
+
+
+def _limit(length: float, freedom: float, chance: float) -> float:
+    """Return what the largest of a Student process exceeds, either way, with a chance.
+
+    ``length`` is that of the path in units of its correlation: the root of twice one minus the correlation of
+    neighbours, summed. The chance is that of the first look and of an upcrossing at any later one, both averaged over
+    the estimate of the spread that all looks share.
+    """
+    low, high = 0.0, 1e4
+    for _ in range(60):
+        tried = 0.5 * (low + high)
+        crossing = length / (2 * math.pi) * (1 + tried**2 / freedom) ** (-freedom / 2)
+        if 2 * (student_tail(tried, freedom) + crossing) > chance:
+            low = tried
+        else:
+            high = tried
+    return high
+
+
+def student_tail(value: float, freedom: float) -> float:
+    """Return the chance that Student's t exceeds a value that is not negative."""
+    angle = np.linspace(math.atan2(value, math.sqrt(freedom)), math.pi / 2, 513)
+    density = np.cos(angle) ** max(freedom - 1, 0.0)  # t = √ν tan θ
+    mean = (0.5 * (density[1:] + density[:-1])).sum() * (angle[1] - angle[0])
+    return float(mean) * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
+
+
+def _began(series: _Series, look: int, *, change: bool) -> tuple[int, float]:
+    """Return the look at which a departure that is found at ``look`` began, and its size.
+
+    It is where two levels describe the excess best; a level that was off from the first look began there.
+    """
+    run = series.run
+    count = len(run)
+    sums = np.cumsum(run)
+    parts = np.arange(1, count)
+    before, after = sums[:-1] / parts, (sums[-1] - sums[:-1]) / (count - parts)
+    gain = parts * (count - parts) / count * (after - before) ** 2
+    gain[look:] = -1.0  # it had begun when it was found
+    if look == 0 or not len(gain) or gain.max() < 0:
+        return 0, float(run.mean())
+    split = int(np.argmax(gain))
+    step = float(after[split] - before[split])
+    if not change and abs(before[split]) > abs(step):
+        return 0, float(run.mean())
+    return split + 1, step
+
+
+def _stays(series: _Series, look: int, begin: int, size: float) -> bool:
+    """Return whether the departure is still there: half of it at least, over the last looks."""
+    last = series.run[max(look, len(series.run) - max(1, len(series.run) // 20)) :]
+    base = float(series.run[:begin].mean()) if begin else 0.0
+    return (float(last.mean()) - base) / size > 0.5

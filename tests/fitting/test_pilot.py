@@ -10,7 +10,7 @@ from tests.benchmarks import pilot_designs
 import scaleplan as sp
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.fitting.discrepancy import NO_COMMON, Member, Prior, Whitened, log_law
-from scaleplan.fitting.exchange import Schedule
+from scaleplan.fitting.exchange import Candidates, Merit, Schedule, best_list, greedy_list
 from scaleplan.fitting.expected_error import Aim, Belief
 from scaleplan.fitting.forecaster import KERNELS, prior_spread
 from scaleplan.fitting.pilot import AIMS
@@ -137,6 +137,29 @@ def test_a_run_added_and_left_out_again_changes_nothing():
     np.testing.assert_allclose(exchanged.variances(AIM.rows), left, rtol=1e-6)
 
 
+def test_what_a_search_believes_is_what_its_list_leaves():
+    """From a start with more repeats than there may be, after exchanges and runs left out."""
+    params, tokens = isoflop(4)
+    pool = Candidates(
+        params=params, tokens=tokens, size=np.arange(42), per_product=6.0, each=1e18, schedule=Schedule(), seeds=2,
+        most=12, flops=3e20,
+    )  # fmt: skip
+    known = belief(params, tokens)
+    merit = Merit(rows=AIM.rows, weights=np.array([[0.3, 0.2, 0.0]] * 2), limits=np.full((2, 3), np.inf))
+    start = np.where(np.arange(42) % 5 == 0, 4, 0)
+    kept = np.where(np.arange(42) == 8, 2, 0)
+    counts, after = best_list(pool, known, merit, kept=kept, starts=[start])
+    there = np.flatnonzero(counts)
+    again = known.given(there, seeds=counts[there]).variances(AIM.rows)
+    np.testing.assert_allclose(after.variances(AIM.rows), again, rtol=1e-4)
+    assert counts[8] == counts.max() == 2
+    assert counts.sum() <= 12
+    assert pool.cost(counts) <= 3e20
+    greedy, _ = greedy_list(pool, known, merit)
+    greedy_left = known.given(np.flatnonzero(greedy), seeds=greedy[greedy > 0]).variances(AIM.rows)
+    assert merit(again) <= merit(greedy_left) + 0.2  # which keeps no run
+
+
 @pytest.fixture(scope="module")
 def designed():
     """Return the design of 1e21 FLOP for a target of 1e24."""
@@ -167,6 +190,7 @@ def test_a_list_is_one_that_people_run(designed):
     "words",
     [
         {"flops": 1e21, "target": 1e24},
+        {"flops": 1e19, "target": 1e22, "aim": "loss"},
         {"flops": 3e19, "target": 1e22, "aim": "waste", "noise": 0.002},
         {"flops": 1e18, "target": 1e20, "limit": ["tokens_per_param <= 60", "params >= 20M"]},
         {"flops": 1e22, "target": 1e25, "schedule": "wsd", "run_cost": 1e20},

@@ -250,14 +250,8 @@ def _chosen(builder: Builder, command: Command) -> list[Option]:
 _ENDLESS = {"watch", "every"}
 """Options that wait for what does not happen here."""
 
-_BOUNDED = {
-    "points",
-    "samples",
-    "jobs",
-    "doublings",
-    "seeds",
-    "most_runs",
-}  # an edge here would only make a call long
+# an edge here would only make a call long
+_BOUNDED = {"points", "samples", "jobs", "doublings", "seeds", "most_runs"}
 
 
 def _written(builder: Builder, command: Command, option: Option) -> list[str]:

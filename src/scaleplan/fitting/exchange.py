@@ -151,7 +151,10 @@ def best_list(
     has; ``starts`` lists to begin from, beside greedy ones.
     """
     begun = [_greedy(candidates, *_with(belief, kept), merit, power) for power in _COST_POWERS]
-    begun += [_shortened(candidates, *_with(belief, np.maximum(start, kept)), merit, kept) for start in starts]
+    begun += [
+        _shortened(candidates, *_with(belief, np.maximum(np.minimum(start, candidates.seeds), kept)), merit, kept)
+        for start in starts
+    ]
     found = [_exchanged(candidates, *start, merit, kept) for start in begun]
     return min(found, key=lambda one: float(merit(one[1].variances(merit.rows))))
 
@@ -190,7 +193,6 @@ def _shortened(
     candidates: Candidates, counts: Index, belief: Belief, merit: Merit, kept: Index
 ) -> tuple[Index, Belief]:
     """Leave out the runs that tell least for their cost until a list can be afforded."""
-    counts = np.minimum(counts, candidates.seeds)
     while np.sum(counts) > candidates.most or candidates.cost(counts) > candidates.flops:
         free = np.flatnonzero(counts > kept)
         if not len(free):

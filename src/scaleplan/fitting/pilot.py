@@ -360,10 +360,10 @@ def _designed(
             )
         )
     merit = _merit(options, at, variances)
-    order = np.argsort([float(_merit(options, at, ())(known)) for known in variances])
+    best = {int(i) for i in np.argmin(np.array(variances)[:, :, :2], axis=0).ravel()} if variances else set()
     kept = _central(guess.law, pool) if not len(guess.params) else np.zeros(len(pool.params), dtype=np.intp)
     belief = searched.belief(pool.params, pool.tokens, at, middle)
-    counts, _ = best_list(pool, belief, merit, kept=kept, starts=[starts[i] for i in order[:1]])
+    counts, _ = best_list(pool, belief, merit, kept=kept, starts=[starts[i] for i in sorted(best)])
     chosen = np.flatnonzero(counts)
     after = guess.belief(pool.params, pool.tokens, at, middle).given(chosen, seeds=counts[chosen])
     return PilotDesign(

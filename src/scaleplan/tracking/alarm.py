@@ -53,8 +53,8 @@ class Alarm(Record):
 class CourseCheck(Record):
     """What the part seen of a run shows: the alarm, if any, and spikes that were over again.
 
-    ``told`` is False where the points are too few to show anything: no alarm then means nothing. ``against`` names the
-    yardstick.
+    ``told`` is False where the points are too few to show anything: no alarm then means nothing. ``against`` names
+    the yardstick.
     """
 
     alarm: Alarm | None

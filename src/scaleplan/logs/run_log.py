@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array, Mask
 
-__all__ = ["MOST_POINTS", "QUANTITIES", "LoggedCurve", "Ended", "NonFinite", "Recorder", "RunLog", "Stated"]
+__all__ = ["MOST_POINTS", "QUANTITIES", "Ended", "LoggedCurve", "NonFinite", "Recorder", "RunLog", "Stated"]
 
 QUANTITIES: Mapping[str, str] = {
     "loss": "training loss, nats per token",

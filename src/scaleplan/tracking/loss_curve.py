@@ -6,6 +6,7 @@ A point that lies off the curve is taken out before anything is compared, and na
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Mask
     from scaleplan.logs.learning_rate import LearningRate
 
-__all__ = ["CleanedCurve", "LossCurve", "LossSpike", "clean_curve"]
+__all__ = ["CleanedCurve", "LossCurve", "LossSpike", "averaged", "clean_curve"]
 
 
 class LossCurve(Record, eq=False):
@@ -42,6 +43,21 @@ class LossCurve(Record, eq=False):
     def seen(self) -> float:
         """The share of the run that was seen."""
         return float(self.steps[-1]) / self.total if len(self.steps) else 0.0
+
+    def until(self, step: float) -> LossCurve:
+        """Return the part up to a step."""
+        count = int(np.searchsorted(self.steps, step, side="right"))
+        return replace(self, steps=self.steps[:count], loss=self.loss[:count])
+
+
+def averaged(steps: Array, values: Array, most: int) -> tuple[Array, Array, int]:
+    """Return at most so many points, each the mean of neighbours, and of how many; the last may be of fewer."""
+    group = -(-len(steps) // most)
+    if group <= 1:
+        return steps, values, 1
+    starts = np.arange(0, len(steps), group)
+    counts = np.diff(np.append(starts, len(steps)))
+    return np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts, group
 
 
 _MEDIAN_OF = 9

@@ -309,7 +309,7 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     if planned is not None and planned.source.judges and planned.metric != metric:
         planned = _as_tracked(planned, run, warnings)
     comparison = _comparison(curve, references, ending, planned, question.level)
-    if planned is None and course.against == "references":
+    if not _judges(planned) and course.against == "references":
         comparison = "on course" if curve.seen >= _EARLY else "too early"  # as the smaller runs went
     elif planned is None and not course.told:
         comparison = "too few points"

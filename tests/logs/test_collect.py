@@ -8,7 +8,7 @@ import pytest
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError
 from scaleplan.logs.collect import collected
-from scaleplan.logs.run_log import Recorder
+from scaleplan.logs.recorder import Recorder
 from scaleplan.logs.sizes_given import GivenSizes
 
 GPT2 = {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257, "n_positions": 1024}

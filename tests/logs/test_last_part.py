@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.logs.last_part import final_loss, is_growing, lowest, rise, state_of
-from scaleplan.logs.run_log import LoggedCurve, Recorder
+from scaleplan.logs.recorder import Recorder
+from scaleplan.logs.run_log import LoggedCurve
 
 EPOCH = 1_800_000_000.0
 

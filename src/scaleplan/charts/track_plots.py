@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
+from scaleplan.tracking.loss_curve import averaged
 from scaleplan.units import format_fraction, format_number
 
 if TYPE_CHECKING:
@@ -116,17 +117,8 @@ def _curve(label: str, curve: LossCurve, *, tone: int) -> Series:
     """Return a curve without its beginning, as means of neighbours."""
     share = curve.steps / curve.total
     shown = share >= min(_BEGIN, float(share[-1]) / 2) if len(share) else share > 0
-    share, loss = share[shown], curve.loss[shown]
-    starts = np.unique(np.linspace(0, max(len(share) - 1, 0), _POINTS).astype(int))
-    if not len(share):
-        return Series(label=label, x=(), y=(), tone=tone)
-    sizes = np.diff(np.append(starts, len(share)))
-    return Series(
-        label=label,
-        x=_floats(np.add.reduceat(share, starts) / sizes),
-        y=_floats(np.add.reduceat(loss, starts) / sizes),
-        tone=tone,
-    )
+    share, loss, _ = averaged(share[shown], curve.loss[shown], _POINTS)
+    return Series(label=label, x=_floats(share), y=_floats(loss), tone=tone)
 
 
 def _floats(values: Array) -> tuple[float, ...]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.run_log import Recorder
+    from scaleplan.logs.recorder import Recorder
 
 __all__ = ["FORMATS", "LogFormat", "format_of"]
 
@@ -76,11 +76,11 @@ FORMATS: tuple[LogFormat, ...] = (
     LogFormat("mlflow", "MLflow file store", "scaleplan.logs.mlflow"),
     LogFormat("tensorboard-scalars", "scalar export of TensorBoard", "scaleplan.logs.tensorboard_scalars"),
     LogFormat("wandb-chart", "chart export of W&B", "scaleplan.logs.wandb_chart"),
-    LogFormat("wandb-history", "history of a W&B run", "scaleplan.logs.wandb_history"),
-    LogFormat("lightning", "metrics.csv of Lightning", "scaleplan.logs.lightning"),
+    LogFormat("wandb-history", "history of a W&B run", "scaleplan.logs.csv_logs", "WandbHistory"),
+    LogFormat("lightning", "metrics.csv of Lightning", "scaleplan.logs.csv_logs", "LightningMetrics"),
     LogFormat("json-lines", "JSON lines", "scaleplan.logs.json_lines"),
     LogFormat("json-history", "JSON history of a run", "scaleplan.logs.json_history"),
-    LogFormat("curve-table", "table of curves (CSV, TSV)", "scaleplan.logs.curve_table"),
+    LogFormat("curve-table", "table of curves (CSV, TSV)", "scaleplan.logs.csv_logs", "CurveTable"),
 )
 """Every format, in the order in which they are tried: one that could be taken for another stands before it."""
 

@@ -1,4 +1,8 @@
-"""A log on the disk or on standard input, read forwards in pieces: its head to recognise it by, then its lines."""
+"""A log on the disk or on standard input, read forwards in pieces: its head to recognise it by, then its lines.
+
+Its run is named by the file, or by the folders where every run's file is called the same; trackers keep a run's
+settings in a file beside it.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,16 @@ from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 import numpy as np
 
-from scaleplan.errors import FileError, UsageError, quote
+from scaleplan.errors import FileError, ScaleplanError, UsageError, quote
+from scaleplan.files import is_file, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["HEAD_BYTES", "LogFile", "plain"]
+    from scaleplan.tables.cells import Cell
+
+__all__ = ["HEAD_BYTES", "LogFile", "plain", "read_settings", "run_name"]
 
 HEAD_BYTES = 1 << 16
 """What is read of a file to recognise it; a printed log is looked at further (:attr:`LogFile.opening`)."""
@@ -236,3 +243,73 @@ class _Stream:
 def _unreadable(path: Path | None, error: Exception) -> FileError:
     reason: str = getattr(error, "strerror", None) or "not a usable path"
     return FileError(f"cannot read {quote(path or 'standard input')}: {reason.lower()}")
+
+
+_GENERIC = re.compile(
+    r"(?i)(?:main|log|logs?_?\d*|metrics?(?:[_-](?:log|history))?|trainer_state|history|train(?:ing)?|events|scalars?|data"
+    r"|output|out|std(?:out|err)|train(?:ing)?[_-](?:log|logs|metrics|loss|history|stats)|run|loss(?:es)?|wandb-history"
+    r"|wandb_history|console|trainer_log|results?|run[_-](?:history|log)|log_history|tracker_metrics|curves?|nohup"
+    r"|events\.out\.tfevents\..*)"
+)
+"""Names of files that say what a file is, not of which run."""
+
+_PLUMBING = re.compile(
+    r"(?i)(?:checkpoint-\d+|logs?|metrics|params|tags|files|tb|tensorboard|tb_logs|runs|wandb|outputs?|train|csv_logs"
+    r"|lightning_logs|checkpoints?|ckpts?|mlruns|artifacts|results|latest-run|0)"
+)
+"""Names of folders that a trainer makes for every run."""
+
+_NUMBERED = re.compile(r"(?i)(?:version|trial|seed|rank|fold)?[_-]?\d+")
+
+
+def run_name(path: Path | None) -> str:
+    """Return the name of the run of a file: its own without the ending, or that of a folder around it."""
+    if path is None:
+        return "standard input"
+    stem = path.name if path.name.startswith("events.out.") else path.stem
+    if path.is_dir():
+        stem = ""
+    if stem and not _GENERIC.fullmatch(stem):
+        return stem
+    absolute = path.absolute()
+    parts = list((absolute if path.is_dir() else absolute.parent).parts[1:])
+    while parts and _PLUMBING.fullmatch(parts[-1]):
+        parts.pop()
+    if not parts:
+        return stem or path.name or str(path)
+    if _NUMBERED.fullmatch(parts[-1]):  # version_0 of what?
+        above = [part for part in parts[:-1] if not _PLUMBING.fullmatch(part)]
+        if above:
+            return f"{above[-1]}/{parts[-1]}"
+    return parts[-1]
+
+
+_SETTING = re.compile(r"( *)([A-Za-z_][\w ./-]*?): *(.*?) *(?:#.*)?")
+
+
+def read_settings(path: Path) -> Mapping[str, Cell]:
+    """Return the settings in a YAML file under dotted names; none where no such file can be read.
+
+    What trackers keep beside metrics are dumps of flat or nested keys, with tags of Python objects in between that no
+    reader of YAML accepts: each line with a plain key and a scalar is taken for itself, and all else passed over.
+    """
+    if not is_file(path):
+        return {}
+    try:
+        text = read_text(path, what="settings")
+    except ScaleplanError:
+        return {}
+    found: dict[str, Cell] = {}
+    above: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        match = _SETTING.fullmatch(line)
+        if match is None:
+            continue
+        indent, key, value = len(match[1]), match[2], match[3]
+        while above and above[-1][0] >= indent:
+            above.pop()
+        if not value or value.startswith(("!", "&", "|", ">", "{", "[")):
+            above.append((indent, key))
+            continue
+        found[".".join([*(name for _, name in above), key])] = value.strip("'\"")
+    return found

@@ -18,17 +18,17 @@ from scaleplan.errors import FileError, Notice, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.logs import event_file
 from scaleplan.logs.formats import FORMATS, format_of
-from scaleplan.logs.log_file import LogFile
+from scaleplan.logs.log_file import LogFile, run_name
 from scaleplan.logs.metrics import split_named
 from scaleplan.logs.mlflow import is_deleted, read_run, run_folder
-from scaleplan.logs.naming import run_name
 from scaleplan.logs.tensorboard_scalars import metric_in_name, read_scalars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scaleplan.logs.formats import LogFormat
-    from scaleplan.logs.run_log import Recorder, RunLog
+    from scaleplan.logs.recorder import Recorder
+    from scaleplan.logs.run_log import RunLog
 
 __all__ = ["is_log", "read_logs"]
 

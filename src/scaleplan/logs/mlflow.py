@@ -14,12 +14,11 @@ import numpy as np
 
 from scaleplan.errors import FileError
 from scaleplan.files import is_file, read_text
-from scaleplan.logs.log_file import LogFile
-from scaleplan.logs.metric_rows import MetricRun, Numbers
+from scaleplan.logs.log_file import LogFile, read_settings, run_name
+from scaleplan.logs.metric_run import MetricRun
 from scaleplan.logs.metrics import role_of
-from scaleplan.logs.naming import run_name
-from scaleplan.logs.run_log import Recorder
-from scaleplan.logs.yaml_lines import read_settings
+from scaleplan.logs.recorder import Recorder
+from scaleplan.tables.cells import Numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,8 @@ from scaleplan.logs.printed import Entries, PrintedLog
 
 if TYPE_CHECKING:
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.run_log import Ended, Recorder
+    from scaleplan.logs.recorder import Recorder
+    from scaleplan.logs.run_log import Ended
 
 __all__ = ["MlperfLog"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, clock, whole
 
 if TYPE_CHECKING:
-    from scaleplan.logs.run_log import Recorder
+    from scaleplan.logs.recorder import Recorder
 
 __all__ = ["Torchtitan"]
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from scaleplan.record import Record
+from scaleplan.tracking.loss_curve import LossSpike, clean_curve
 from scaleplan.tracking.recipe_alarm import compare_recipe
-from scaleplan.tracking.spikes import LossSpike, clean_curve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,8 +53,8 @@ class Alarm(Record):
 class CourseCheck(Record):
     """What the part seen of a run shows: the alarm, if any, and spikes that were over again.
 
-    ``told`` is False where the points are too few to show anything: no alarm then means nothing. ``against`` names the
-    yardstick.
+    ``told`` is False where the points are too few to show anything: no alarm then means nothing. ``against`` names
+    the yardstick.
     """
 
     alarm: Alarm | None

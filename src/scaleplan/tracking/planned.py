@@ -48,6 +48,9 @@ _NATS = ("nats/token", "nats", "nats per token", NOT_STATED)
 """How laws name the unit that logs have; one that states none is taken at its word, with a warning."""
 
 
+_PUBLISHED = "it is published, and its loss of another text and tokenizer"
+
+
 class LossInterval(Record):
     """The central interval of a loss, (low, high), at a confidence level."""
 
@@ -172,7 +175,7 @@ def _of_plan(plan: Plan, *, kind: PlanKind, name: str) -> Planned:
         name,
         loss=plan.loss,
         unit=plan.loss_unit,
-        published=plan.loss_text is not None,
+        reason=_PUBLISHED if plan.loss_text is not None else None,
         interval=None if interval is None or ends is None else LossInterval(level=interval.level, loss=ends),
         warnings=tuple(notice for notice in plan.warnings if notice.code.startswith("extrapolated")),
     )
@@ -222,7 +225,7 @@ def _of_saved(data: Mapping[str, Any], name: str) -> Planned:
         str(data.get("preset")),
         loss=loss,
         unit=str(data.get("loss_unit")),
-        published=data.get("loss_text") is not None,
+        reason=_PUBLISHED if data.get("loss_text") is not None else None,
         interval=_Numbers(data.get("interval"), name, "interval.").interval(),
         params=plan.number("params"),
         tokens=plan.number("tokens"),
@@ -239,7 +242,7 @@ _WIDEST = 0.9
 
 
 def _of_registered(data: Mapping[str, Any], name: str) -> Planned:
-    """Return what a registered forecast says, which judges as it was registered to.
+    """Return what a registered forecast says; it judges where its law was fitted to runs of one's own.
 
     Raises FileError for one that was changed since.
     """
@@ -255,29 +258,24 @@ def _of_registered(data: Mapping[str, Any], name: str) -> Planned:
     listed = data.get("intervals")
     found = [_Numbers(each, name, "intervals.").interval() for each in listed] if isinstance(listed, list) else []
     intervals = sorted((each for each in found if each is not None), key=lambda each: abs(each.level - _WIDEST))
-    planned = _judged(
+    reason = None
+    if data.get("runs_sha256") is None:
+        reason = f"{data.get('preset')}, which gave it, has no runs of your own, and its loss is of another text"
+    return _judged(
         "forecast",
         str(data.get("name")),
         loss=loss,
         unit=str(data.get("loss_unit")),
-        published=False,
+        reason=reason,
         interval=intervals[0] if intervals else None,
         params=forecast.number("params"),
         tokens=forecast.number("tokens"),
     )
-    if data.get("runs_sha256") is None:
-        law = f"{data.get('preset')}, a published law"
-        message = f"{planned.source.name} was registered by {law}: its loss is of another text"
-        planned = _warned(planned, Notice(code="published_law", message=message))
-    return planned
 
 
-def _judged(kind: PlanKind, name: str, *, unit: str, published: bool, **known: Any) -> Planned:  # noqa: ANN401
-    """Return a planned loss that judges, unless it is one of another text or unit."""
-    reason = None
-    if published:
-        reason = "it is published, and its loss of another text and tokenizer"
-    elif unit not in _NATS:
+def _judged(kind: PlanKind, name: str, *, unit: str, reason: str | None, **known: Any) -> Planned:  # noqa: ANN401
+    """Return a planned loss that judges, unless there is a reason against it, or its unit is another."""
+    if reason is None and unit not in _NATS:
         reason = f"its loss is in {unit}, and that of the log in nats per token"
     found = Planned(source=PlanSource(kind=kind, name=name, judges=reason is None, reason=reason), **known)
     if reason is None and unit == NOT_STATED:

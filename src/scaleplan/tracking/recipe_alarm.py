@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from scaleplan.tracking.spikes import clean_curve
+from scaleplan.tracking.loss_curve import clean_curve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

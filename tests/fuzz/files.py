@@ -212,7 +212,8 @@ _LOGS: Sequence[tuple[str, Callable[[int, float, float, int], str]]] = (
         "nemo.log",
         lambda step, loss, rate, total: (
             f"Training epoch 0, iteration {step}/{total} | lr: {rate:.4g} | global_batch_size: 8 | "
-            f"global_step: {step} | reduced_train_loss: {loss:.4g} | train_step_timing in s: 0.43 | val_loss: {loss:.3g}"
+            f"global_step: {step} | reduced_train_loss: {loss:.4g} | train_step_timing in s: 0.43 | "
+            f"val_loss: {loss:.3g}"
         ),
     ),
     (

@@ -62,6 +62,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 _LONGEST = 300  # characters of a message that quotes the command line
 
+_READ_LOGS = frozenset({"fit", "backtest", "design"})
+"""Commands that take logs as the table that ``runs`` makes of them with its options."""
+
 _EPILOG = """Examples:
 
 scaleplan optimal --flops 1e21
@@ -168,6 +171,10 @@ def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
         close = did_you_mean(name, command.list_commands(context) if kind == "command" else options)
         message = f"unknown {kind} {quote(name)}"
         hint = f"did you mean '{close}'?" if close is not None else hint
+        if context.info_name in _READ_LOGS and context.parent is not None:
+            runs = context.parent.command.get_command(context.parent, "runs")
+            if any(name in option.opts for option in runs.params):
+                hint = f"'scaleplan runs LOGS {name} … -o runs.csv' takes it, and '{context.info_name} runs.csv' its table"
     if len(message) > _LONGEST:
         message = f"{message[:_LONGEST]}…"
     return UsageError(message[:1].lower() + message[1:], hint=hint)

@@ -71,8 +71,14 @@ def logged_table(source: str | Path) -> RawTable:
         names=names,
         records=[[record[name] for name in names] for record in records],
         rows=tuple(range(2, len(records) + 2)),
-        notices=found.warnings,
+        notices=tuple(map(_with_its_command, found.warnings)),
     )
+
+
+def _with_its_command(notice: Notice) -> Notice:
+    """Return a notice whose options are those of ``runs`` with the command that takes them."""
+    message = notice.message.replace("; give --", "; in 'scaleplan runs -o runs.csv' give --")
+    return Notice(code=notice.code, message=message)
 
 
 def _row(run: object) -> dict[str, object]:

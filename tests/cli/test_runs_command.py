@@ -143,13 +143,13 @@ def test_a_law_is_fitted_to_logs(cli, tmp_path):
     assert cli("backtest", str(folder), "--json").json["rows_used"] == 14
 
 
-def test_a_fit_of_logs_names_the_command_that_takes_sizes(cli, tmp_path):
+def test_a_fit_of_logs_names_the_command_that_takes_sizes(tmp_path):
     """The options that tell a size are those of runs, whose table fit then reads."""
     folder = ladder(tmp_path / "logs")
     (folder / "bare.jsonl").write_text("".join(f'{{"step": {i}, "loss": 3.0}}\n' for i in range(1, 40)))
-    err = cli("fit", str(folder)).err
-    assert "in 'scaleplan runs -o runs.csv' give --params" in err
-    assert "in 'scaleplan runs -o runs.csv' give --tokens-per-step" in err
+    found = " ".join(notice.message for notice in read_runs(folder).warnings)
+    assert "in 'scaleplan runs -o runs.csv' give --params" in found
+    assert "in 'scaleplan runs -o runs.csv' give --tokens-per-step" in found
 
 
 def test_which_loss_is_fitted(tmp_path):

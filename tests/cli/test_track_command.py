@@ -127,8 +127,10 @@ def test_the_picture_shows_the_run_its_forecast_and_the_plan(cli):
     write_log(300)
     law = ("--params", "1B", "--tokens", "20B", "--preset", "besiroglu-2024")
     chart = cli("plot", "track", "big.log", "--steps", "400", *law, "--json").json
-    assert {series["label"] for series in chart["series"]} == {"this run", "forecast", "another law, 90 %"}
-    assert "forecast" in cli("plot", "track", "big.log", "--steps", "400").out
+    assert {series["label"] for series in chart["series"]} == {"this run", "forecast, 90 % interval", "published law, 90 % interval"}
+    drawn = cli("plot", "track", "big.log", "--steps", "400").out
+    assert "forecast, 90 % interval" in drawn
+    assert "extrapolated" not in drawn  # the dashes are in the legend by their own name
 
 
 def test_a_picture_can_be_drawn_beside_the_answer(cli):

@@ -174,7 +174,8 @@ def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
         if context.info_name in _READ_LOGS and context.parent is not None:
             runs = context.parent.command.get_command(context.parent, "runs")
             if any(name in option.opts for option in runs.params):
-                hint = f"'scaleplan runs LOGS {name} … -o runs.csv' takes it, and '{context.info_name} runs.csv' its table"
+                way = f"'scaleplan runs LOGS {name} … -o runs.csv' takes it"
+                hint = f"{way}, and '{context.info_name} runs.csv' its table"
     if len(message) > _LONGEST:
         message = f"{message[:_LONGEST]}…"
     return UsageError(message[:1].lower() + message[1:], hint=hint)

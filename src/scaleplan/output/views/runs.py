@@ -19,7 +19,9 @@ _WIDTH = 80
 _LEAST_NAME = 12  # characters of a name that tell runs apart
 _ABSENT = "–"
 
-_SOURCES = {"config.json": "counted by the config.json beside the log", "log": "as the log states", "name": "of the name"}
+_SOURCES = {
+    "config.json": "counted by the config.json beside the log", "log": "as the log states", "name": "by the name",
+}  # fmt: skip
 
 
 def _loss(value: float) -> str:

@@ -45,6 +45,23 @@ def test_a_fault_is_named_with_its_beginning(cli):
     assert found["departure"]["size"] == pytest.approx(0.03, abs=0.01)
 
 
+def test_a_diverging_run_is_not_waited_for(cli):
+    """The next look is now, and the way out is an earlier checkpoint."""
+    write_log(300, fault=1.6, since=250)
+    found = cli("track", "big.log", "--steps", "400", "--json").json
+    assert (found["verdict"], found["next_look"]) == ("diverging", None)
+    assert any("go back to a checkpoint before" in each["message"] for each in found["warnings"])
+
+
+def test_a_condition_on_what_is_not_known_is_told(cli):
+    """It cannot hold: a job that trusts in it would never stop."""
+    write_log(300)
+    found = cli("track", "big.log", "--steps", "400", "--fail-on", "cost_left > 1k", "--fail-on", "loss > 9")
+    assert found.status == 0
+    assert "--fail-on 'cost_left > 1k USD' cannot hold: cost_left is not known; give --gpu and --gpus" in found.err
+    assert "loss is not known" not in found.err
+
+
 def test_a_law_of_ones_own_judges(cli):
     """The runs that it was fitted to are of the same loss, by its name."""
     rows = ["params,tokens,loss"]

@@ -225,7 +225,7 @@ def test_a_rise_that_is_no_divergence_is_told():
     for step in range(1, 201):
         recorder.add(step, {"loss": 3.0 if step < 150 else 3.3})
     found = row(recorder.run(), params="1M")
-    assert "10% above its lowest" in found.warnings[0].message
+    assert "10 % above its lowest" in found.warnings[0].message
     assert found.state is None
 
 

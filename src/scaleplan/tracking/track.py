@@ -318,7 +318,7 @@ def _planned(
         return None
     warnings += planned.warnings
     if not planned.source.judges:
-        message = f"there is no verdict by {planned.source.name}: {planned.source.reason}; a law of your runs can judge"
+        message = f"there is no verdict by {planned.source.name}: {planned.source.reason}"
         warnings.append(Notice(code="no_verdict", message=message))
     return planned
 

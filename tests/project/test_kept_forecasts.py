@@ -187,6 +187,14 @@ def test_a_log_resolves_the_forecast_of_its_run(tmp_path):
     found = sp.resolve(path, log(tmp_path / "metrics.jsonl", val=False))
     assert 2.5 < found.loss < 2.6
     assert "training loss, median" in found.source
+    early = log(tmp_path / "metrics.jsonl", val=False)
+    early.write_text(early.read_text() + '\n{"step": 80, "val_loss": 2.6}')
+    found = sp.resolve(path, early)
+    (warning,) = [each for each in found.warnings if each.code == "training_outcome"]
+    assert "at step 80 of 100; --loss 2.6 scores that" in warning.message
+    codes = {each.code for each in found.warnings}
+    assert "params_unknown" not in codes  # the forecast has them, and resolve has no option for them
+    assert "state_unknown" in codes
 
 
 def test_the_log_of_another_run_resolves_nothing(tmp_path):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from scaleplan import api
 from scaleplan.errors import FileError, Notice, UsageError, quote
 from scaleplan.files import is_file, is_folder, read_bytes, read_text
+from scaleplan.fitting.logged import AT_END
 from scaleplan.logs.collect import runs
 from scaleplan.planning.context import Context
 from scaleplan.planning.uncertainty import require_level
@@ -243,7 +244,7 @@ def _of_log(log: str | Path | None, forecast: RegisteredForecast) -> tuple[float
         raise UsageError(f"{quote(log)} holds {len(table.runs)} runs ({names} …)", hint="name the log of one")
     run = table.runs[0]
     _require_its_run(run, forecast)
-    validated = run.val_loss is not None and run.steps is not None and run.val_step == run.steps
+    validated = run.val_loss is not None and (run.val_step or 0) >= AT_END * (run.steps or 0)
     value = run.val_loss if validated or run.loss is None else run.loss
     if value is None:
         raise UsageError(f"{quote(log)} has no loss", hint="--loss states it")
@@ -251,7 +252,25 @@ def _of_log(log: str | Path | None, forecast: RegisteredForecast) -> tuple[float
         source = f"{run.source}: validation loss at step {run.val_step or 0:.0f}"
     else:
         source = f"{run.source}: training loss, {run.smoothing}"
-    return value, source, (*table.warnings, *run.warnings)
+    told = tuple(each for each in table.warnings if each.code not in _SIZES_UNKNOWN)
+    return value, source, (*told, *_of_outcome(run, validated=validated))
+
+
+_SIZES_UNKNOWN = frozenset({"params_unknown", "tokens_unknown", "state_unknown"})
+"""Warnings that name an option of ``runs``; the forecast has the sizes."""
+
+
+def _of_outcome(run: LoggedRun, *, validated: bool) -> Iterator[Notice]:
+    """Yield what is to be doubted of a final loss."""
+    if run.state is None:
+        message = "whether the run finished is not known: its last loss is taken as the final one"
+        yield Notice(code="state_unknown", message=message)
+    if not validated and run.loss is not None and run.val_loss is not None:
+        message = (
+            f"the training loss is scored, as the last validation is at step {run.val_step or 0:,.0f} of "
+            f"{run.steps or 0:,.0f}; --loss {run.val_loss:.4g} scores that"
+        )
+        yield Notice(code="training_outcome", message=message)
 
 
 _ALIKE = 0.02  # of tokens and parameters: a last partial batch, and counts by another convention of the embeddings

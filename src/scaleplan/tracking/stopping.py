@@ -71,7 +71,6 @@ class StopCondition(Record):
         reasons = [_reason(limit, tracking) for limit in self.limits]
         return None if None in reasons else " and ".join(str(reason) for reason in reasons)
 
-
     def unknown(self, tracking: Tracking) -> Notice | None:
         """Return a warning where the condition cannot hold, because a quantity of it is not known."""
         for limit in self.limits:

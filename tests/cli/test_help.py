@@ -73,6 +73,14 @@ def test_the_commands_stand_in_sections(cli):
     assert names == ["design", "runs", "fit", "backtest", "register", "track", "resolve", "forecasts"]
 
 
+@pytest.mark.parametrize("name", ["track", "optimal", "plot", "fit"])
+def test_what_all_commands_have_stands_last(cli, name):
+    """After the options of the question."""
+    options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", cli(name, "--help").out.partition("Examples:")[0], re.MULTILINE)
+    common = ["--format", "--json", "--get", "--color", "--no-color", "--quiet", "--verbose", "--debug", "--help"]
+    assert options[-len(common) :] == common
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_are_generated(process, shell):
     """For the shells that people use; the script asks back by the variable that the next test answers."""

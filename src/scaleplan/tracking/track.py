@@ -105,7 +105,7 @@ def track(
         Smaller runs of the same recipe: a table, a log or a folder. Their curves show the shape, and their final
         losses, without another plan, the loss to expect.
     schedule
-        The learning rate where the log does not have it: ``"cosine"``, ``"wsd decay=20%"``.
+        The learning rate where the log does not have it: ``"cosine"``, ``"wsd:decay=20%"``.
     tokens, steps
         Where the run will end, if the log does not say so.
     params
@@ -123,6 +123,12 @@ def track(
         Conditions such as ``"loss > 2.1@90%"`` or ``"verdict = diverging"``: those that are met are ``stopped_by``.
     data
         The data files; read anew by default.
+
+    Returns
+    -------
+    Tracking
+        The keys of the JSON as attributes: ``loss`` with ``interval.loss``, ``plan_loss``, ``verdict`` and ``since``,
+        ``days_left``, ``cost_left``, ``next_look``, ``warnings``, …; ``to_dict()`` has them all.
 
     Raises
     ------

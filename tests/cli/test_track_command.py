@@ -51,6 +51,9 @@ def test_a_diverging_run_is_not_waited_for(cli):
     found = cli("track", "big.log", "--steps", "400", "--json").json
     assert (found["verdict"], found["next_look"]) == ("diverging", None)
     assert any("go back to a checkpoint before" in each["message"] for each in found["warnings"])
+    drawn = cli("plot", "track", "big.log", "--steps", "400", "--json").json
+    assert {series["label"] for series in drawn["series"]} == {"this run"}
+    assert "forecast" not in drawn["caption"]
 
 
 def test_a_condition_on_what_is_not_known_is_told(cli):

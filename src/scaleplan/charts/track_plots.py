@@ -37,7 +37,7 @@ def track_chart(tracked: Tracked) -> Chart:
     smaller = [_curve("smaller runs, moved", curve, tone=_SMALLER) for curve in largest]
     series = [*(_moved(each, own) for each in smaller if each.x and own.x), own]
     marks = []
-    if tracked.ending is not None:
+    if tracked.ending is not None and tracking.verdict != "diverging":  # whose end no curve leads to
         path = np.array(tracked.ending.path).reshape(-1, 4)
         if len(path) > 1:
             x, y, low, high = ((path[:, 0] / tracked.curve.total), *path[:, 1:].T)
@@ -109,9 +109,8 @@ def _per_token(unit: str) -> str:
 
 def _caption(tracked: Tracked, level: float) -> str:
     bound = ", an upper bound" if tracked.tracking.upper_bound else ""
-    text = (
-        f"The loss so far, averaged, and the forecast of the rest with its {format_fraction(level)} interval{bound}."
-    )
+    rest = f", and the forecast of the rest with its {format_fraction(level)} interval{bound}"
+    text = f"The loss so far, averaged{'' if tracked.tracking.verdict == 'diverging' else rest}."
     if tracked.references:
         text += (
             " Smaller runs are drawn by the share of their training, and moved to the loss of this one where it is."

@@ -147,7 +147,9 @@ def test_a_fit_of_logs_names_the_command_that_takes_sizes(tmp_path):
     """The options that tell a size are those of runs, whose table fit then reads."""
     folder = ladder(tmp_path / "logs")
     (folder / "bare.jsonl").write_text("".join(f'{{"step": {i}, "loss": 3.0}}\n' for i in range(1, 40)))
-    found = " ".join(notice.message for notice in read_runs(folder).warnings)
+    runs = read_runs(folder)
+    assert "runs dropped: 'bare'" in runs.notes
+    found = " ".join(notice.message for notice in runs.warnings)
     assert "in 'scaleplan runs -o runs.csv' give --params" in found
     assert "in 'scaleplan runs -o runs.csv' give --tokens-per-step" in found
 

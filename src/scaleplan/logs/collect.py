@@ -221,7 +221,7 @@ def _rise_of(curve: LoggedCurve, factor: float) -> Notice:
     at = int(np.argmin(curve.values))
     least = f"its lowest entry, {curve.values[at]:.4g}, is at step {step_text(float(curve.steps[at]))}"
     message = f"the training loss ends {factor - 1:.0%} above its lowest part; {least}"
-    return Notice(code="loss_rises", message=message)
+    return Notice(code="ends_above_lowest", message=message)
 
 
 def _not_finite(log: RunLog) -> Iterator[Notice]:

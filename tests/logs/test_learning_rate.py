@@ -113,6 +113,19 @@ def test_three_significant_digits_tell_a_decay():
     assert (found.decay_from, found.end) == (pytest.approx(800, abs=2), pytest.approx(0, abs=3e-6))
 
 
+@pytest.mark.parametrize("printed", [float, lambda rate: float(np.float32(rate)), lambda rate: float(f"{rate:.6e}")])
+@pytest.mark.parametrize(("warm", "every"), [(12, 10), (37, 10), (63, 50), (40, 10)])
+def test_the_peak_before_a_straight_fall_may_lie_between_two_entries(warm, every, printed):
+    steps = np.arange(float(every), 601, every)
+    rates = formula(steps, "linear", total=1000, peak=6e-4, end=0.0, warmup=warm)
+    found = recognise_schedule(steps, np.array([printed(rate) for rate in rates]), 1000)
+    assert (found.kind, found.peak, found.warmup) == (
+        "linear",
+        pytest.approx(6e-4, rel=1e-5),
+        pytest.approx(warm, abs=0.1),
+    )
+
+
 def test_while_the_rate_is_constant_nothing_tells_of_a_decay():
     steps = np.arange(10.0, 501, 10)
     found = recognise_schedule(steps, np.minimum(steps / 30, 1.0) * 6e-4, 1000)

@@ -376,6 +376,11 @@ def test_ranks_that_print_the_same_are_one_run(runs) -> None:
         assert "mfu" not in run.curves
         assert run.curves["device_tokens_per_second"].values[-1] == 5756.0
 
+    of_another = line(1, 7, 2.5).replace("step:", "validate step:")  # by the last stage of a pipeline
+    (run,) = runs("".join(together) + of_another)
+    assert run.curves["val_loss"].values.tolist() == [2.5]
+    assert run.curves["loss"].values.tolist() == [9.0 - step for step in range(1, 8)]
+
 
 def test_torchtitan_states_its_batch_and_devices(runs) -> None:
     (run,) = runs(

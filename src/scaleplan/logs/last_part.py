@@ -136,8 +136,15 @@ def state_of(run: RunLog, *, total: float | None, growing: bool) -> RunState | N
 
 
 def _has_decayed(rates: LoggedCurve | None) -> bool:
-    """Return whether a rate has fallen to nothing, from where no training leads on."""
-    return rates is not None and 0 <= rates.values[-1] <= _NOTHING * rates.values.max() > 0
+    """Return whether a rate has fallen to nothing, from where no training leads on.
+
+    One that is printed with a few decimals is nothing in print long before.
+    """
+    if rates is None or not 0 <= rates.values[-1] <= _NOTHING * (peak := float(rates.values.max())) > 0:
+        return False
+    levels = rates.values[rates.values > 0]
+    repeated = np.count_nonzero(levels == levels.min()) > 1  # a unit of the last decimal
+    return not (repeated and 0.5 * float(levels.min()) > _NOTHING * peak)
 
 
 def _is_at(total: float, run: RunLog) -> bool:

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["recognise_schedule"]
 
 
+class _Climb(NamedTuple):
+    """The lines that a warm-up may be on (slope, and level at step 0), and the last step that is seen of it."""
+
+    lines: tuple[tuple[float, float], ...]
+    last: float
+
+
 class _Seen(NamedTuple):
     """The part of a rate's curve from its peak on, with the half unit of the last digit that each is printed with."""
 
@@ -34,6 +41,7 @@ class _Seen(NamedTuple):
     initial: float
     total: float | None
     spacing: float
+    climb: _Climb | None = None
 
     @property
     def slack(self) -> Array:
@@ -86,6 +94,7 @@ def recognise_schedule(steps: Array, rates: Array, total: float | None = None) -
         initial if len(rising) else 0.0,
         total,
         spacing,
+        _climb(steps[:first], rates[:first]),
     )
     after = rates[first:]
     if after.min() >= top * (1 - 1e-9):
@@ -181,6 +190,21 @@ def _rise(steps: Array, rates: Array) -> tuple[float | None, float]:
     counted_from_one = abs(level - slope) < 0.2 * slope
     meets = top / slope if counted_from_one else (top - level) / slope
     return float(np.clip(meets, at[-1], steps[-1] + 1)), 0.0 if counted_from_one else float(np.clip(level, 0.0, top))
+
+
+def _climb(steps: Array, rates: Array) -> _Climb | None:
+    """Return the warm-up that rates below the first at the top show; None without one."""
+    rising = rates > 0
+    steps, rates = steps[rising], rates[rising]
+    if not len(steps):
+        return None
+    if len(steps) == 1:  # from zero at step 0, or at the step before
+        lines = [
+            (float(rates[0] / at), float(rates[0] / at * shift)) for shift in (0, 1) if (at := steps[0] + shift) > 0
+        ]
+    else:
+        lines = [_least_squares(steps, rates)]
+    return _Climb(tuple((slope, level) for slope, level in lines if slope > 0), float(steps[-1]))
 
 
 def _simplest(seen: _Seen, planned: float, *, ended: bool) -> LearningRate | None:
@@ -467,6 +491,9 @@ def _straight(seen: _Seen, fall: _Seen, planned: float, shape: DecayShape) -> It
         line = _line(fall.steps, *below)
     if line is None or line.slope == 0:
         return
+    if shape == "linear" and (top := _hidden_peak(seen, line)) is not None:
+        at, peak = top
+        seen = seen._replace(warmup=at, top=peak)
     earliest, latest = line.crossings(_transformed(peak, peak, shape))
     before = float(seen.steps[0]) if seen.warmup is None else seen.warmup
     flat = seen.steps[seen.steps < fall.steps[0]]
@@ -485,6 +512,31 @@ def _straight(seen: _Seen, fall: _Seen, planned: float, shape: DecayShape) -> It
     made = _made(seen, planned, "wsd", shape, peak=peak, ends=ends, start=start, stop=stop)
     implied = seen.total is not None or floor is not None
     yield made if implied else replace(made, known_to=float(seen.steps[-1]))
+
+
+def _hidden_peak(seen: _Seen, fall: _Line) -> tuple[float, float] | None:
+    """Return step and rate of a peak between two entries, where the line of the warm-up meets that of the decay.
+
+    Of lines of the warm-up that are as likely, the one counts that ends at a whole step.
+    """
+    if seen.climb is None:
+        return None
+    found = []
+    for slope, level in seen.climb.lines:
+        at = (fall.level - level) / (slope - fall.slope)
+        if seen.climb.last <= at <= float(seen.steps[0]) + 1e-6:
+            found.append((abs(at - round(at)), at))
+    if not found:
+        return None
+    off, at = min(found)
+    at = float(round(at)) if off < _WHOLE else at
+    peak, low, high = fall.values(at)
+    slack = float(seen.slack[0])
+    return at, _roundest(min(low, peak) - slack, max(high, peak) + slack)
+
+
+_WHOLE = 1e-2
+"""How far from a whole step a warm-up may end by the digits of its rates."""
 
 
 def _transformed(rate: float, peak: float, shape: DecayShape) -> float:

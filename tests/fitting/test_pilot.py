@@ -207,6 +207,11 @@ def test_no_rival_is_better_by_any_measure(words):
         assert found.after.log_loss_by_law <= 1.01 * rival.precision.log_loss_by_law
 
 
+def test_next_to_no_noise_is_the_rounding_of_a_loss():
+    """A run that is repeated contradicts nothing, whatever is given."""
+    assert sp.design(flops=1e18, target=1e20, noise=1.41e-12, most_runs=5).noise == 1e-4
+
+
 def test_an_aim_is_followed():
     """A list for the loss tells the loss better, one for the size tells N* better; that of the waste is the same."""
     for_loss, for_size = (sp.design(flops=1e21, target=1e24, aim=aim) for aim in ("loss", "waste"))

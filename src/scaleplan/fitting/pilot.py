@@ -59,7 +59,8 @@ _STEPS = (math.sqrt(2.0), 2.0)  # between neighbouring sizes, and ratios: a fine
 _MOST_SEEDS, _LIST, _MOST_LIST = 10, 48, 500  # a few dozen runs are what people train
 _STAGE = 24  # runs of a stage of further pilots, of which there are many
 
-_NOISE, _LEAST_NOISE = 0.005, 1e-4  # seeds of well-tuned runs differ by 0.1 to 0.5 % in loss
+_NOISE = 0.005  # seeds of well-tuned runs differ by 0.1 to 0.5 % in loss
+_LEAST_NOISE = 1e-4  # losses are rounded; far below it a repeated run would be no second fact but a contradiction
 
 _RUN_COST = 1e-3
 """Share of the budget that a run costs beside its compute: starting, compiling, evaluating and reading it. Without
@@ -228,7 +229,7 @@ def design(
     aim
         What the list is chosen for: ``loss``, ``params`` (N*), ``waste`` (of a wrong N*), or ``both``.
     noise
-        Relative standard deviation of a run's loss; that of the runs, or 0.5 %.
+        Relative standard deviation of a run's loss, at least 0.01 %; that of the runs, or 0.5 %, if not given.
     seeds, most_runs
         How often a run may be repeated, and how many runs a list may have.
     run_cost
@@ -536,7 +537,7 @@ def _guess(
     runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, keywords: Mapping[str, object]
 ) -> _Guess:
     """Return what is known before: of a preset, or of the runs that are there."""
-    given = None if noise is None else parse_fraction(noise)
+    given = None if noise is None else max(parse_fraction(noise), _LEAST_NOISE)
     if runs is None:
         form = ["form"] if keywords.get("form", "additive") != "additive" else []  # a preset has its own
         used = form + [name for name, value in keywords.items() if value and name in _OF_A_FILE]

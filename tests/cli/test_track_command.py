@@ -68,6 +68,11 @@ def test_a_law_of_ones_own_judges(cli):
     )
     assert pilots.json["plan_loss"] == pytest.approx(found["plan_loss"], rel=1e-6)
     assert pilots.json["plan_source"]["kind"] == "pilots"
+    rows = [json.dumps({"step": step, "bpb": 0.8 + step**-0.5}) for step in range(1, 301)]
+    Path("bytes.jsonl").write_text("\n".join(rows))
+    found = cli("track", "bytes.jsonl", "--steps", "400", *law, "--json")
+    assert (found.json["loss_unit"], found.json["verdict"], found.json["plan_loss"]) == ("bpb", None, None)
+    assert "its loss is in nats/token, and that of the log in bits/byte" in found.err
 
 
 def test_a_saved_plan_gives_the_tokens_and_the_hardware(cli):

@@ -16,6 +16,7 @@ import numpy as np
 
 from scaleplan.errors import FileError, Notice, UsageError, escape_control, quote
 from scaleplan.fitting.table import RawTable
+from scaleplan.logs.logged_run import AT_END
 from scaleplan.record import as_mapping
 from scaleplan.tables.cells import is_missing, to_numbers, to_text
 from scaleplan.tables.headings import listed
@@ -28,9 +29,6 @@ __all__ = ["is_log", "is_logged", "logged_doubts", "logged_loss", "logged_table"
 
 _MARKS = frozenset({"run", "state", "smoothing", "val_step", "format", "source", "line"})
 """Columns that the table of ``runs`` has, and no other has all of."""
-
-_AT_END = 0.99
-"""A validation loss from here on is that of the end: the last percent of a run moves it by about a thousandth."""
 
 _DECAYING = frozenset({"cosine", "linear", "wsd", "exponential", "steps"})
 """Schedules whose end lowers the loss: before it a loss is no final one."""
@@ -95,7 +93,7 @@ def logged_loss(table: RawTable) -> tuple[str, str]:
     counted = [i for i, state in enumerate(states) if (state == "finished" if finished else state not in _FAILED)]
     val, at, steps, train = (to_numbers(table.column(name))[0] for name in ("val_loss", "val_step", "steps", "loss"))
     with np.errstate(invalid="ignore"):
-        measured: Mask = np.isfinite(val) & (at >= _AT_END * steps)
+        measured: Mask = np.isfinite(val) & (at >= AT_END * steps)
     lacking = [to_text(table.column("run")[i]) for i in counted if not measured[i]]
     if counted and not lacking:
         return "val_loss", "loss is 'val_loss', the last validation loss; --map loss=loss takes the training loss"

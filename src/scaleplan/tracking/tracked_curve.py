@@ -203,12 +203,12 @@ def lost_since(run: RunLog) -> float | None:
     return max(run.not_finite.first, max(finite, default=0.0))
 
 
-def reference_curves(request: TrackRequest, metric: Metric) -> tuple[LossCurve, ...]:
-    """Return the curves of the smaller runs, of the same loss as the tracked one."""
+def reference_curves(request: TrackRequest, metric: Metric, loss_unit: str) -> tuple[LossCurve, ...]:
+    """Return the curves of the smaller runs, of the same loss in the same unit as the tracked one."""
     found = []
     for run in request.references:
         raw, total = run.curves.get(_QUANTITY[metric]), run.last_step
-        if raw is None or len(raw) < 2 or total <= 0 or run.lost:
+        if raw is None or len(raw) < 2 or total <= 0 or run.lost or run.stated.loss_unit != loss_unit:
             continue
         row = row_of(run)
         found.append(

@@ -144,7 +144,7 @@ class TestConditions:
     def run(self, monkeypatch):
         monkeypatch.setattr(tracking, "read_logs", lambda _: iter([logged()]))
         alarm = Alarm(kind="worse", since=300.0, size=0.02)
-        monkeypatch.setattr(tracking, "check_course", lambda *_: CourseCheck(alarm=alarm, told=True))
+        monkeypatch.setattr(tracking, "check_course", lambda *_: CourseCheck(alarm=alarm, conclusive=True))
         monkeypatch.setattr(tracking, "forecast_end", lambda *_, **__: ending(2.2, sd=0.01))
         return sp.track("run.log")
 

@@ -297,7 +297,7 @@ def _of_rows(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
 
 
 def _lacking(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
-    """Yield what could not be told of the runs, and the option that tells it."""
+    """Yield what is not known of the runs, and the option that gives it."""
     sizes = [row.run for row in rows if row.params is None]
     if sizes:
         named = next(((name, size) for name in sizes if (size := size_in_name(name)) is not None), None)

@@ -220,13 +220,13 @@ def _simplest(seen: _Seen, planned: float, *, ended: bool) -> LearningRate | Non
             return replace(best, known_to=math.inf)
         rest = np.linspace(float(seen.steps[-1]), planned, 33)
         differ = any(np.abs(best.at(rest) - other.at(rest)).max() > _SAME_REST * best.peak for other in right[1:])
-        told = len(np.unique(seen.rates)) >= _FEWEST_RATES
-        return replace(best, known_to=float(seen.steps[-1])) if differ or not told else best
+        enough = len(np.unique(seen.rates)) >= _FEWEST_RATES
+        return replace(best, known_to=float(seen.steps[-1])) if differ or not enough else best
     return None
 
 
 _FEWEST_RATES = 3
-"""Different rates that a fall must show before its shape is told: two numbers describe a line already."""
+"""Different rates that a fall must show before its shape is clear: two numbers describe a line already."""
 
 
 def _reproduces(schedule: LearningRate, seen: _Seen) -> bool:

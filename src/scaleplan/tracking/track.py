@@ -199,7 +199,7 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
     comparison = _comparison(curve, references, ending, planned, request.level)
     if not _judges(planned) and course.against == "references":
         comparison = "on course" if curve.seen >= _EARLY else "too early"  # as the smaller runs went
-    elif planned is None and not course.told:
+    elif planned is None and not course.conclusive:
         comparison = "too few points"
     verdict = verdict_of(comparison, alarm)
     since = alarm.since if alarm is not None and verdict == alarm.kind else None
@@ -359,7 +359,7 @@ def _as_tracked(planned: Planned, run: RunLog, warnings: list[Notice]) -> Planne
 def _course(curve: LossCurve, references: Sequence[LossCurve], lost: float | None) -> CourseCheck:
     """Return what a curve shows of a departure; a loss that is no number any more diverges."""
     if lost is not None:
-        return CourseCheck(alarm=Alarm(kind="diverging", since=lost, size=math.inf), told=True)
+        return CourseCheck(alarm=Alarm(kind="diverging", since=lost, size=math.inf), conclusive=True)
     return check_course(curve, references)
 
 
@@ -403,7 +403,7 @@ def _about_course(course: CourseCheck, ending: Ending | None) -> list[Notice]:
     """Return the warnings about departures of the loss from its course."""
     found = []
     alarm = course.alarm
-    if not course.told:
+    if not course.conclusive:
         message = "the points are too few to tell a departure from the course without smaller runs (--pilots)"
         found.append(Notice(code="few_points", message=message))
     if alarm is not None and ending is not None:

@@ -407,9 +407,9 @@ def _is_step(x: Array, y: Array, place: int) -> bool:
 def _threshold(points: float) -> float:
     """Return the normal deviate that few healthy runs of so many points exceed at any of their looks.
 
-    Few are 2.5 %, half of what a comparison with a recipe allows (:data:`~.recipe_alarm.FALSE_ALARMS`): the other half
-    is left for noise that is not white. Simulated: a power law with a floor and white noise, 200 to 2,000 runs at each
-    of several lengths, by the same search (``tests/benchmarks/alarm_scores.py --null``).
+    Few are 2.5 %, half of what a comparison with a recipe allows (:data:`~.recipe_alarm.FALSE_ALARMS`): the other
+    half is left for noise that is not white. Simulated: a power law with a floor and white noise, 200 to 2,000 runs
+    at each of several lengths, by the same search (``tests/benchmarks/alarm_scores.py --null``).
     """
     blocks = min(max(points, FEWEST_POINTS), 4 * _MOST_BLOCKS)
     return float(np.interp(math.log(blocks), [math.log(each) for each in _LENGTHS], _DEVIATES))

@@ -424,8 +424,8 @@ class PrintedLog:
         """Keep the lines that lack values or hold bytes that are no text, and whether the last one is cut."""
         places = [place for kind in self.kinds for place in kind.damaged]
         found = [text.count(b"\n", 0, place) for place in places]
-        if b"\0" in chunk or not _is_utf8(chunk):
-            found += [at for at, each in enumerate(chunk.split(b"\n")) if b"\0" in each or not _is_utf8(each)]
+        if b"\0" in text or not _is_utf8(text):
+            found += [at for at, each in enumerate(text.split(b"\n")) if b"\0" in each or not _is_utf8(each)]
         self._cut = len(text) < len(chunk) and self.begins(chunk[len(text) :])
         self._damaged += sorted({line + at for at in found})
 

@@ -48,6 +48,15 @@ class TestAlone:
         assert find_alarm(run(rng, fault=-0.03, schedule=constant)).kind == "better"
         assert find_alarm(run(rng, fault=-0.03)) is None
 
+    def test_or_where_two_references_do_not_have_it(self):
+        rng = np.random.default_rng(2)
+        decayed = [run(rng, fault=-0.03, level=level) for level in (0.2, 0.1)]
+        alarm = find_alarm(run(rng, fault=-0.03), [run(rng, level=level) for level in (0.2, 0.1)])
+        assert alarm.kind == "better"
+        assert alarm.since == pytest.approx(0.4 * TOTAL, abs=0.02 * TOTAL)
+        assert find_alarm(run(rng, fault=-0.03), decayed) is None
+        assert find_alarm(run(rng), decayed[:1]) is None
+
     def test_a_fall_of_the_rate_that_is_known_of_is_no_departure(self):
         rng = np.random.default_rng(3)
         known = parse_schedule("steps:50%=10%", total=TOTAL, warmup=100)

@@ -30,6 +30,7 @@ from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import LossCurve
 from scaleplan.tracking.pace import pace_of
 from scaleplan.tracking.planned import LossInterval, planned_by_law, planned_by_runs, planned_in
+from scaleplan.tracking.recipe_alarm import FEWEST_FOR_SHAPE
 from scaleplan.tracking.stopping import parse_condition
 from scaleplan.tracking.tracked_run import Departure, Moment, NextLook, Tracked, Tracking
 from scaleplan.tracking.verdict import compared, look_again, since_when, verdict_of
@@ -309,7 +310,7 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     if planned is not None and planned.source.judges and planned.metric != metric:
         planned = _as_tracked(planned, run, warnings)
     comparison = _comparison(curve, references, ending, planned, question.level)
-    if not _judges(planned) and course.against == "references":
+    if not _judges(planned) and course.told and len(references) >= FEWEST_FOR_SHAPE:
         comparison = "on course" if curve.seen >= _EARLY else "too early"  # as the smaller runs went
     elif planned is None and not course.told:
         comparison = "too few points"
@@ -548,23 +549,20 @@ def _thinned(steps: Array, values: Array) -> tuple[Array, Array, int]:
 
 def _references(question: Question, metric: Metric) -> tuple[LossCurve, ...]:
     """Return the curves of the smaller runs, of the same loss as the tracked one."""
-    found = []
-    for run in question.references:
-        raw, total = run.curves.get(_QUANTITY[metric]), run.last_step
-        if raw is None or len(raw) < 2 or total <= 0 or run.lost:
-            continue
-        row = _row(run)
-        found.append(
-            _loss_curve(
-                run.name,
-                raw,
-                total=total,
-                schedule=_schedule(run, replace(question, schedule=None), total),
-                params=row.params,
-                tokens=row.tokens,
-            )
+    fine = [run for run in question.references if len(run.curves.get(_QUANTITY[metric], ())) > 1 and not run.lost]
+    rows = collected(fine, GivenSizes.read({})).runs  # at once, so that the files beside them are read once
+    return tuple(
+        _loss_curve(
+            run.name,
+            run.curves[_QUANTITY[metric]],
+            total=run.last_step,
+            schedule=_schedule(run, replace(question, schedule=None), run.last_step),
+            params=row.params,
+            tokens=row.tokens,
         )
-    return tuple(found)
+        for run, row in zip(fine, rows, strict=True)
+        if run.last_step > 0
+    )
 
 
 def _planned(

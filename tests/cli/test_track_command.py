@@ -213,6 +213,8 @@ def test_smaller_runs_judge_a_run_and_show_a_fault(cli):
     healthy = cli("track", "big.log", *sizes, "--json").json
     assert healthy["smaller_runs"] == 5
     assert healthy["verdict"] in ("on course", "too early")
+    Path("two.csv").write_text("".join(Path("pilots.csv").read_text().splitlines(keepends=True)[:161]))
+    assert cli("track", "big.log", *sizes[:-1], "two.csv", "--json").json["verdict"] == "on course"
     low, high = healthy["interval"]["loss"]
     assert low <= 1.8 + 4 / 410**0.4 <= high
     write_log(300, fault=1.02, since=200)

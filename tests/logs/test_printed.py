@@ -507,7 +507,7 @@ def test_the_console_of_build_nanogpt_validates_before_a_step(runs) -> None:
 def test_bits_per_byte_of_nanochat_are_no_loss_per_token(runs) -> None:
     text = written("nanochat", [Point(step, 4.0) for step in range(1, 5)], 100).decode()
     (run,) = runs("Step 00000 | Validation bpb: 3.1000\n" + text + "Step 00004 | Validation bpb: 0.8824\n")
-    assert codes(run) == ["other-unit"]
+    assert codes(run) == ["other_unit"]
     assert "val_loss" not in run.curves
 
 
@@ -541,7 +541,7 @@ def test_a_trainer_without_bars_counts_its_entries(quote: str, runs) -> None:
         (run,) = runs(text)
         assert run.curves["loss"].steps.tolist() == [1, 2, 3, 4, 5]
         assert run.curves["val_loss"].steps.tolist() == [5]
-        assert (run.ended, codes(run)) == ("finished", ["rows-for-steps"])
+        assert (run.ended, codes(run)) == ("finished", ["rows_for_steps"])
 
 
 def test_the_bar_behind_an_entry_has_its_step(runs) -> None:

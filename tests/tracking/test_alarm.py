@@ -48,6 +48,15 @@ class TestAlone:
         assert check_course(run(rng, fault=-0.03, schedule=constant)).alarm.kind == "better"
         assert check_course(run(rng, fault=-0.03)).alarm is None
 
+    def test_or_where_two_references_do_not_have_it(self):
+        rng = np.random.default_rng(2)
+        decayed = [run(rng, fault=-0.03, level=level) for level in (0.2, 0.1)]
+        alarm = check_course(run(rng, fault=-0.03), [run(rng, level=level) for level in (0.2, 0.1)]).alarm
+        assert alarm.kind == "better"
+        assert alarm.since == pytest.approx(0.4 * TOTAL, abs=0.02 * TOTAL)
+        assert check_course(run(rng, fault=-0.03), decayed).alarm is None
+        assert check_course(run(rng), decayed[:1]).alarm is None
+
     def test_a_fall_of_the_rate_that_is_known_of_is_no_departure(self):
         rng = np.random.default_rng(3)
         known = parse_schedule("steps:50%=10%", total=TOTAL, warmup=100)

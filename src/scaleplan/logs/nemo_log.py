@@ -10,7 +10,7 @@ from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value
 
 if TYPE_CHECKING:
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.run_log import Recorder
+    from scaleplan.logs.recorder import Recorder
 
 __all__ = ["NemoLog"]
 

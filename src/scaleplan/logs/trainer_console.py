@@ -12,7 +12,7 @@ from scaleplan.logs.printed import Entries, PrintedLog, numbers, whole
 if TYPE_CHECKING:
     from scaleplan.arrays import Array
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.run_log import Recorder
+    from scaleplan.logs.recorder import Recorder
 
 __all__ = ["TrainerConsole"]
 
@@ -112,7 +112,7 @@ class TrainerConsole(PrintedLog):
     def finish(self, run: Recorder) -> None:
         """Record what is known at the end of a run."""
         if self._counted:
-            run.warn("rows-for-steps", "no count of steps: the entries of the log are counted instead")
+            run.warn("rows_for_steps", "no count of steps: the entries of the log are counted instead")
         else:
             run.state(total_steps=self._bars)
             if self.spacing and self.spacing > 1:

@@ -16,7 +16,7 @@ import numpy as np
 from scaleplan.logs.last_part import DIVERGED
 from scaleplan.record import Record
 from scaleplan.tracking.loss_curve import LossSpike, clean_curve
-from scaleplan.tracking.recipe_alarm import compare_recipe
+from scaleplan.tracking.recipe_alarm import compare_recipe, excess_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +93,11 @@ def check_course(curve: LossCurve, references: Sequence[LossCurve] = ()) -> Cour
                 return CourseCheck(alarm=alarm, conclusive=True, spikes=cleaned.spikes, against=against)
     if len(steps) < FEWEST_POINTS:
         return CourseCheck(alarm=None, conclusive=False, spikes=cleaned.spikes)
-    alarm, recovered = _alone(curve, steps, cleaned.logs)
+    alarm, recovered = _alone(curve, steps, cleaned.logs, downwards=curve.schedule is not None)
+    if alarm is None and curve.schedule is None and references:
+        excess = excess_over(curve, steps, cleaned.logs, references)
+        if excess is not None:  # a decay that is not known of is in theirs too: a step down is none
+            alarm, _ = _alone(curve, steps, excess, downwards=True)
     return CourseCheck(alarm=alarm, conclusive=True, spikes=(*cleaned.spikes, *recovered), against=against)
 
 
@@ -176,7 +180,7 @@ class _Step(NamedTuple):
     size: float
 
 
-def _alone(curve: LossCurve, steps: Array, logs: Array) -> tuple[Alarm | None, list[LossSpike]]:
+def _alone(curve: LossCurve, steps: Array, logs: Array, *, downwards: bool) -> tuple[Alarm | None, list[LossSpike]]:
     """Return the alarm of a run against its own trend, and humps that were over again."""
     begin = max(0.02 * curve.total, 1.5 * (curve.schedule.warmup if curve.schedule else 0.0))
     inside = steps >= begin
@@ -192,11 +196,11 @@ def _alone(curve: LossCurve, steps: Array, logs: Array) -> tuple[Alarm | None, l
         if step is None:
             break
         changes.append(step)
-        if curve.schedule is None and step.size < 0:  # perhaps a fall of the learning rate: the trend begins anew
+        if not downwards and step.size < 0:  # perhaps a fall of the learning rate: the trend begins anew
             bends = sorted([*bends, float(steps[step.point])])
         else:
             moved[step.point :] -= step.size
-    return _verdict(steps, sorted(changes), downwards=curve.schedule is not None)
+    return _verdict(steps, sorted(changes), downwards=downwards)
 
 
 _MOST_STEPS = 3

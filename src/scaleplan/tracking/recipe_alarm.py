@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array
     from scaleplan.tracking.loss_curve import LossCurve
 
-__all__ = ["RecipeComparison", "compare_recipe"]
+__all__ = ["FEWEST_FOR_SHAPE", "RecipeComparison", "compare_recipe", "excess_over"]
 
 FALSE_ALARMS = 0.05
 """Share of healthy runs that may be flagged at any look over their whole length, either way, by all tests."""
@@ -107,6 +107,26 @@ def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequ
     if size_of * sign <= 0 or not _stays(series, look, begin, size_of):
         return RecipeComparison(conclusive=True)
     return RecipeComparison(conclusive=True, size=size_of, since=float(at[begin, 0]), found=float(at[look, -1]))
+
+
+FEWEST_FOR_SHAPE = 2
+"""References whose mean is taken for the course of the recipe: one may have a step of its own."""
+
+
+def excess_over(curve: LossCurve, steps: Array, logs: Array, references: Sequence[LossCurve]) -> Array | None:
+    """Return by how much ln loss exceeds the mean of references at the same share; None of too few of them."""
+    shares = steps / curve.total
+    if len(shares) < 2:
+        return None
+    spacing = float(np.median(np.diff(shares)))
+    found = (_at_looks(each, shares[shares >= _BEGIN], spacing) for each in references)
+    rows = [row for row in found if row is not None]
+    if len(rows) < FEWEST_FOR_SHAPE:
+        return None
+    excess: Array = logs - np.concatenate([np.full(len(logs) - len(rows[0]), np.nan), np.mean(rows, axis=0)])
+    first = len(logs) - len(rows[0])
+    excess[:first] = excess[first]
+    return excess
 
 
 def _at_looks(reference: LossCurve, looks: Array, spacing: float) -> Array | None:

@@ -22,6 +22,7 @@ from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import averaged
 from scaleplan.tracking.pace import pace_of
 from scaleplan.tracking.planned import in_unit, planned_by_law, planned_by_runs
+from scaleplan.tracking.recipe_alarm import FEWEST_FOR_SHAPE
 from scaleplan.tracking.registered import LossInterval
 from scaleplan.tracking.stopping import parse_condition
 from scaleplan.tracking.track_request import TrackRequest, track_request
@@ -197,7 +198,7 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
     if planned is not None and planned.source.judges and planned.metric != metric:
         planned = _as_tracked(planned, run, warnings)
     comparison = _comparison(curve, references, ending, planned, request.level)
-    if not _judges(planned) and course.against == "references":
+    if not _judges(planned) and course.conclusive and len(references) >= FEWEST_FOR_SHAPE:
         comparison = "on course" if curve.seen >= _EARLY else "too early"  # as the smaller runs went
     elif planned is None and not course.conclusive:
         comparison = "too few points"

@@ -422,7 +422,7 @@ def _from_table(path: Path, total: float) -> LearningRate:
 
 
 def _column(file: LogFile, wanted: tuple[str, ...]) -> str | None:
-    """Return the column that plays one of some roles, the first that there is; a plain ``rate`` is a learning rate."""
+    """Return the column that plays the first of some roles that there is; a plain ``rate`` is a learning rate."""
     meant = {name: role_of("lr" if name.strip().lower() == "rate" else name) for name in csv_names(file)}
     found = [
         (wanted.index(meaning.role), meaning.rank, name)

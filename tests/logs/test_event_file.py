@@ -149,6 +149,22 @@ def test_the_files_of_a_run_after_a_restart_are_one(tmp_path):
     assert "restarted" in codes(run)
 
 
+def test_curves_below_the_file_of_a_run_are_of_it(tmp_path):
+    """So does ``add_scalars`` of PyTorch write what one picture shows."""
+    for folder, events in {
+        ".": [(1e9 + step, step, {"lr": 1e-3}) for step in range(3)],
+        "loss_train": [(1e9 + step, step, {"loss": 3.0}) for step in range(3)],
+        "loss_val": [(1e9 + step, step, {"loss": 3.5}) for step in range(3)],
+        "long_train": [],
+    }.items():
+        (tmp_path / "run" / folder).mkdir(parents=True, exist_ok=True)
+        if events:
+            (tmp_path / "run" / folder / "events.out.tfevents.1.host.1.0").write_bytes(event_file(events))
+    (run,) = read_logs([tmp_path])
+    assert (run.name, run.curves["loss"].values[-1], run.curves["val_loss"].values[-1]) == ("run", 3.0, 3.5)
+    assert len(run.curves["lr"]) == 3
+
+
 def test_training_and_validation_in_folders_of_their_own_are_one(tmp_path):
     for k, split in enumerate(("train", "validation")):
         (tmp_path / "run" / split).mkdir(parents=True)

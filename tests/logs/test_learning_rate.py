@@ -126,6 +126,20 @@ def test_the_peak_before_a_straight_fall_may_lie_between_two_entries(warm, every
     )
 
 
+@pytest.mark.parametrize("warm", [0, 4])
+def test_a_straight_fall_begins_at_the_roundest_peak_before_the_first_entry(warm):
+    steps = np.arange(10.0, 601, 10)
+    found = recognise_schedule(steps, formula(steps, "linear", total=600, peak=1e-4, end=0.0, warmup=warm), 600)
+    assert (found.kind, found.peak, found.warmup) == (
+        "linear",
+        pytest.approx(1e-4, rel=1e-6),
+        pytest.approx(warm, abs=0.1),
+    )
+    late = np.arange(300.0, 601, 10)  # of a log that begins there nothing tells the peak
+    found = recognise_schedule(late, formula(late, "linear", total=600, peak=1e-4, end=0.0, warmup=0), 600)
+    assert found.peak == pytest.approx(5e-5)
+
+
 def test_while_the_rate_is_constant_nothing_tells_of_a_decay():
     steps = np.arange(10.0, 501, 10)
     found = recognise_schedule(steps, np.minimum(steps / 30, 1.0) * 6e-4, 1000)

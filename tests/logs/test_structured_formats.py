@@ -293,6 +293,14 @@ def test_mlflow_says_how_a_run_ended(tmp_path, status, ended):
     assert run.ended == ended
 
 
+def test_a_deleted_run_of_mlflow_is_passed_over(tmp_path):
+    for name, stage in {"kept": "active", "gone": "deleted"}.items():
+        mlflow(tmp_path / name)
+        (tmp_path / name / "meta.yaml").write_text(f"run_id: {name}\nlifecycle_stage: {stage}\n")
+    (run,) = read_logs([tmp_path])
+    assert "/kept" in run.source
+
+
 def test_a_metric_of_mlflow_without_steps_is_counted_and_said_so(read):
     (run,) = read("1700000000001 4.0\n1700000000002 nan\n1700000000003 3.5\n", "abc/metrics/loss")
     assert points(run) == {1: 4, 3: 3.5}

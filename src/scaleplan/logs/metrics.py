@@ -17,7 +17,7 @@ from scaleplan.tables.loss_units import LOSS_UNITS, NOT_A_LOSS, unit_in_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["EVALUATION", "STATED", "TRAINING", "Meaning", "metric_names", "role_of", "stated_names"]
+__all__ = ["EVALUATION", "STATED", "TRAINING", "Meaning", "metric_names", "role_of", "split_named", "stated_names"]
 
 
 class Meaning(NamedTuple):
@@ -39,6 +39,13 @@ EVALUATION = frozenset(
     {"val", "valid", "validation", "validate", "eval", "evaluation", "test", "testing", "dev", "heldout", "held"}
 )
 """Words of metrics that are measured on text which is not trained on."""
+
+
+def split_named(folder: str) -> str | None:
+    """Return the last word of a name where it is that of a split of the data, of training or of an evaluation."""
+    word = normalised(folder).rpartition(" ")[2]
+    return word if word in TRAINING | EVALUATION else None
+
 
 _STEPS: tuple[str, ...] = (
     "trainer global step|train global step|training global step|global step|optimizer step|optimizer steps",

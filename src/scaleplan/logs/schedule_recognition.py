@@ -517,10 +517,16 @@ def _straight(seen: _Seen, fall: _Seen, planned: float, shape: DecayShape) -> It
 def _hidden_peak(seen: _Seen, fall: _Line) -> tuple[float, float] | None:
     """Return step and rate of a peak between two entries, where the line of the warm-up meets that of the decay.
 
-    Of lines of the warm-up that are as likely, the one counts that ends at a whole step.
+    Of lines of the warm-up that are as likely, the one counts that ends at a whole step. Without any warm-up in the
+    log, the roundest peak between step 0 and the first entry.
     """
     if seen.climb is None:
-        return None
+        first = float(seen.steps[0])
+        if not 0 < first <= 1.5 * seen.spacing:
+            return None  # the log begins later
+        slack = float(seen.slack[0])
+        peak = _roundest(fall.values(first)[0] - slack, fall.values(0.0)[0] + slack)
+        return min(max((peak - fall.level) / fall.slope, 0.0), first), peak
     found = []
     for slope, level in seen.climb.lines:
         at = (fall.level - level) / (slope - fall.slope)

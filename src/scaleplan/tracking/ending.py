@@ -105,12 +105,16 @@ class _Run(Record, eq=False):
 
 
 class _Guess(Record, eq=False):
-    """What a method says: ln loss at the end, its sd, ln loss on the way, and the fall after a quarter of the run."""
+    """What a method says: ln loss at the end, its sd, ln loss on the way, and the fall after a quarter of the run.
+
+    ``leap`` is the part of the sd that references elsewhere cannot try.
+    """
 
     loss: float
     sd: float
     way: Array
     fall: float = 0.0
+    leap: float = 0.0
 
 
 class _Question(Record, eq=False):
@@ -296,7 +300,7 @@ def _by_shape(run: _Run, others: Sequence[_Run], question: _Question) -> _Guess 
     known = [one.reference for one in others if one.reference is not None and _alike(one, run)]
     known = [one for one in known if one.part.shares[0] < run.part.shares[-1]]
     found = forecast_by_shape(run.part, known, run.features, question.shares) if known else None
-    return None if found is None else _Guess(loss=found.loss, sd=found.sd, way=found.way)
+    return None if found is None else _Guess(loss=found.loss, sd=found.sd, way=found.way, leap=found.leap)
 
 
 def _by_power(run: _Run, _: Sequence[_Run], question: _Question) -> _Guess | None:
@@ -323,7 +327,7 @@ def _with_misses(
     alike = any(_alike(one, run) for one in others)  # else no held run has one of its own schedule either
     briefly = replace(question, shares=np.empty(0))
     if name == "shape":
-        return guess.sd * _tried(run, others, briefly, seen=seen)
+        return _tried(guess, run, others, briefly, seen=seen)
     expected = _MISSES[name] ** 2
     total, count = _MISSES_COUNT * expected, _MISSES_COUNT
     for one in others:
@@ -342,14 +346,16 @@ def _with_misses(
     return float(np.sqrt(guess.sd**2 + max(total / count, expected / 4) * left**2))
 
 
-def _tried(run: _Run, others: Sequence[_Run], question: _Question, *, seen: float) -> float:
-    """Return by how much the sd of the shape is to be multiplied, by trials on what is known already.
+def _tried(guess: _Guess, run: _Run, others: Sequence[_Run], question: _Question, *, seen: float) -> float:
+    """Return the sd of the shape's guess by trials on what is known already.
 
     These are the ends of the references, each forecast from as much of it as was seen of the run, and what the run
-    has come to since earlier. The mean square of the misses, in sd, is that of the factor; as few trials tell it
-    badly, the interval is Student's as far as the factor rests on them.
+    has come to since earlier. The mean square of the misses, in sd, is that of the factor for the sd; as few trials
+    tell it badly, the interval is Student's as far as the factor rests on them. References of one length cannot
+    confirm the trend to a run of another: what comes of it is reduced by the run's own trials alone.
     """
-    squares = []
+    squares: list[float] = []
+    own: list[float] = []
     for one in others:
         part = one.part.upto(seen)
         if one.reference is None or one.reference.part is not one.part or len(part.shares) < _LEAST_BESIDE:
@@ -364,7 +370,14 @@ def _tried(run: _Run, others: Sequence[_Run], question: _Question, *, seen: floa
         part = run.part.upto(earlier * seen)
         held = _by_shape(replace(run, part=part), until, question) if len(part.shares) >= _LEAST_BESIDE else None
         if held is not None:
-            squares.append((held.loss - now) ** 2 / (held.sd**2 + now_sd**2))
+            own.append((held.loss - now) ** 2 / (held.sd**2 + now_sd**2))
+    factor = _factor(squares + own)
+    leap = min(guess.leap, guess.sd)
+    return float(np.hypot(factor * sqrt(guess.sd**2 - leap**2), max(factor, _factor(own)) * leap))
+
+
+def _factor(squares: Sequence[float]) -> float:
+    """Return the factor for an sd by the squares of trials of it."""
     count = _TRUSTED + len(squares)
     factor = sqrt((_TRUSTED + sum(min(square, _MOST_SQUARE) for square in squares)) / count)
     return factor * (1 + heavier_tail(count) * len(squares) / count)

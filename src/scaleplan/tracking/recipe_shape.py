@@ -56,12 +56,16 @@ class RecipeRun(Record, eq=False):
 
 
 class ShapeForecast(Record, eq=False):
-    """ln loss at the end, its sd, ln loss at later shares, and the ln evidence of the references."""
+    """ln loss at the end, its sd, ln loss at later shares, and the ln evidence of the references.
+
+    ``leap`` is the part of the sd that comes of the trend, which runs that lie elsewhere cannot try.
+    """
 
     loss: float
     sd: float
     way: Array
     evidence: float
+    leap: float
 
 
 def forecast_by_shape(
@@ -93,6 +97,7 @@ def forecast_by_shape(
         sd=difference.sd / level,
         way=np.log(np.maximum(difference.way, 1e-3 * level)),
         evidence=difference.evidence,
+        leap=difference.leap / level,
     )
     weights = np.exp(np.array([ratio.evidence, logs.evidence]) - max(ratio.evidence, logs.evidence))
     weights = weights / weights.sum()
@@ -102,6 +107,7 @@ def forecast_by_shape(
         sd=mixed_sd(weights, np.array([ratio.loss, logs.loss]), np.array([ratio.sd, logs.sd]), loss),
         way=weights[0] * ratio.way + weights[1] * logs.way,
         evidence=ratio.evidence,
+        leap=float(weights @ (ratio.leap, logs.leap)),
     )
 
 
@@ -163,6 +169,7 @@ def _forecast(
         sd=float(np.hypot(level_sd, sd * unit)),
         way=level + stretch * (mixed @ ahead),
         evidence=evidence,
+        leap=float(np.linalg.norm(mixed @ away * TREND_SD[:count])) * abs(mean) * unit,
     )
 
 

@@ -525,7 +525,7 @@ def _hidden_peak(seen: _Seen, fall: _Line) -> tuple[float, float] | None:
         if not 0 < first <= 1.5 * seen.spacing:
             return None  # the log begins later
         slack = float(seen.slack[0])
-        peak = _roundest(fall.values(first)[0] - slack, fall.values(0.0)[0] + slack)
+        peak = _fewest_digits(fall.values(first)[0] - slack, fall.values(0.0)[0] + slack)
         return min(max((peak - fall.level) / fall.slope, 0.0), first), peak
     found = []
     for slope, level in seen.climb.lines:

@@ -186,10 +186,16 @@ def test_a_log_resolves_the_forecast_of_its_run(tmp_path):
     assert (found.loss, "validation loss at step 100" in found.source) == (2.55, True)
     found = sp.resolve(path, log(tmp_path / "metrics.jsonl", val=99))  # as good as at the end
     assert (found.loss, "validation loss at step 99" in found.source) == (2.55, True)
-    for val in (None, 90):
-        found = sp.resolve(path, log(tmp_path / "metrics.jsonl", val=val))
-        assert 2.5 < found.loss < 2.55
-        assert "training loss, median" in found.source
+    found = sp.resolve(path, log(tmp_path / "metrics.jsonl", val=None))
+    assert 2.5 < found.loss < 2.55
+    assert "training loss, median" in found.source
+    found = sp.resolve(path, log(tmp_path / "metrics.jsonl", val=80))
+    assert 2.5 < found.loss < 2.55
+    (warning,) = [each for each in found.warnings if each.code == "training_outcome"]
+    assert "at step 80 of 100; --loss 2.55 scores that" in warning.message
+    codes = {each.code for each in found.warnings}
+    assert "params_unknown" not in codes  # the forecast has them, and resolve has no option for them
+    assert "state_unknown" in codes
 
 
 def test_the_log_of_another_run_resolves_nothing(tmp_path):

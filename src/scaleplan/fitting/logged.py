@@ -22,10 +22,20 @@ from scaleplan.tables.cells import is_missing, to_numbers, to_text
 from scaleplan.tables.headings import listed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scaleplan.arrays import Index, Mask
     from scaleplan.logs.logged_run import LoggedRuns
 
-__all__ = ["is_log", "is_logged", "logged_doubts", "logged_loss", "logged_table", "unknown_size"]
+__all__ = [
+    "is_log",
+    "is_logged",
+    "logged_doubts",
+    "logged_loss",
+    "logged_names",
+    "logged_table",
+    "unknown_size",
+]
 
 _MARKS = frozenset({"run", "state", "smoothing", "val_step", "format", "source", "line"})
 """Columns that the table of ``runs`` has, and no other has all of."""
@@ -69,8 +79,14 @@ def logged_table(source: str | Path) -> RawTable:
         names=names,
         records=[[record[name] for name in names] for record in records],
         rows=tuple(range(2, len(records) + 2)),
-        notices=found.warnings,
+        notices=tuple(map(_with_its_command, found.warnings)),
     )
+
+
+def _with_its_command(notice: Notice) -> Notice:
+    """Return a notice whose options are those of ``runs`` with the command that takes them."""
+    message = notice.message.replace("; give --", "; in 'scaleplan runs -o runs.csv' give --")
+    return Notice(code=notice.code, message=message)
 
 
 def _row(run: object) -> dict[str, object]:
@@ -114,6 +130,14 @@ def logged_doubts(table: RawTable, positions: Index, *, loss_unit: str | None) -
     if loss_unit is not None:
         _require_unit(table, loss_unit, positions)
     return _undecayed(table, positions)
+
+
+def logged_names(table: RawTable, dropped: Sequence[int]) -> tuple[str, ...]:
+    """Return a note with the names of the runs in dropped rows: of logs, rows are those of no file."""
+    if not dropped or not is_logged(table):
+        return ()
+    names = dict(zip(table.rows, map(to_text, table.column("run")), strict=True))
+    return (f"runs dropped: {listed([names[row] for row in dropped], most=6)}",)
 
 
 def _require_unit(table: RawTable, loss_unit: str, positions: Index) -> None:

@@ -220,7 +220,7 @@ def _rise_of(curve: LoggedCurve, factor: float) -> Notice:
     """Return the warning for a training loss that ends above its lowest part by a factor."""
     at = int(np.argmin(curve.values))
     least = f"its lowest entry, {curve.values[at]:.4g}, is at step {step_text(float(curve.steps[at]))}"
-    message = f"the training loss ends {factor - 1:.0%} above its lowest part; {least}"
+    message = f"the training loss ends {100 * (factor - 1):.0f} % above its lowest part; {least}"
     return Notice(code="ends_above_lowest", message=message)
 
 

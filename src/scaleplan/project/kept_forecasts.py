@@ -253,7 +253,25 @@ def _of_log(log: str | Path | None, forecast: RegisteredForecast) -> tuple[float
         source = f"{run.source}: validation loss at step {run.val_step or 0:.0f}"
     else:
         source = f"{run.source}: training loss, {run.smoothing}"
-    return value, source, table.warnings
+    kept = tuple(each for each in table.warnings if each.code not in _SIZES_UNKNOWN)
+    return value, source, (*kept, *_of_outcome(run, validated=validated))
+
+
+_SIZES_UNKNOWN = frozenset({"params_unknown", "tokens_unknown", "state_unknown"})
+"""Warnings that name an option of ``runs``; the forecast has the sizes."""
+
+
+def _of_outcome(run: LoggedRun, *, validated: bool) -> Iterator[Notice]:
+    """Yield what is to be doubted of a final loss."""
+    if run.state is None:
+        message = "whether the run finished is not known: its last loss is taken as the final one"
+        yield Notice(code="state_unknown", message=message)
+    if not validated and run.loss is not None and run.val_loss is not None:
+        message = (
+            f"the training loss is scored, as the last validation is at step {run.val_step or 0:,.0f} of "
+            f"{run.steps or 0:,.0f}; --loss {run.val_loss:.4g} scores that"
+        )
+        yield Notice(code="training_outcome", message=message)
 
 
 _ALIKE = 0.02  # of tokens and parameters: a last partial batch, and counts by another convention of the embeddings

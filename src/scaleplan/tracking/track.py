@@ -107,7 +107,7 @@ def track(
         Smaller runs of the same recipe: a table, a log or a folder. Their curves show the shape, and their final
         losses, without another plan, the loss to expect.
     schedule
-        The learning rate where the log does not have it: ``"cosine"``, ``"wsd decay=20%"``.
+        The learning rate where the log does not have it: ``"cosine"``, ``"wsd:decay=20%"``.
     tokens, steps
         Where the run will end, if the log does not say so.
     params
@@ -125,6 +125,12 @@ def track(
         Conditions such as ``"loss > 2.1@90%"`` or ``"verdict = diverging"``: those that are met are ``stopped_by``.
     data
         The data files; read anew by default.
+
+    Returns
+    -------
+    Tracking
+        The keys of the JSON as attributes: ``loss`` with ``interval.loss``, ``plan_loss``, ``verdict`` and ``since``,
+        ``days_left``, ``cost_left``, ``next_look``, ``warnings``, …; ``to_dict()`` has them all.
 
     Raises
     ------
@@ -217,7 +223,7 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
     clock = _Clock(run, per_step)
     warnings += [*_about_forecast(run, ending, curve), *_about_course(course, ending)]
     again = None
-    if ending is not None and not finished:
+    if ending is not None and not finished and verdict != "diverging":  # which is to be looked at now
         again = look_again(curve.seen, ending, planned if _judges(planned) else None, verdict, level=request.level)
     at = None if again is None else again.seen * total
     tracking = Tracking(
@@ -242,7 +248,7 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
         total_steps=whole(total),
         tokens=clock.tokens(step),
         total_tokens=None if tokens is None else whole(tokens),
-        params=params,
+        params=None if params is None else whole(params),
         loss_now=_loss_now(curve),
         metric=metric,
         label=run.val_label if metric == "validation" else run.label,
@@ -279,7 +285,12 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
         warnings=tuple(dict.fromkeys((*warnings, *pace.warnings))),
     )
     reasons = (each.met(tracking) for each in conditions)
-    tracking = replace(tracking, stopped_by=tuple(reason for reason in reasons if reason is not None))
+    unknown = (each.unknown(tracking) for each in conditions)
+    tracking = replace(
+        tracking,
+        stopped_by=tuple(reason for reason in reasons if reason is not None),
+        warnings=(*tracking.warnings, *(notice for notice in unknown if notice is not None)),
+    )
     return Tracked(tracking=tracking, curve=curve, references=references, ending=ending)
 
 
@@ -408,13 +419,19 @@ def _about_course(course: CourseCheck, ending: Ending | None) -> list[Notice]:
         message = "the points are too few to tell a departure from the course without smaller runs (--pilots)"
         found.append(Notice(code="few_points", message=message))
     if alarm is not None and ending is not None:
-        message = f"the loss left its course at step {alarm.since:,.0f}: the forecast takes it that it stays so"
+        message = f"the loss left its course at step {alarm.since:,.0f}: the forecast assumes that it stays there"
+        if alarm.kind == "diverging":
+            message = (
+                f"the loss diverges since step {alarm.since:,.0f}: a forecast of its end means little; go back to a "
+                "checkpoint before"
+            )
         found.append(Notice(code="departure", message=message))
     if course.spikes:
         highest = max(course.spikes, key=lambda spike: spike.height)
         some = counted(len(course.spikes), "spike")
         place = f"step {highest.step:,.0f} by {format_fraction(highest.height, digits=2)}"
-        found.append(Notice(code="spikes", message=f"{some} of the loss, over again: the highest at {place}"))
+        message = f"{some} of the loss, from which it recovered: the highest at {place}"
+        found.append(Notice(code="spikes", message=message))
     return found
 
 

@@ -165,8 +165,8 @@ def chosen_curve(
     if not counts["training"] or (compares and counts["validation"] >= FEWEST_POINTS):
         return "validation", run.curves["val_loss"]
     if compares and counts["validation"]:
-        what = f"the validation loss has {counts['validation']} points"
-        message = f"the training loss is tracked: {what}; --loss val takes it"
+        what = f"the validation loss has only {counts['validation']} points"
+        message = f"the training loss is tracked, as {what}; --loss val takes it"
         warnings.append(Notice(code="few_validations", message=message))
     return "training", run.curves["loss"]
 

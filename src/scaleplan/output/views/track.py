@@ -96,7 +96,7 @@ def _loss(label: str, loss: float | None, ends: tuple[float, float] | None, unit
 def _planned(tracking: Tracking) -> Iterator[Fact]:
     if tracking.plan_loss is None or tracking.plan_source is None:
         return
-    label = _PLANNED[tracking.plan_source.kind] if tracking.plan_source.judges else "another law"
+    label = _PLANNED[tracking.plan_source.kind] if tracking.plan_source.judges else "published law"
     ends = None if tracking.plan_interval is None else tracking.plan_interval.loss
     yield _loss(label, tracking.plan_loss, ends, tracking.loss_unit)
 

@@ -91,6 +91,11 @@ def test_a_law_of_ones_own_judges(cli):
     )
     assert pilots.json["plan_loss"] == pytest.approx(found["plan_loss"], rel=1e-6)
     assert pilots.json["plan_source"]["kind"] == "pilots"
+    rows = [json.dumps({"step": step, "bpb": 0.8 + step**-0.5}) for step in range(1, 301)]
+    Path("bytes.jsonl").write_text("\n".join(rows))
+    found = cli("track", "bytes.jsonl", "--steps", "400", *law, "--json")
+    assert (found.json["loss_unit"], found.json["verdict"], found.json["plan_loss"]) == ("bpb", None, None)
+    assert "its loss is in nats/token, and that of the log in bits/byte" in found.err
 
 
 def test_a_saved_plan_gives_the_tokens_and_the_hardware(cli):
@@ -234,6 +239,8 @@ def test_smaller_runs_judge_a_run_and_show_a_fault(cli):
     healthy = cli("track", "big.log", *sizes, "--json").json
     assert healthy["smaller_runs"] == 5
     assert healthy["verdict"] in ("on course", "too early")
+    Path("two.csv").write_text("".join(Path("pilots.csv").read_text().splitlines(keepends=True)[:161]))
+    assert cli("track", "big.log", *sizes[:-1], "two.csv", "--json").json["verdict"] == "on course"
     low, high = healthy["interval"]["loss"]
     assert low <= 1.8 + 4 / 410**0.4 <= high
     write_log(300, fault=1.02, since=200)

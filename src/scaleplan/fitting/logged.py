@@ -16,6 +16,7 @@ import numpy as np
 
 from scaleplan.errors import FileError, Notice, UsageError, escape_control, quote
 from scaleplan.fitting.table import RawTable
+from scaleplan.logs.logged_run import AT_END
 from scaleplan.record import as_mapping
 from scaleplan.tables.cells import is_missing, to_numbers, to_text
 from scaleplan.tables.headings import listed
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from scaleplan.logs.logged_run import LoggedRuns
 
 __all__ = [
-    "AT_END",
     "is_log",
     "is_logged",
     "logged_doubts",
@@ -39,9 +39,6 @@ __all__ = [
 
 _MARKS = frozenset({"run", "state", "smoothing", "val_step", "format", "source", "line"})
 """Columns that the table of ``runs`` has, and no other has all of."""
-
-AT_END = 0.99
-"""A validation loss from here on is that of the end: the last percent of a run moves it by about a thousandth."""
 
 _DECAYING = frozenset({"cosine", "linear", "wsd", "exponential", "steps"})
 """Schedules whose end lowers the loss: before it a loss is no final one."""

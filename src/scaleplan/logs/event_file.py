@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from scaleplan.logs.log_file import run_name
 from scaleplan.logs.metric_run import MetricRun, by_step
-from scaleplan.logs.metrics import EVALUATION, role_of
+from scaleplan.logs.metrics import EVALUATION, role_of, split_named
 from scaleplan.logs.recorder import Recorder
 from scaleplan.tables.cells import Numbers
 
@@ -69,7 +69,7 @@ def read_files(files: Sequence[LogFile]) -> Iterator[Recorder]:
     for file in sorted(files, key=_began) if len(files) > 1 else files:
         stream = _Records(file)
         folder = "" if file.path is None else file.path.parent.name
-        evaluated = len(files) > 1 and folder.lower() in EVALUATION
+        evaluated = len(files) > 1 and split_named(folder) in EVALUATION
         for found in stream:
             _add(
                 run, {f"{folder}/{tag}": columns for tag, columns in found.items()} if evaluated else found, evaluated
@@ -79,7 +79,7 @@ def read_files(files: Sequence[LogFile]) -> Iterator[Recorder]:
         if stream.damaged:
             records = "record" if stream.damaged == 1 else "records"
             recorder.warn(
-                "damaged-records",
+                "damaged_records",
                 f"{stream.damaged} {records} of {file.name} do not match their checksum, and are left out",
             )
     if cut:

@@ -50,14 +50,21 @@ class LogFormat(NamedTuple):
 _PRINTED = (
     LogFormat("megatron", "Megatron-LM and Megatron-DeepSpeed", "scaleplan.logs.megatron_log", "MegatronLog"),
     LogFormat("nanotron", "nanotron", "scaleplan.logs.nanotron", "Nanotron"),
+    LogFormat("nemo", "NeMo 2, its console", "scaleplan.logs.nemo_log", "NemoLog"),
     LogFormat("torchtitan", "torchtitan", "scaleplan.logs.torchtitan_log", "Torchtitan"),
     LogFormat("composer", "Composer, its file or console", "scaleplan.logs.blocks", "ComposerLog"),
     LogFormat("olmo-core", "OLMo-core, its console", "scaleplan.logs.blocks", "OlmoCore"),
     LogFormat("mlperf", "MLPerf training", "scaleplan.logs.mlperf", "MlperfLog"),
     LogFormat("modded-nanogpt", "modded-nanogpt", "scaleplan.logs.nanogpt", "ModdedNanogpt"),
     LogFormat("nanochat", "nanochat", "scaleplan.logs.nanogpt", "Nanochat"),
-    LogFormat("llm.c", "llm.c, main.log", "scaleplan.logs.nanogpt", "LlmC"),
-    LogFormat("build-nanogpt", "build-nanogpt, log.txt", "scaleplan.logs.nanogpt", "BuildNanogpt"),
+    LogFormat("llm.c", "llm.c, main.log or console", "scaleplan.logs.nanogpt", "LlmC"),
+    LogFormat("build-nanogpt", "build-nanogpt, log.txt or console", "scaleplan.logs.nanogpt", "BuildNanogpt"),
+    LogFormat(
+        "huggingface-console",
+        "Trainer of Hugging Face, as printed",
+        "scaleplan.logs.trainer_console",
+        "TrainerConsole",
+    ),
     LogFormat("nanogpt", "nanoGPT and LitGPT, as printed", "scaleplan.logs.nanogpt", "Nanogpt"),
 )
 """Lines of text. None could be taken for another: the words of each are its own."""

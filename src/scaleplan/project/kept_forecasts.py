@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, Unpack
 from scaleplan import api
 from scaleplan.errors import FileError, Notice, UsageError, quote
 from scaleplan.files import is_file, is_folder, read_bytes, read_text
-from scaleplan.fitting.logged import AT_END
 from scaleplan.logs.collect import runs
+from scaleplan.logs.run_sizes import names_listed
 from scaleplan.planning.context import Context
 from scaleplan.planning.uncertainty import require_level
 from scaleplan.presets.preset import NOT_STATED
 from scaleplan.project.saved import MAX_SAVED_BYTES, read_located
 from scaleplan.project.source import display_name
+from scaleplan.tables.loss_units import LOSS_UNITS
 from scaleplan.tracking.registered import (
     LEVELS,
-    ForecastInterval,
+    LossInterval,
     Outcome,
     RegisteredForecast,
     TrackRecord,
@@ -79,7 +80,7 @@ def register(
     if plan.loss is None:
         raise UsageError(f"{plan.preset} has no loss to register", hint="besiroglu-2024 has one, and so has a fit")
     intervals = tuple(
-        ForecastInterval(level=each, loss=found.interval.loss)
+        LossInterval(level=each, loss=found.interval.loss)
         for each, found in plans.items()
         if found.interval is not None and found.interval.loss is not None
     )
@@ -114,7 +115,7 @@ def _question(given: Mapping[str, Any]) -> dict[str, object]:
 
 def _hashed(
     plan: Plan,
-    intervals: tuple[ForecastInterval, ...],
+    intervals: tuple[LossInterval, ...],
     preset: Preset,
     *,
     question: Mapping[str, object],
@@ -240,20 +241,20 @@ def _of_log(log: str | Path | None, forecast: RegisteredForecast) -> tuple[float
     assert log is not None
     table = runs(log)
     if len(table.runs) > 1:
-        names = ", ".join(each.run for each in table.runs[:4])
-        raise UsageError(f"{quote(log)} holds {len(table.runs)} runs ({names} …)", hint="name the log of one")
+        names = names_listed([each.run for each in table.runs])
+        raise UsageError(f"{quote(log)} holds {len(table.runs)} runs: {names}", hint="name the log of one")
     run = table.runs[0]
     _require_its_run(run, forecast)
-    validated = run.val_loss is not None and (run.val_step or 0) >= AT_END * (run.steps or 0)
-    value = run.val_loss if validated or run.loss is None else run.loss
+    validated = run.validated_at_end or run.loss is None
+    value = run.val_loss if validated else run.loss
     if value is None:
         raise UsageError(f"{quote(log)} has no loss", hint="--loss states it")
-    if validated or run.loss is None:
+    if validated:
         source = f"{run.source}: validation loss at step {run.val_step or 0:.0f}"
     else:
         source = f"{run.source}: training loss, {run.smoothing}"
-    told = tuple(each for each in table.warnings if each.code not in _SIZES_UNKNOWN)
-    return value, source, (*told, *_of_outcome(run, validated=validated))
+    kept = tuple(each for each in table.warnings if each.code not in _SIZES_UNKNOWN)
+    return value, source, (*kept, *_of_outcome(run, validated=validated))
 
 
 _SIZES_UNKNOWN = frozenset({"params_unknown", "tokens_unknown", "state_unknown"})
@@ -281,6 +282,10 @@ def _require_its_run(run: LoggedRun, forecast: RegisteredForecast) -> None:
     hint = "--loss states the outcome all the same"
     if run.state in ("running", "crashed", "diverged", "stopped"):
         raise UsageError(f"run {quote(run.run)} is {run.state}, and has no final loss", hint=hint)
+    unit = LOSS_UNITS[run.loss_unit].meaning
+    if forecast.loss_unit not in (unit, NOT_STATED):
+        message = f"the loss of run {quote(run.run)} is in {unit}, and that of the forecast in {forecast.loss_unit}"
+        raise UsageError(message, hint=hint)
     for name, found, expected in (
         ("tokens", run.tokens, forecast.tokens),
         ("parameters", run.params, forecast.params),

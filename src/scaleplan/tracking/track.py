@@ -21,7 +21,9 @@ from scaleplan.tracking.alarm import FEWEST_POINTS, Alarm, CourseCheck, check_co
 from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import averaged
 from scaleplan.tracking.pace import pace_of
-from scaleplan.tracking.planned import LossInterval, planned_by_law, planned_by_runs
+from scaleplan.tracking.planned import in_unit, planned_by_law, planned_by_runs
+from scaleplan.tracking.recipe_alarm import FEWEST_FOR_SHAPE
+from scaleplan.tracking.registered import LossInterval
 from scaleplan.tracking.stopping import parse_condition
 from scaleplan.tracking.track_request import TrackRequest, track_request
 from scaleplan.tracking.tracked_curve import (
@@ -189,11 +191,11 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
     tokens = None if per_step is None else per_step * total
     finished = row.state == "finished" or step + 1 >= total  # steps that count from 0 end at the last but one
     schedule = schedule_in(run, request, total)
-    planned = _planned(request, params, tokens, warnings)
+    planned = _planned(request, params, tokens, run.stated.loss_unit, warnings)
     metric, raw = chosen_curve(run, request, planned, warnings)
     curve = loss_curve(run.name, raw, total=total, schedule=schedule, params=params, tokens=tokens)
     lost = lost_since(run)
-    references = reference_curves(request, metric)
+    references = reference_curves(request, metric, run.stated.loss_unit)
     course = _course(curve, references, lost)
     alarm = course.alarm
     ending = forecast_end(_rejoined(curve, alarm), references, level=request.level) if lost is None else None
@@ -202,9 +204,9 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
     if planned is not None and planned.source.judges and planned.metric != metric:
         planned = _as_tracked(planned, run, warnings)
     comparison = _comparison(curve, references, ending, planned, request.level)
-    if not _judges(planned) and course.against == "references":
+    if not _judges(planned) and course.conclusive and len(references) >= FEWEST_FOR_SHAPE:
         comparison = "on course" if curve.seen >= _EARLY else "too early"  # as the smaller runs went
-    elif planned is None and not course.told:
+    elif planned is None and not course.conclusive:
         comparison = "too few points"
     verdict = verdict_of(comparison, alarm)
     since = alarm.since if alarm is not None and verdict == alarm.kind else None
@@ -304,15 +306,17 @@ def _with_own(hardware: BudgetRequest, row: LoggedRun) -> BudgetRequest:
 
 
 def _planned(
-    request: TrackRequest, params: float | None, tokens: float | None, warnings: list[Notice]
+    request: TrackRequest, params: float | None, tokens: float | None, loss_unit: str, warnings: list[Notice]
 ) -> Planned | None:
-    """Return the planned loss: of a file, of a law, or of smaller runs; None where nothing gives one."""
+    """Return the planned loss: of a file, of a law, or of smaller runs; None where nothing gives one in this unit."""
     run = {"params": params, "tokens": tokens}
     planned = request.planned
     if request.preset is not None:
         planned = planned_by_law(request.preset, **run, level=request.level, context=request.context)
     elif planned is None and request.pilots is not None:
-        found = planned_by_runs(request.pilots, **run, level=request.level, context=request.context)
+        found = planned_by_runs(
+            request.pilots, **run, level=request.level, context=request.context, loss_unit=loss_unit
+        )
         if isinstance(found, Notice):
             warnings.append(found)
         else:
@@ -322,6 +326,11 @@ def _planned(
             message = "nothing judges this run: give --plan, --preset with a law of your own, or --pilots"
             warnings.append(Notice(code="no_plan", message=message))
         return None
+    judge = in_unit(planned, loss_unit)
+    if isinstance(judge, Notice):
+        warnings.append(judge)
+        return None
+    planned = judge
     warnings += planned.warnings
     if not planned.source.judges:
         message = f"there is no verdict by {planned.source.name}: {planned.source.reason}"
@@ -362,7 +371,7 @@ def _as_tracked(planned: Planned, run: RunLog, warnings: list[Notice]) -> Planne
 def _course(curve: LossCurve, references: Sequence[LossCurve], lost: float | None) -> CourseCheck:
     """Return what a curve shows of a departure; a loss that is no number any more diverges."""
     if lost is not None:
-        return CourseCheck(alarm=Alarm(kind="diverging", since=lost, size=math.inf), told=True)
+        return CourseCheck(alarm=Alarm(kind="diverging", since=lost, size=math.inf), conclusive=True)
     return check_course(curve, references)
 
 
@@ -406,7 +415,7 @@ def _about_course(course: CourseCheck, ending: Ending | None) -> list[Notice]:
     """Return the warnings about departures of the loss from its course."""
     found = []
     alarm = course.alarm
-    if not course.told:
+    if not course.conclusive:
         message = "the points are too few to tell a departure from the course without smaller runs (--pilots)"
         found.append(Notice(code="few_points", message=message))
     if alarm is not None and ending is not None:

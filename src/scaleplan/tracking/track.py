@@ -187,12 +187,16 @@ def watched(
     log: str | Path,
     *,
     every: Amount = 60.0,
+    spent: float = 0.0,
     run: str | None = None,
     fail_on: Sequence[str] = (),
     data: Context | None = None,
     **options: Any,  # noqa: ANN401  those of track
 ) -> Iterator[Tracked]:
-    """Yield the answer of :func:`track` now and whenever the log has grown, until the run ends or must stop."""
+    """Yield the answer of :func:`track` now and whenever the log has grown, until the run ends or must stop.
+
+    ``spent`` is the processor time of the start of the program, which counts as that of the first look.
+    """
     conditions = [parse_condition(text) for text in fail_on]
     question = question_of(data or Context(), **options)
     yield from looks(
@@ -201,6 +205,7 @@ def watched(
         lambda found: track_run(found, question, conditions),
         lambda each: each.tracking.finished or bool(each.tracking.stopped_by),
         every=parse_seconds(every),
+        spent=spent,
     )
 
 

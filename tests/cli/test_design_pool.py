@@ -58,3 +58,11 @@ def test_what_is_about_a_pool_is_refused_without_one(cli, words, said):
     found = cli("design", *words.split())
     assert found.status == 2
     assert said in found.err
+
+
+def test_the_candidates_are_shown_by_their_names(cli, pool):
+    """A name is no input, and what people start a run by."""
+    found = cli("design", "--pool", str(pool), "--flops", "5%").out
+    rows = [line.split() for line in found.splitlines()[2:]]
+    assert rows[0] == ["row", "name", "params", "tokens", "cost"]
+    assert rows[1][1].startswith("r")

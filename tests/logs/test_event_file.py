@@ -110,7 +110,7 @@ def test_a_damaged_record_is_left_out_and_told(read):
         broken[place] ^= 0x10
         (run,) = read(bytes(broken), NAME)
         assert points(run) == {step: loss for step, loss in WHOLE.items() if step != 50}
-        (notice,) = [each for each in run.warnings if each.code == "damaged-records"]
+        (notice,) = [each for each in run.warnings if each.code == "damaged_records"]
         assert notice.message.startswith("1 record of")
 
 
@@ -120,7 +120,7 @@ def test_bytes_that_were_lost_cost_the_records_around_them_alone(read):
     begin = len(data) - 4 * size
     (run,) = read(data[: begin + 20] + data[begin + 40 :], NAME)
     assert points(run) == {step: loss for step, loss in WHOLE.items() if step != 50}
-    assert "damaged-records" in codes(run)
+    assert "damaged_records" in codes(run)
 
 
 def test_a_file_may_be_cut_at_any_byte(read):

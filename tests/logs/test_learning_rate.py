@@ -227,8 +227,16 @@ class TestText:
             return
         assert np.isfinite(schedule.at(np.arange(1001.0))).all()
 
-    def test_a_table_is_read(self, tmp_path):
-        (tmp_path / "rates.csv").write_text("step,lr\n0,0\n100,1e-3\n1000,1e-4\n")
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "step,lr\n0,0\n100,1e-3\n1000,1e-4\n",
+            "tokens,step,learning_rate\n0,0,0\n9,100,1e-3\n90,1000,1e-4\n",
+            "iteration\trate\n0\t0\n100\t1e-3\n1000\t1e-4\n",
+        ],
+    )
+    def test_a_table_is_read(self, tmp_path, content):
+        (tmp_path / "rates.csv").write_text(content)
         schedule = parse_schedule("table rates.csv", total=1000, folder=tmp_path)
         assert (schedule.kind, schedule.known) == ("table", True)
         assert schedule.at(np.array([550.0])) == pytest.approx(5.5e-4)

@@ -57,7 +57,7 @@ def test_a_file_that_cannot_be_read_is_told_and_left_out(tmp_path):
     write(tmp_path / "a.jsonl").chmod(0)
     write(tmp_path / "b.jsonl")
     (run,) = read_logs([tmp_path])
-    assert [notice.code for notice in run.warnings] == ["unreadable-log"]
+    assert [notice.code for notice in run.warnings] == ["unreadable_log"]
     told = []
     (run,) = read_logs([tmp_path], skipped=told.append)
     assert not run.warnings

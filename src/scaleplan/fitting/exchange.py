@@ -25,9 +25,8 @@ _COST_POWERS = (0.4, 0.7)
 """Powers of the cost in greedy steps: Li et al. 2026 (arXiv:2604.22753) recommend 0.4; 0.7 takes smaller runs."""
 _LEAST_GAIN = 1e-3  # in a merit: an exchange below it is not worth another look
 _MOST_EXCHANGES = 60
-_EXCESS = (
-    20.0  # of a logarithm beyond its limit against one of the merit: a list within its limits is found if any is
-)
+_EXCESS = 20.0
+"""Weight of a logarithm beyond its limit against one of the merit: a list within its limits is found if any is."""
 _ROUNDING = 1e-9
 
 

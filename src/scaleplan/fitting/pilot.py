@@ -237,7 +237,7 @@ def design(
     schedule, cooldown
         ``cosine``: every run from scratch; ``wsd``: one trunk a size, and a cooldown of this share for each branch.
     limit
-        RunBounds of the runs, such as ``"params <= 1B"``, in place of those that scale with the budget.
+        Bounds of the runs, such as ``"params <= 1B"``, in place of those that scale with the budget.
 
     Raises
     ------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RunBounds", "rival_lists"]
 
 _ISOFLOP_SPAN, _ISOFLOP_BUDGETS, _ISOFLOP_SIZES = 170.0, 6, 7  # Hoffmann et al. 2022: nine budgets over 500, 7 to 10
-_WIDTHS = {"±2x": 2.0, "±4x": 4.0, "as wide as the bounds": math.inf}
+_WIDTHS = {"±2x": 2.0, "±4x": 4.0, "full width": math.inf}
 _LADDER_SPAN = 40.0  # between the sizes of a ladder, as of Gadre et al. 2024
 _RAYS = {
     "ladder, D/N = 10, 20 and 40": ((10.0, 20.0, 40.0), 12),

@@ -79,7 +79,7 @@ def read_files(files: Sequence[LogFile]) -> Iterator[Recorder]:
         if stream.damaged:
             records = "record" if stream.damaged == 1 else "records"
             recorder.warn(
-                "damaged-records",
+                "damaged_records",
                 f"{stream.damaged} {records} of {file.name} do not match their checksum, and are left out",
             )
     if cut:

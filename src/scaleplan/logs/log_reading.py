@@ -155,7 +155,7 @@ def _read_folder(folder: Path, *, tables: bool, skipped: Callable[[Notice], None
                     notices.clear()
                 yield run
         except FileError as error:
-            tell(Notice(code="unreadable-log", message=error.message))
+            tell(Notice(code="unreadable_log", message=error.message))
     if not count:
         reasons = f"; {notices[0].message}" if notices else ""
         raise FileError(
@@ -225,7 +225,7 @@ def _sources(folder: Path, *, tables: bool, tell: Callable[[Notice], None]) -> l
             try:
                 known = format_of(LogFile(path))
             except FileError as error:
-                tell(Notice(code="unreadable-log", message=error.message))
+                tell(Notice(code="unreadable_log", message=error.message))
                 continue
             if known is not None and (tables or known.name not in TABLES):
                 formats[known.name] = known
@@ -247,7 +247,7 @@ def _folders(folder: Path, tell: Callable[[Notice], None]) -> Iterator[tuple[Pat
             entries = sorted(os.scandir(place), key=lambda entry: _natural(entry.name))
         except OSError as error:
             reason = (error.strerror or "not readable").lower()
-            tell(Notice(code="unreadable-log", message=f"cannot read {quote(place)}: {reason}"))
+            tell(Notice(code="unreadable_log", message=f"cannot read {quote(place)}: {reason}"))
             continue
         if (found.st_dev, found.st_ino) in seen:
             continue

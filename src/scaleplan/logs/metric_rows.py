@@ -122,7 +122,7 @@ class MetricRows:
         for run in self.runs():
             if damaged:
                 more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-                run.recorder.warn("damaged-lines", f"line {damaged[0]}{more} cannot be read, and is left out")
+                run.recorder.warn("damaged_lines", f"line {damaged[0]}{more} cannot be read, and is left out")
             if cut:
                 run.recorder.warn(
                     "cut", "the last line is cut off: the file was being written, or its writer was stopped"

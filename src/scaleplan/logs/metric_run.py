@@ -155,7 +155,7 @@ class MetricRun:
             best = int(found[0][0])
             if best >= CALLS:
                 self.recorder.warn(
-                    "logged-calls", f"'{found[0][1]}' counts calls of the logger, and nothing the steps of training"
+                    "logged_calls", f"'{found[0][1]}' counts calls of the logger, and nothing the steps of training"
                 )
             return [name for rank, name in found if int(rank) == best or (best < 2 and int(rank) == 2)]
         for role, warning in (
@@ -165,11 +165,11 @@ class MetricRun:
             name = next((name for name, meaning in roles.items() if meaning.role == role and name in columns), None)
             if name is not None and columns[name].there().any():
                 if warning is not None:
-                    self.recorder.warn("epochs-for-steps", warning)
+                    self.recorder.warn("epochs_for_steps", warning)
                 elif role == "tokens":
                     self.recorder.state(tokens_per_step=1.0)
                 return [name]
-        self.recorder.warn("rows-for-steps", "no count of steps: rows are counted instead")
+        self.recorder.warn("rows_for_steps", "no count of steps: rows are counted instead")
         return []
 
     def _choose(self, columns: Mapping[str, Numbers], roles: Mapping[str, Meaning], steps: Array) -> None:
@@ -235,7 +235,7 @@ class MetricRun:
             return True
         if len(values) >= LEAST_ROWS and "total" not in normalised(name):
             self.recorder.warn(
-                "tokens-do-not-rise", f"'{name}' does not rise with the steps: no count of tokens so far"
+                "tokens_do_not_rise", f"'{name}' does not rise with the steps: no count of tokens so far"
             )
         return False
 
@@ -249,7 +249,7 @@ class MetricRun:
         if meant is None or LOSS_UNITS[meant.unit].kept == unit:
             return True
         self.recorder.warn(
-            "other-unit", f"'{name}' is in {LOSS_UNITS[meaning.unit].meaning}, and left out beside '{trained}'"
+            "other_unit", f"'{name}' is in {LOSS_UNITS[meaning.unit].meaning}, and left out beside '{trained}'"
         )
         return False
 
@@ -270,7 +270,7 @@ class MetricRun:
         unit = LOSS_UNITS[meaning.unit]
         if unit.kept != "nats/token":
             self.recorder.state(loss_unit=next(key for key, each in LOSS_UNITS.items() if each.meaning == unit.kept))
-            self.recorder.warn("other-unit", f"'{name}' is in {unit.meaning}, not in nats per token")
+            self.recorder.warn("other_unit", f"'{name}' is in {unit.meaning}, not in nats per token")
         elif meaning.unit != "nats":
             self.recorder.warn("converted", f"'{name}' is in {unit.meaning}; its loss is in nats per token")
         if meaning.role == "loss":
@@ -291,7 +291,7 @@ class MetricRun:
         if rivals:
             which = "training" if meaning.role == "loss" else "validation"
             message = f"the {which} loss is '{name}'; also there: {listed(rivals, most=5)}"
-            self.recorder.warn(f"several-{meaning.role.replace('_', '-')}", message)
+            self.recorder.warn(f"several_{meaning.role}", message)
 
     def _converted(self, role: str, name: str, values: Array) -> Array:
         meaning = role_of(name)

@@ -121,11 +121,11 @@ def _fill(run: MetricRun, files: Mapping[str, LogFile], *, unnamed: str | None =
     for name, file in files.items():
         times, values, steps, damaged = _columns(file)
         if damaged:
-            run.recorder.warn("damaged-lines", f"{damaged} lines of metric '{name}' cannot be read, and are left out")
+            run.recorder.warn("damaged_lines", f"{damaged} lines of metric '{name}' cannot be read, and are left out")
         if len(times):
             latest = max(latest, float(times.max()))
         if np.isnan(steps).all() and len(steps):
-            run.recorder.warn("logged-calls", f"metric '{name}' has no steps: its lines are counted instead")
+            run.recorder.warn("logged_calls", f"metric '{name}' has no steps: its lines are counted instead")
             steps = np.arange(1.0, len(steps) + 1)
         order = np.argsort(steps, kind="stable")  # a restarted run repeats steps: of one step the later counts
         steps, values = steps[order], values[order]

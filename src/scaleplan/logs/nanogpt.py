@@ -73,8 +73,6 @@ class LlmC(PrintedLog):
 
     def finish(self, run: Recorder) -> None:
         """Record what is known at the end of a run."""
-        if not self._console:
-            run.state(rate_decimals=6)
         run.label, run.val_label = ("loss", "val loss") if self._console else ("trl", "tel")
 
 
@@ -290,9 +288,9 @@ class Nanochat(PrintedLog):
         low, high = self._tokens_a_step
         if run.stated("tokens_per_step") is None and 0 < low < high < float("inf"):
             run.state(tokens_per_step=roundest(low, high) or 0.5 * (low + high))
-        run.state(relative_rate=True, rate_decimals=2, smoothing="running mean")
+        run.state(relative_rate=True, smoothing="running mean")
         if self._in_bits:
-            run.warn("other-unit", "'Validation bpb' is in bits per byte, and left out beside 'loss'")
+            run.warn("other_unit", "'Validation bpb' is in bits per byte, and left out beside 'loss'")
         run.label, run.val_label = "loss", "Validation loss"
 
 

@@ -409,10 +409,10 @@ class PrintedLog:
         if self._damaged:
             count, first = len(self._damaged), self._damaged[0]
             many = f"{count} damaged lines are left out, the first at line {first}"
-            run.warn("damaged", many if count > 1 else f"a damaged line is left out: line {first}")
+            run.warn("damaged_lines", many if count > 1 else f"a damaged line is left out: line {first}")
             self._damaged = []
         if self._cut:
-            run.warn("truncated", "the last line of the log is cut, and left out")
+            run.warn("cut", "the last line of the log is cut, and left out")
         run.ended = run.ended or self.ending(after[-_TAIL:])
         total = run.stated("total_steps")
         if run.ended == "finished" and total and last + max(1, self.spacing or 1) < total:

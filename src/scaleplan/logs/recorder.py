@@ -341,8 +341,8 @@ class Recorder:
 
     def _warn_of_order(self) -> None:
         """Warn of a run that went back, and of lines that more than one run wrote."""
-        told = [self._sequences[key] for key in ("", "loss", "val_loss") if key in self._sequences][:1]
-        for sequence in told:
+        first = [self._sequences[key] for key in ("", "loss", "val_loss") if key in self._sequences][:1]
+        for sequence in first:
             mixed = sequence.late + sequence.doubled
             if mixed > _FEW_REPEATS and 5 * mixed > sequence.entries:
                 self.warn(

@@ -61,7 +61,7 @@ class Stated(Record):
     ``total_steps`` is where the run is to end, ``tokens_per_step`` and ``batch`` (sequences a step) of all devices.
     ``smoothing`` says what one value of the training loss is: ``"mean of 10 steps"``, ``"running mean"``; None for a
     plain value of its step. ``digits`` are the significant digits that every number is printed with, where they are
-    few; ``rate_decimals`` the decimals of the learning rate, where the trainer prints a fixed number of them.
+    few.
     """
 
     params: float | None = None
@@ -75,7 +75,6 @@ class Stated(Record):
     seed: int | None = None
     smoothing: str | None = None
     digits: int | None = None
-    rate_decimals: int | None = None
     loss_unit: str = "nats"
     relative_rate: bool = False
 

@@ -155,7 +155,7 @@ def _informative(rates: Array, half: Array) -> Index:
     return np.unique(np.concatenate([even, changes, changes + 1]))
 
 
-def _roundest(low: float, high: float) -> float:
+def _fewest_digits(low: float, high: float) -> float:
     """Return the number between two with the fewest digits; their mean where they are in the wrong order."""
     if not low < high or not math.isfinite(high - low):
         return 0.5 * (low + high)
@@ -220,13 +220,13 @@ def _simplest(seen: _Seen, planned: float, *, ended: bool) -> LearningRate | Non
             return replace(best, known_to=math.inf)
         rest = np.linspace(float(seen.steps[-1]), planned, 33)
         differ = any(np.abs(best.at(rest) - other.at(rest)).max() > _SAME_REST * best.peak for other in right[1:])
-        told = len(np.unique(seen.rates)) >= _FEWEST_RATES
-        return replace(best, known_to=float(seen.steps[-1])) if differ or not told else best
+        enough = len(np.unique(seen.rates)) >= _FEWEST_RATES
+        return replace(best, known_to=float(seen.steps[-1])) if differ or not enough else best
     return None
 
 
 _FEWEST_RATES = 3
-"""Different rates that a fall must show before its shape is told: two numbers describe a line already."""
+"""Different rates that a fall must show before its shape is clear: two numbers describe a line already."""
 
 
 def _reproduces(schedule: LearningRate, seen: _Seen) -> bool:
@@ -301,7 +301,7 @@ def _made(
     stop: float,
 ) -> LearningRate:
     """Return a decay whose end rate lies between two; unknown beyond the log where they are far apart."""
-    share = _roundest(max(ends[0], 0.0) / peak, max(ends[1], 0.0) / peak)
+    share = _fewest_digits(max(ends[0], 0.0) / peak, max(ends[1], 0.0) / peak)
     sure = ends[1] - ends[0] <= _SAME_REST * peak
     warmup = seen.warmup if seen.warmup is not None else (start if kind != "wsd" else 0.0)
     return schedule_of(
@@ -477,7 +477,7 @@ def _straight(seen: _Seen, fall: _Seen, planned: float, shape: DecayShape) -> It
     """Yield the decay of a shape that is a straight line of the step, once the rate is transformed."""
     low, high = fall.rates - fall.slack, fall.rates + fall.slack
     half = float(seen.half[0])
-    peak = _roundest(seen.top - half, seen.top + half) if half > 1e-9 * seen.top else seen.top
+    peak = _fewest_digits(seen.top - half, seen.top + half) if half > 1e-9 * seen.top else seen.top
     if shape == "exponential":
         usable = low > 0
         if usable.sum() < 3:
@@ -498,7 +498,7 @@ def _straight(seen: _Seen, fall: _Seen, planned: float, shape: DecayShape) -> It
     before = float(seen.steps[0]) if seen.warmup is None else seen.warmup
     flat = seen.steps[seen.steps < fall.steps[0]]
     sure = float(flat[-1]) if len(flat) > 1 else before  # the rate was still at its peak here
-    start = _roundest(max(earliest - 1e-6, min(sure, latest)), latest + 1e-6)
+    start = _fewest_digits(max(earliest - 1e-6, min(sure, latest)), latest + 1e-6)
     floor = seen.rates[-1] if len(seen.rates) and seen.steps[-1] > fall.steps[-1] else None
     stop = planned
     if floor is not None:
@@ -525,7 +525,7 @@ def _hidden_peak(seen: _Seen, fall: _Line) -> tuple[float, float] | None:
         if not 0 < first <= 1.5 * seen.spacing:
             return None  # the log begins later
         slack = float(seen.slack[0])
-        peak = _roundest(fall.values(first)[0] - slack, fall.values(0.0)[0] + slack)
+        peak = _fewest_digits(fall.values(first)[0] - slack, fall.values(0.0)[0] + slack)
         return min(max((peak - fall.level) / fall.slope, 0.0), first), peak
     found = []
     for slope, level in seen.climb.lines:
@@ -538,7 +538,7 @@ def _hidden_peak(seen: _Seen, fall: _Line) -> tuple[float, float] | None:
     at = float(round(at)) if off < _WHOLE else at
     peak, low, high = fall.values(at)
     slack = float(seen.slack[0])
-    return at, _roundest(min(low, peak) - slack, max(high, peak) + slack)
+    return at, _fewest_digits(min(low, peak) - slack, max(high, peak) + slack)
 
 
 _WHOLE = 1e-2
@@ -602,7 +602,7 @@ def _pieces(
         return None
     knots, levels = [0.0, warmup], [0.0 if warmup > 0 else float(value[0]), float(value[0])]
     for jump in jumps:
-        place = _roundest(float(at[jump]), float(at[jump + 1]))
+        place = _fewest_digits(float(at[jump]), float(at[jump + 1]))
         knots += [place, place]
         levels += [levels[-1], float(value[jump + 1])]
     return place_knots(

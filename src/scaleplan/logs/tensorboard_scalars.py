@@ -109,7 +109,7 @@ def _read_one(file: LogFile, recorder: Recorder) -> None:
     tag = metric_in_name(stem)[1]
     if tag is None or role_of(tag) is None:
         recorder.warn(
-            "unnamed-metric", "nothing names the metric of these scalars: they are taken for the training loss"
+            "unnamed_metric", "nothing names the metric of these scalars: they are taken for the training loss"
         )
         tag = "loss"
     run = MetricRun(recorder)

@@ -113,7 +113,7 @@ class TrainerConsole(PrintedLog):
     def finish(self, run: Recorder) -> None:
         """Record what is known at the end of a run."""
         if self._counted:
-            run.warn("rows-for-steps", "no count of steps: the entries of the log are counted instead")
+            run.warn("rows_for_steps", "no count of steps: the entries of the log are counted instead")
         else:
             run.state(total_steps=self._bars)
             if self.spacing and self.spacing > 1:

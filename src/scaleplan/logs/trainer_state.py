@@ -1,8 +1,8 @@
 """Read the ``trainer_state.json`` of Hugging Face's Trainer.
 
 ``loss`` is the mean since the last entry, rounded by older versions; ``train_loss`` in the last entry of a finished
-run is the mean over the whole run and no loss of any step. The tokens of a step are known only where the Trainer was
-told to count what it has seen.
+run is the mean over the whole run and no loss of any step. The tokens of a step are known
+only where the Trainer was set to count what it has seen.
 """
 
 from __future__ import annotations

@@ -106,10 +106,10 @@ def _describe(recorder: Recorder, axis: str) -> None:
     meaning = role_of(axis)
     if axis == "Step":
         recorder.warn(
-            "logged-calls",
+            "logged_calls",
             "'Step' of a chart counts calls of the logger, unless the chart's x-axis is the trainer's step",
         )
     elif meaning is not None and meaning.role == "tokens":
         recorder.state(tokens_per_step=1.0)
     elif meaning is None or meaning.role != "step":
-        recorder.warn("other-axis", f"the chart is by '{axis}', not by steps")
+        recorder.warn("other_axis", f"the chart is by '{axis}', not by steps")

@@ -21,7 +21,9 @@ from scaleplan.tracking.alarm import FEWEST_POINTS, Alarm, CourseCheck, check_co
 from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import averaged
 from scaleplan.tracking.pace import pace_of
-from scaleplan.tracking.planned import LossInterval, planned_by_law, planned_by_runs
+from scaleplan.tracking.planned import in_unit, planned_by_law, planned_by_runs
+from scaleplan.tracking.recipe_alarm import FEWEST_FOR_SHAPE
+from scaleplan.tracking.registered import LossInterval
 from scaleplan.tracking.stopping import parse_condition
 from scaleplan.tracking.track_request import TrackRequest, track_request
 from scaleplan.tracking.tracked_curve import (
@@ -105,7 +107,7 @@ def track(
         Smaller runs of the same recipe: a table, a log or a folder. Their curves show the shape, and their final
         losses, without another plan, the loss to expect.
     schedule
-        The learning rate where the log does not have it: ``"cosine"``, ``"wsd decay=20%"``.
+        The learning rate where the log does not have it: ``"cosine"``, ``"wsd:decay=20%"``.
     tokens, steps
         Where the run will end, if the log does not say so.
     params
@@ -123,6 +125,12 @@ def track(
         Conditions such as ``"loss > 2.1@90%"`` or ``"verdict = diverging"``: those that are met are ``stopped_by``.
     data
         The data files; read anew by default.
+
+    Returns
+    -------
+    Tracking
+        The keys of the JSON as attributes: ``loss`` with ``interval.loss``, ``plan_loss``, ``verdict`` and ``since``,
+        ``days_left``, ``cost_left``, ``next_look``, ``warnings``, …; ``to_dict()`` has them all.
 
     Raises
     ------
@@ -155,12 +163,16 @@ def watched(
     log: str | Path,
     *,
     every: Amount = 60.0,
+    spent: float = 0.0,
     run: str | None = None,
     fail_on: Sequence[str] = (),
     data: Context | None = None,
     **options: Any,  # noqa: ANN401  those of track
 ) -> Iterator[Tracked]:
-    """Yield the answer of :func:`track` now and whenever the log has grown, until the run ends or must stop."""
+    """Yield the answer of :func:`track` now and whenever the log has grown, until the run ends or must stop.
+
+    ``spent`` is the processor time of the start of the program, which counts as that of the first look.
+    """
     conditions = [parse_condition(text) for text in fail_on]
     request = track_request(data or Context(), **options)
     yield from looks(
@@ -169,6 +181,7 @@ def watched(
         lambda found: track_run(found, request, conditions),
         lambda each: each.tracking.finished or bool(each.tracking.stopped_by),
         every=parse_seconds(every),
+        spent=spent,
     )
 
 
@@ -183,11 +196,11 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
     tokens = None if per_step is None else per_step * total
     finished = row.state == "finished" or step + 1 >= total  # steps that count from 0 end at the last but one
     schedule = schedule_in(run, request, total)
-    planned = _planned(request, params, tokens, warnings)
+    planned = _planned(request, params, tokens, run.stated.loss_unit, warnings)
     metric, raw = chosen_curve(run, request, planned, warnings)
     curve = loss_curve(run.name, raw, total=total, schedule=schedule, params=params, tokens=tokens)
     lost = lost_since(run)
-    references = reference_curves(request, metric)
+    references = reference_curves(request, metric, run.stated.loss_unit)
     course = _course(curve, references, lost)
     alarm = course.alarm
     ending = forecast_end(_rejoined(curve, alarm), references, level=request.level) if lost is None else None
@@ -196,9 +209,9 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
     if planned is not None and planned.source.judges and planned.metric != metric:
         planned = _as_tracked(planned, run, warnings)
     comparison = _comparison(curve, references, ending, planned, request.level)
-    if not _judges(planned) and course.against == "references":
+    if not _judges(planned) and course.conclusive and len(references) >= FEWEST_FOR_SHAPE:
         comparison = "on course" if curve.seen >= _EARLY else "too early"  # as the smaller runs went
-    elif planned is None and not course.told:
+    elif planned is None and not course.conclusive:
         comparison = "too few points"
     verdict = verdict_of(comparison, alarm)
     since = alarm.since if alarm is not None and verdict == alarm.kind else None
@@ -215,7 +228,7 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
     clock = _Clock(run, per_step)
     warnings += [*_about_forecast(run, ending, curve), *_about_course(course, ending)]
     again = None
-    if ending is not None and not finished:
+    if ending is not None and not finished and verdict != "diverging":  # which is to be looked at now
         again = look_again(curve.seen, ending, planned if _judges(planned) else None, verdict, level=request.level)
     at = None if again is None else again.seen * total
     tracking = Tracking(
@@ -240,7 +253,7 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
         total_steps=whole(total),
         tokens=clock.tokens(step),
         total_tokens=None if tokens is None else whole(tokens),
-        params=params,
+        params=None if params is None else whole(params),
         loss_now=_loss_now(curve),
         metric=metric,
         label=run.val_label if metric == "validation" else run.label,
@@ -277,7 +290,12 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
         warnings=tuple(dict.fromkeys((*warnings, *pace.warnings))),
     )
     reasons = (each.met(tracking) for each in conditions)
-    tracking = replace(tracking, stopped_by=tuple(reason for reason in reasons if reason is not None))
+    unknown = (each.unknown(tracking) for each in conditions)
+    tracking = replace(
+        tracking,
+        stopped_by=tuple(reason for reason in reasons if reason is not None),
+        warnings=(*tracking.warnings, *(notice for notice in unknown if notice is not None)),
+    )
     return Tracked(tracking=tracking, curve=curve, references=references, ending=ending)
 
 
@@ -293,15 +311,17 @@ def _with_own(hardware: BudgetRequest, row: LoggedRun) -> BudgetRequest:
 
 
 def _planned(
-    request: TrackRequest, params: float | None, tokens: float | None, warnings: list[Notice]
+    request: TrackRequest, params: float | None, tokens: float | None, loss_unit: str, warnings: list[Notice]
 ) -> Planned | None:
-    """Return the planned loss: of a file, of a law, or of smaller runs; None where nothing gives one."""
+    """Return the planned loss: of a file, of a law, or of smaller runs; None where nothing gives one in this unit."""
     run = {"params": params, "tokens": tokens}
     planned = request.planned
     if request.preset is not None:
         planned = planned_by_law(request.preset, **run, level=request.level, context=request.context)
     elif planned is None and request.pilots is not None:
-        found = planned_by_runs(request.pilots, **run, level=request.level, context=request.context)
+        found = planned_by_runs(
+            request.pilots, **run, level=request.level, context=request.context, loss_unit=loss_unit
+        )
         if isinstance(found, Notice):
             warnings.append(found)
         else:
@@ -311,6 +331,11 @@ def _planned(
             message = "nothing judges this run: give --plan, --preset with a law of your own, or --pilots"
             warnings.append(Notice(code="no_plan", message=message))
         return None
+    judge = in_unit(planned, loss_unit)
+    if isinstance(judge, Notice):
+        warnings.append(judge)
+        return None
+    planned = judge
     warnings += planned.warnings
     if not planned.source.judges:
         message = f"there is no verdict by {planned.source.name}: {planned.source.reason}"
@@ -351,7 +376,7 @@ def _as_tracked(planned: Planned, run: RunLog, warnings: list[Notice]) -> Planne
 def _course(curve: LossCurve, references: Sequence[LossCurve], lost: float | None) -> CourseCheck:
     """Return what a curve shows of a departure; a loss that is no number any more diverges."""
     if lost is not None:
-        return CourseCheck(alarm=Alarm(kind="diverging", since=lost, size=math.inf), told=True)
+        return CourseCheck(alarm=Alarm(kind="diverging", since=lost, size=math.inf), conclusive=True)
     return check_course(curve, references)
 
 
@@ -395,17 +420,23 @@ def _about_course(course: CourseCheck, ending: Ending | None) -> list[Notice]:
     """Return the warnings about departures of the loss from its course."""
     found = []
     alarm = course.alarm
-    if not course.told:
+    if not course.conclusive:
         message = "the points are too few to tell a departure from the course without smaller runs (--pilots)"
         found.append(Notice(code="few_points", message=message))
     if alarm is not None and ending is not None:
-        message = f"the loss left its course at step {alarm.since:,.0f}: the forecast takes it that it stays so"
+        message = f"the loss left its course at step {alarm.since:,.0f}: the forecast assumes that it stays there"
+        if alarm.kind == "diverging":
+            message = (
+                f"the loss diverges since step {alarm.since:,.0f}: a forecast of its end means little; go back to a "
+                "checkpoint before"
+            )
         found.append(Notice(code="departure", message=message))
     if course.spikes:
         highest = max(course.spikes, key=lambda spike: spike.height)
         some = counted(len(course.spikes), "spike")
         place = f"step {highest.step:,.0f} by {format_fraction(highest.height, digits=2)}"
-        found.append(Notice(code="spikes", message=f"{some} of the loss, over again: the highest at {place}"))
+        message = f"{some} of the loss, from which it recovered: the highest at {place}"
+        found.append(Notice(code="spikes", message=message))
     return found
 
 

@@ -165,8 +165,8 @@ def chosen_curve(
     if not counts["training"] or (compares and counts["validation"] >= FEWEST_POINTS):
         return "validation", run.curves["val_loss"]
     if compares and counts["validation"]:
-        what = f"the validation loss has {counts['validation']} points"
-        message = f"the training loss is tracked: {what}; --loss val takes it"
+        what = f"the validation loss has only {counts['validation']} points"
+        message = f"the training loss is tracked, as {what}; --loss val takes it"
         warnings.append(Notice(code="few_validations", message=message))
     return "training", run.curves["loss"]
 
@@ -203,22 +203,24 @@ def lost_since(run: RunLog) -> float | None:
     return max(run.not_finite.first, max(finite, default=0.0))
 
 
-def reference_curves(request: TrackRequest, metric: Metric) -> tuple[LossCurve, ...]:
-    """Return the curves of the smaller runs, of the same loss as the tracked one."""
-    found = []
-    for run in request.references:
-        raw, total = run.curves.get(_QUANTITY[metric]), run.last_step
-        if raw is None or len(raw) < 2 or total <= 0 or run.lost:
-            continue
-        row = row_of(run)
-        found.append(
-            loss_curve(
-                run.name,
-                raw,
-                total=total,
-                schedule=schedule_in(run, replace(request, schedule=None), total),
-                params=row.params,
-                tokens=row.tokens,
-            )
+def reference_curves(request: TrackRequest, metric: Metric, loss_unit: str) -> tuple[LossCurve, ...]:
+    """Return the curves of the smaller runs, of the same loss in the same unit as the tracked one."""
+    name = _QUANTITY[metric]
+    fine = [
+        run
+        for run in request.references
+        if len(run.curves.get(name, ())) > 1 and not run.lost and run.stated.loss_unit == loss_unit
+    ]
+    rows = collected(fine, GivenSizes.read({})).runs  # at once, so that the files beside them are read once
+    return tuple(
+        loss_curve(
+            run.name,
+            run.curves[name],
+            total=run.last_step,
+            schedule=schedule_in(run, replace(request, schedule=None), run.last_step),
+            params=row.params,
+            tokens=row.tokens,
         )
-    return tuple(found)
+        for run, row in zip(fine, rows, strict=True)
+        if run.last_step > 0
+    )

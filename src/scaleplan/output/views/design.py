@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["design_report"]
 
+_BEYOND = 2  # stages that are not worth it and shown all the same
+
 _UNIDENTIFIED = 3.0  # an error of ln N*: a factor of 20 either way
 
 
@@ -32,17 +34,14 @@ def design_report(design: PilotDesign) -> Report:
         )
         for run in design.runs
     ]
-    ratios = [run.tokens / run.params for run in design.runs]
-    compared = [("this design", str(count), _span(min(ratios), max(ratios)), *_errors(design.after))]
-    compared += [
-        (item.name, str(item.runs), _span(*item.tokens_per_param), *_errors(item.precision)) for item in design.rivals
-    ]
+    compared = [("this design", str(count), *_errors(design.after))]
+    compared += [(item.name, str(item.runs), *_errors(item.precision)) for item in design.rivals]
     if design.before is not None:
-        compared.insert(0, ("the runs that are there", "", "", *_errors(design.before)))
-    columns = ("design", "runs", "tokens/param", "N*", "loss", "waste", "N*, by law", "loss, by law")
+        compared.insert(0, ("the runs that are there", "", *_errors(design.before)))
+    columns = ("design", "runs", "N* (law)", "loss (law)", "waste")
     sections = [
         Report(
-            title="predicted standard errors at the target, each design for the same compute",
+            title="standard errors expected at the target, each design for the same compute",
             grid=ReportTable(columns, rows=compared, text={"design"}),
             remarks=[*_remarks_design(design)],
         )
@@ -53,7 +52,7 @@ def design_report(design: PilotDesign) -> Report:
         title=f"{counted(count, 'pilot run')} for {format_flops(design.spent)}, to know the optimum of "
         f"{format_flops(design.target)}",
         grid=ReportTable(("parameters", "tokens", "tokens/param", "compute each", "seeds"), rows=rows),
-        lines=[*_bounds_lines(design)],
+        lines=[*_worth_line(design), *_bounds_lines(design)],
         sections=tuple(sections),
     )
 
@@ -65,43 +64,47 @@ def _bounds_lines(design: PilotDesign) -> Iterator[str]:
     held = design.bounds
     yield (
         f"bounds: {format_count(held.params[0])} – {format_count(held.params[1])} parameters, "
-        f"{_span(*held.tokens_per_param)} tokens per parameter, "
-        f"{format_flops(held.flops[0])} – {format_flops(held.flops[1])} a run"
+        f"{_span(*held.tokens_per_param)} tokens per parameter,"
     )
-    if design.run_cost:
-        yield f"each run costs {format_flops(design.run_cost)} beside its compute"
+    cost = f"; each run costs {format_flops(design.run_cost)} beside its compute" if design.run_cost else ""
+    yield f"{format_flops(held.flops[0])} – {format_flops(held.flops[1])} a run{cost}"
+
+
+def _worth_line(design: PilotDesign) -> Iterator[str]:
+    """Yield whether further pilots are worth their compute, and up to where."""
+    worth = design.worth
+    if worth is None or not worth.stages:
+        return
+    main = f"a run of {format_flops(design.target)}"
+    if worth.stop_flops == 0:
+        yield f"not worth it: the next pilots save {main} less than they cost; plan with the runs that are there"
+    elif worth.bounded:
+        yield f"worth it: up to {format_flops(worth.stop_flops)} and beyond, pilots save {main} more than they cost"
+    elif design.flops > worth.stop_flops:
+        yield f"worth it up to {format_flops(worth.stop_flops)}: beyond, pilots save {main} less than they cost"
+    else:
+        yield f"worth it: up to {format_flops(worth.stop_flops)}, pilots save {main} more than they cost"
 
 
 def _worth(design: PilotDesign, worth: PilotWorth) -> Report:
-    """Return what stages of further pilots save the main run, and where to stop."""
-    first = "nothing known" if design.before is None else "–"
+    """Return what stages of further pilots save the main run, up to the second one that is not worth it."""
+    beyond = [stage for stage in worth.stages if stage.flops > worth.stop_flops]
+    shown = worth.stages[: len(worth.stages) - len(beyond) + _BEYOND]
     rows = [
         (
             format_flops(stage.flops),
             str(stage.runs),
             format_fraction(stage.log_params, digits=2),
-            format_fraction(stage.log_loss, digits=2),
-            "–" if stage.waste is None else format_fraction(stage.waste, digits=2),
             "–" if stage.wasted_flops is None else format_flops(stage.wasted_flops),
-            first if stage.saved_flops is None else format_flops(max(stage.saved_flops, 0.0)),
+            "–" if stage.saved_flops is None else format_flops(max(stage.saved_flops, 0.0)),
             format_flops(stage.added_flops),
         )
-        for stage in worth.stages
+        for stage in shown
     ]
-    if worth.stop_flops == 0:
-        stop = "the next pilots save less than they cost: plan with the runs that are there"
-    elif worth.bounded:
-        stop = f"even the last stage saves more than it costs: {format_flops(worth.stop_flops)} and more are worth it"
-    else:
-        stop = f"stop at {format_flops(worth.stop_flops)}: the next stage saves less than it costs"
-    columns = ("new pilots", "runs", "N*", "loss", "waste", "of compute", "saved", "for")
     return Report(
         title=f"what further pilots save a run of {format_flops(design.target)}, stage by stage",
-        grid=ReportTable(columns, rows=rows),
-        remarks=[
-            stop,
-            "waste is of the loss, and the compute that reaches the same loss less, expected of a wrong N*",
-        ],
+        grid=ReportTable(("pilots in all", "runs", "N*", "waste left", "stage saves", "stage costs"), rows=rows),
+        remarks=["waste left: compute of the main run that a wrong N* is still expected to lose"],
     )
 
 
@@ -109,7 +112,7 @@ def _span(low: float, high: float) -> str:
     return f"{format_number(low, digits=2)} – {format_number(high, digits=2)}"
 
 
-def _errors(precision: StandardErrors) -> tuple[str, str, str, str, str]:
+def _errors(precision: StandardErrors) -> tuple[str, str, str]:
     size, law_size = (
         "–" if value is None else "unidentified" if value >= _UNIDENTIFIED else format_fraction(value, digits=2)
         for value in (precision.log_params, precision.log_params_by_law)
@@ -119,8 +122,8 @@ def _errors(precision: StandardErrors) -> tuple[str, str, str, str, str]:
         for value in (precision.log_loss, precision.waste, precision.log_loss_by_law)
     )
     if precision.log_params >= _UNIDENTIFIED:
-        waste = "–"
-    return size, loss, waste, law_size, law_loss
+        return size, f"{loss} ({law_loss})", "–"
+    return f"{size} ({law_size})", f"{loss} ({law_loss})", waste
 
 
 def _remarks_design(design: PilotDesign) -> Iterator[str]:
@@ -128,8 +131,8 @@ def _remarks_design(design: PilotDesign) -> Iterator[str]:
         yield f"by local linearisation of {design.law} with noise of {format_fraction(design.noise)} in each loss"
     else:
         yield (
-            f"of a forecast by {design.law}, with noise of {format_fraction(design.noise, digits=2)} in each loss "
-            f"and a law that misses by about {format_fraction(design.misfit, digits=2)}; by law: if it holds exactly"
+            f"by {design.law}, with noise of {format_fraction(design.noise, digits=2)} in each loss and a law that "
+            f"misses by about {format_fraction(design.misfit, digits=2)}; in brackets if the law holds exactly"
         )
         yield "waste: what the main run's loss is expected to lose by the N* that is then believed"
         for measure, rival in design.better_rivals():

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["pool_report"]
 
+_CALLED = frozenset({"name", "run", "id", "run_name"})  # columns that name a candidate, which are no input
+
 _MOST_COLUMNS = 8  # of the file, beside number and cost: what fits a terminal; csv and json have all
 
 
 def pool_report(design: PoolDesign) -> Report:
     """Return the report of one choice."""
     names = [name for name in design.runs[0].cells if name not in design.ignored] if design.runs else []
-    shown = names[:_MOST_COLUMNS]
+    called = [name for name in (design.runs[0].cells if design.runs else ()) if name.lower() in _CALLED]
+    shown = [*called, *(name for name in names if name not in called)][:_MOST_COLUMNS]
     rows = [
         (
             str(run.row),
@@ -40,7 +43,7 @@ def pool_report(design: PoolDesign) -> Report:
     return Report(
         title=f"{counted(len(design.runs), 'run')} of {design.candidates:,} candidates, for "
         f"{_cost(design, design.spent)}, {share} of the cost of all",
-        grid=ReportTable(("row", *shown, "cost"), rows=rows),
+        grid=ReportTable(("row", *shown, "cost"), rows=rows, text=set(called)),
         sections=(
             Report(
                 title="expected relative error of the loss at the targets, each list for the same budget",

@@ -161,6 +161,14 @@ def test_no_shape_is_a_table():
     assert found.at(np.array([500.0])) == pytest.approx(1e-3 * (1 + 0.3 * np.sin(10)), rel=1e-6)
 
 
+def test_a_damaged_rate_is_passed_over():
+    steps = np.arange(1.0, 101)
+    rates = formula(steps, "cosine", total=100, peak=1e-3, end=0.0, warmup=0)
+    rates[40] = 1e200
+    found = recognise_schedule(steps, rates, 100)
+    assert (found.kind, found.peak) == ("cosine", pytest.approx(1e-3, rel=1e-3))
+
+
 def test_nothing_to_recognise():
     assert recognise_schedule(np.array([1.0]), np.array([1e-3])) is None
     assert recognise_schedule(np.arange(5.0), np.zeros(5)) is None

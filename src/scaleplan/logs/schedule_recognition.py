@@ -57,6 +57,10 @@ _SAME_REST = 0.05
 10 % of the peak moves a final loss by about a thousandth."""
 
 
+_LARGEST = 1e100
+"""A rate above it is a damaged number: its powers are none of double precision."""
+
+
 def recognise_schedule(steps: Array, rates: Array, total: float | None = None) -> LearningRate | None:
     """Return the schedule that a logged rate follows, with its rest where the part seen determines it.
 
@@ -65,7 +69,7 @@ def recognise_schedule(steps: Array, rates: Array, total: float | None = None) -
     readings as simple leave the rest open, it is not known (``known_to``). None for a curve without rates.
     """
     steps, rates = np.asarray(steps, dtype=float), np.asarray(rates, dtype=float)
-    finite = np.isfinite(steps) & np.isfinite(rates) & (rates >= 0)
+    finite = np.isfinite(steps) & (rates >= 0) & (rates < _LARGEST)
     steps, rates = steps[finite], rates[finite]
     if len(steps) < 2 or rates.max() <= 0:
         return None

@@ -105,6 +105,13 @@ def test_few_decimals_tell_a_cosine(decimals):
     assert found.end == pytest.approx(1e-4, abs=2e-5)
 
 
+def test_six_decimals_tell_a_straight_fall_without_its_end():
+    steps = np.arange(1.0, 301)
+    rates = formula(steps, "linear", total=600, peak=1e-3, end=0.0, warmup=12)
+    found = recognise_schedule(steps, np.round(rates, 6))
+    assert (found.kind, found.total, found.warmup) == ("linear", 600, pytest.approx(12, abs=0.1))
+
+
 def test_three_significant_digits_tell_a_decay():
     steps = np.arange(10.0, 901, 10)
     rates = formula(steps, "wsd", total=1000, peak=3e-4, end=0.0, warmup=20, decay_from=800, shape="linear")

@@ -43,6 +43,8 @@ def clean_curve(steps: Array, logs: Array) -> CleanedCurve:
     if len(logs) <= _MEDIAN_OF:
         return CleanedCurve(logs, ())
     half = _MEDIAN_OF // 2
+    trend = _trend(steps, logs)
+    logs = logs - trend
     window = np.lib.stride_tricks.sliding_window_view
     around = window(np.pad(logs, half, mode="reflect", reflect_type="odd"), _MEDIAN_OF)
     median = np.partition(around, half, axis=1)[:, half].copy()
@@ -53,9 +55,11 @@ def clean_curve(steps: Array, logs: Array) -> CleanedCurve:
     slope = np.median(np.diff(around[off], axis=1), axis=1)  # of a curve that falls from point to point
     median[off] = np.median(around[off] - slope[:, None] * (np.arange(_MEDIAN_OF) - half), axis=1)
     sides = window(np.pad(logs, _MEDIAN_OF - 1, mode="reflect", reflect_type="odd"), _MEDIAN_OF - 1)
-    before, after = np.median(sides[off], axis=1), np.median(sides[off + _MEDIAN_OF], axis=1)
+    fall = slope * _MEDIAN_OF / 2  # from the middle of either side to the point
+    before, after = np.median(sides[off], axis=1) + fall, np.median(sides[off + _MEDIAN_OF], axis=1) - fall
     high, low = np.maximum(before, after), np.minimum(before, after)
-    outside = (logs[off] > high) | (logs[off] < low)  # a spike stands out from both sides, a steep fall from one
+    # a spike stands out from both sides, a steep fall or a step from one
+    outside = (logs[off] > high + limit) | (logs[off] < low - limit)
     miss = logs - median
     out = np.zeros(len(logs), dtype=bool)
     out[off] = outside & (np.abs(miss[off]) > limit)
@@ -64,7 +68,16 @@ def clean_curve(steps: Array, logs: Array) -> CleanedCurve:
         height = math.expm1(float(miss[first:stop].max()))
         if height >= _SEEN_SPIKE:
             spikes.append(LossSpike(step=float(steps[first]), height=height, points=stop - first))
-    return CleanedCurve(np.where(out, median, logs), tuple(spikes))
+    return CleanedCurve(np.where(out, median, logs) + trend, tuple(spikes))
+
+
+def _trend(steps: Array, logs: Array) -> Array:
+    """Return a cubic of ln step through a curve: what is left of it hardly bends."""
+    away = np.log(steps - steps[0] + max(float(np.median(np.diff(steps))), 1e-12))
+    away = (away - away.mean()) / max(float(np.ptp(away)), 1e-12)
+    powers = np.stack([away**power for power in range(4)], axis=1)
+    trend: Array = powers @ np.linalg.solve(powers.T @ powers + 1e-9 * np.eye(4), powers.T @ logs)
+    return trend
 
 
 _LEAST = 0.01

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from scaleplan.record import Record
-from scaleplan.tracking.recipe_alarm import compare_recipe
+from scaleplan.tracking.recipe_alarm import SMALLEST_STEP, compare_recipe
 from scaleplan.tracking.spikes import LossSpike, clean_curve
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ __all__ = ["FEWEST_POINTS", "SMALLEST_STEP", "Alarm", "CourseCheck", "check_cour
 
 FEWEST_POINTS = 25
 """Points below which a curve alone cannot show a step of a few percent: the answer is that it cannot be told."""
-
-SMALLEST_STEP = 0.005
-"""Share of the loss below which a departure of a run alone is no alarm: seeds, the order of the data and the
-curvature that a cubic leaves over move a healthy loss by up to half of that."""
 
 FALSE_ALARMS = 0.05
 """Share of healthy runs that may be flagged at any look over their whole length."""

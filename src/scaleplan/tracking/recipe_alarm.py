@@ -26,6 +26,10 @@ __all__ = ["RecipeComparison", "compare_recipe"]
 FALSE_ALARMS = 0.05
 """Share of healthy runs that may be flagged at any look over their whole length, either way, by all tests."""
 
+SMALLEST_STEP = 0.005
+"""Share of the loss below which a departure is no alarm: seeds, the order of the data, and what lies between the
+points of a curve that are compared move a healthy loss by up to half of that."""
+
 _MOST_LOOKS = 256
 """Points that a run is averaged to: a change is placed to four thousandths of the run."""
 
@@ -103,13 +107,13 @@ def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequ
     widths = [width for width in _WIDTHS if width == 1 or 8 * width <= len(along)]
     tests = [(width, change) for width in widths for change in ((False, True) if series.level else (True,))]
     crossings = [
-        (look, change, sign)
+        (look, width if change else 0, sign)
         for width, change in tests
         for look, sign in _crossings(series, along, width, change=change, chance=FALSE_ALARMS / len(tests))
     ]
-    for look, change, sign in sorted(crossings):
-        begin, size_of = _began(series, look, change=change)
-        if size_of * sign > 0 and _stays(series, look, begin, size_of):
+    for look, width, sign in sorted(crossings):
+        begin, size_of = _began(series, look, width)
+        if size_of * sign > SMALLEST_STEP and _stays(series, look, begin, size_of):
             return RecipeComparison(told=True, size=size_of, since=float(at[begin, 0]), found=float(at[look, -1]))
     return RecipeComparison(told=True)
 
@@ -319,29 +323,39 @@ def student_tail(value: float, freedom: float) -> float:
     return float(mean) * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
 
 
-def _began(series: _Series, look: int, *, change: bool) -> tuple[int, float]:
+def _began(series: _Series, look: int, width: int) -> tuple[int, float]:
     """Return the look at which a departure that is found at ``look`` began, and its size.
 
-    It is where two levels describe the excess best; a level that was off from the first look began there.
+    A change of ``width`` looks began where two levels describe the excess around it best, since it may drift before
+    and after. A departure of the level (no width) is looked for over the whole run, and one that was off from the
+    first look began there.
     """
-    run = series.run
+    begin = max(0, look + 1 - 3 * width - _BEFORE) if width else 0
+    stop = min(len(series.run), look + 1 + width) if width else len(series.run)
+    run = series.run[begin:stop]
     count = len(run)
     sums = np.cumsum(run)
     parts = np.arange(1, count)
     before, after = sums[:-1] / parts, (sums[-1] - sums[:-1]) / (count - parts)
     gain = parts * (count - parts) / count * (after - before) ** 2
-    gain[look:] = -1.0  # it had begun when it was found
+    gain[look - begin :] = -1.0  # it had begun when it was found
+    if width:
+        gain[: max(0, look - begin - 2 * width)] = -1.0
     if look == 0 or not len(gain) or gain.max() < 0:
         return 0, float(run.mean())
     split = int(np.argmax(gain))
     step = float(after[split] - before[split])
-    if not change and abs(before[split]) > abs(step):
+    if not width and abs(before[split]) > abs(step):
         return 0, float(run.mean())
-    return split + 1, step
+    return begin + split + 1, step
+
+
+_BEFORE = 8
+"""Looks before a change that show the level that it left."""
 
 
 def _stays(series: _Series, look: int, begin: int, size: float) -> bool:
     """Return whether the departure is still there: half of it at least, over the last looks."""
     last = series.run[max(look, len(series.run) - max(1, len(series.run) // 20)) :]
-    base = float(series.run[:begin].mean()) if begin else 0.0
+    base = float(series.run[max(0, begin - _BEFORE) : begin].mean()) if begin else 0.0
     return (float(last.mean()) - base) / size > 0.5

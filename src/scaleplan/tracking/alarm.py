@@ -446,13 +446,13 @@ def _is_step(x: Array, y: Array, place: int) -> bool:
 def _threshold(points: float) -> float:
     """Return the normal deviate that a healthy run of so many points exceeds at any look in :data:`FALSE_ALARMS`.
 
-    Simulated: a power law with a floor and white noise, 200 to 2,000 runs at each of several lengths, by the same
-    search (``tests/benchmarks/alarm_scores.py --null``); the value is what 2.5 % of them exceed, so that half of the
-    level is left for noise that is not white.
+    Simulated with the same search: what 5 % of 200 healthy runs of each length exceed at any of four looks, when
+    their noise correlates at 0.9 from point to point (``python -m tests.benchmarks.alarm_scores --null 200``, seed 1).
+    Of white noise, 1 % or fewer exceed it.
     """
     blocks = min(max(points, FEWEST_POINTS), 4 * _MOST_BLOCKS)
     return float(np.interp(math.log(blocks), [math.log(each) for each in _LENGTHS], _DEVIATES))
 
 
-_LENGTHS = (25, 50, 100, 200, 400, 800, 2000)
-_DEVIATES = (2.9, 3.35, 3.65, 3.8, 3.9, 3.95, 4.0)
+_LENGTHS = (25, 50, 100, 200, 400, 1000)
+_DEVIATES = (3.0, 3.67, 3.83, 3.72, 3.65, 3.7)

@@ -18,7 +18,7 @@ from scaleplan.tracking.spikes import clean_curve
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scaleplan.arrays import Array
+    from scaleplan.arrays import Array, Index
     from scaleplan.tracking.loss_curve import LossCurve
 
 __all__ = ["RecipeComparison", "compare_recipe"]
@@ -33,8 +33,11 @@ points of a curve that are compared move a healthy loss by up to half of that.""
 _MOST_LOOKS = 256
 """Points that a run is averaged to: a change is placed to four thousandths of the run."""
 
-_WIDTHS = (1, 4, 16)
+_WIDTHS = (1, 2, 4, 8, 16)
 """Looks that are averaged: few for a large change, many for one below the noise of a single look."""
+
+_LEVEL_WIDTHS = (1, 8)
+"""Likewise for the level, in which runs differ by more than noise: more looks hardly tell it better."""
 
 _BEGIN = 0.02
 """Share of the run before which it is not compared: the warm-up."""
@@ -105,7 +108,9 @@ def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequ
     if series is None:
         return RecipeComparison(told=False)
     widths = [width for width in _WIDTHS if width == 1 or 8 * width <= len(along)]
-    tests = [(width, change) for width in widths for change in ((False, True) if series.level else (True,))]
+    tests = [(width, True) for width in widths]
+    if series.level:
+        tests += [(width, False) for width in widths if width in _LEVEL_WIDTHS]
     crossings = [
         (look, width if change else 0, sign)
         for width, change in tests
@@ -197,24 +202,26 @@ def _levels(excess: Array, width: int) -> Array:
 
 def _changes(excess: Array, width: int, before: int, *, sloping: bool, along: Array) -> Array:
     """Return what the mean of the last looks exceeds that of those before by, or the line through them."""
+    count = excess.shape[1]
+    stop = np.arange(3 if sloping else min(2, before), count - width + 1)  # where the looks before end
+    first = np.maximum(stop - before, 0)
     looks = np.log(along)
+    looks = looks - looks.mean()
+
+    def mean(values: Array, low: Index, high: Index) -> Array:
+        sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+        means: Array = (sums[:, high] - sums[:, low]) / (high - low)
+        return means
+
+    past = mean(excess, first, stop)
+    change = mean(excess, stop, stop + width) - past
+    if sloping:
+        at = mean(looks[None, :], first, stop)
+        square = mean(looks[None, :] ** 2, first, stop) - at**2
+        slope = (mean(excess * looks, first, stop) - past * at) / np.maximum(square, 1e-12)
+        change = change - slope * (mean(looks[None, :], stop, stop + width) - at)
     out = np.full(excess.shape, np.nan)
-    level = _levels(excess, width)
-    if not sloping:
-        past = _levels(excess, before)
-        out[:, width:] = level[:, width:] - past[:, :-width]
-        least = min(2, before)  # at first there are fewer
-        for at in range(least, min(before, excess.shape[1] - width)):
-            out[:, at + width - 1] = level[:, at + width - 1] - excess[:, :at].mean(axis=1)
-        return out
-    middle = _levels(looks[None, :], width)[0]
-    for at in range(3, excess.shape[1] - width + 1):
-        first = max(0, at - before)
-        x = looks[first:at] - looks[first:at].mean()
-        y = excess[:, first:at]
-        slope = (y @ x) / float(x @ x)
-        end = at + width - 1
-        out[:, end] = level[:, end] - y.mean(axis=1) - slope * (middle[end] - looks[first:at].mean())
+    out[:, stop + width - 1] = change
     return out
 
 
@@ -225,7 +232,8 @@ def _crossings(
     count = len(series.run)
     both = np.vstack([series.others, np.append(series.run, np.full(len(along) - count, np.nan))])
     if change:
-        options = [(max(2, width), False), (max(8, 2 * width), False), (max(8, 2 * width), True)]
+        longer = max(8, 2 * width)
+        options = [(max(2, width), False), (longer, False), (4 * longer, False), (longer, True), (4 * longer, True)]
         tried = [_changes(both, width, before, sloping=sloping, along=along) for before, sloping in options]
         common = np.isfinite(np.stack([each[:-1] for each in tried])).all(axis=(0, 1))
         if common.sum() < 2:

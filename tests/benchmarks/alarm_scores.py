@@ -1,9 +1,9 @@
 """Score the alarms of a running training: healthy runs that are ever flagged, steps of the loss that are found.
 
-Run on demand: ``python -m tests.benchmarks.alarm_scores [WORD...] [--half 0|1]``, from the root; sets whose name holds
-a word, or all. Public curves are read from ``../shared/data``; the half takes every other run and other seeds, so that
-what is chosen on the one is measured on the other. ``--null 400`` prints the deviates that a healthy run alone exceeds,
-of which ``scaleplan.tracking.alarm`` holds a table.
+Run on demand: ``python -m tests.benchmarks.alarm_scores [WORD...] [--half 0|1]``, from the root; sets whose name
+holds a word, or all. Public curves are read from ``../shared/data``; the half takes every other run and other seeds,
+so that what is chosen on the one is measured on the other. ``--null 200`` prints the deviates that a healthy run alone
+exceeds, of which ``scaleplan.tracking.alarm`` holds a table.
 
 A run is looked at twelve times; a step begins at a quarter of the run, or at three fifths, by turns. In a line: runs,
 per cent of them flagged when healthy, and for each step the per cent found, those found within 0.02 of the run (or at
@@ -62,7 +62,11 @@ def score(title, cases, half, steps):
             begin = points[0] / curve.total
             looks = np.unique([*LOOKS, begin, *np.minimum(1, begin + np.array([0.01, 0.02, 0.04]))])
             told = first_alarm(stepped(curve, size, place), references, looks[looks >= begin - 0.05])
-            if told is None or told.kind != ("worse" if size > 0 else "better") or told.found < points[0] * (1 - 1e-9):
+            if (
+                told is None
+                or told.kind != ("worse" if size > 0 else "better")
+                or told.found < points[0] * (1 - 1e-9)
+            ):
                 continue
             late.append((told.found - points[0]) / curve.total)
             missed.append(abs(int((curve.steps < told.since * (1 - 1e-9)).sum() - (curve.steps < points[0]).sum())))
@@ -72,7 +76,8 @@ def score(title, cases, half, steps):
             f" {np.median(late) if late else np.nan:5.3f} {np.median(missed) if missed else np.nan:3.0f}"
         )
     print(
-        f"{title:52s} {len(cases):4d} {100 * flagged:5.1f} | {' | '.join(cells)} | {time.perf_counter() - began:3.0f} s",
+        f"{title:52s} {len(cases):4d} {100 * flagged:5.1f} | {' | '.join(cells)}"
+        f" | {time.perf_counter() - began:3.0f} s",
         flush=True,
     )
 
@@ -96,7 +101,7 @@ def disturbed(curve, rng, *, noise, correlation, scatter):
     return replace(curve, loss=curve.loss * np.exp(scatter * (rng.normal() + 0.5 * drift) + shocks))
 
 
-def alone(kind, points, noise, correlation, count, seed):
+def alone(kind, points, noise, correlation, *, count, seed):
     """Yield simulated runs of a power law with a floor, whose loss follows the decay of the rate."""
     for number in range(count):
         rng = np.random.default_rng([seed, points, number])
@@ -112,8 +117,9 @@ def alone(kind, points, noise, correlation, count, seed):
         yield disturbed(curve, rng, noise=noise, correlation=correlation, scatter=0.0), ()
 
 
-def recipe(count, points, noise, correlation, scatter, runs, seed):
+def recipe(count, kind, *, runs, seed):
     """Yield simulated runs of 410M, each with others that differ by what seeds differ by."""
+    points, noise, correlation, scatter = kind
     for number in range(runs):
         rng = np.random.default_rng([seed, points, number, 1])
         curves, _ = ladder(int(rng.integers(1 << 30)), points=points, noise=0.0, sizes=(4.1e8,), scatter=0.0)
@@ -123,12 +129,13 @@ def recipe(count, points, noise, correlation, scatter, runs, seed):
         yield first, others
 
 
-def sizes(kind, points, noise, correlation, scatter, tokens, runs, seed):
+def sizes(schedule, kind, tokens, *, runs, seed):
     """Yield the largest runs of simulated ladders of 70M to 13B, each with at least five smaller ones."""
+    points, noise, correlation, scatter = kind
     for number in range(runs):
         rng = np.random.default_rng([seed, points, number, 2])
         curves, _ = ladder(
-            int(rng.integers(1 << 30)), kind=kind, points=points, noise=0.0, tokens=tokens, scatter=2 * scatter
+            int(rng.integers(1 << 30)), kind=schedule, points=points, noise=0.0, tokens=tokens, scatter=2 * scatter
         )
         more = {"noise": noise, "correlation": correlation, "scatter": scatter}
         curves = {name: disturbed(one, rng, **more) for name, one in curves.items()}
@@ -235,21 +242,22 @@ def simulated(seed):
         told = f"{points} points, noise {noise:.2%}, r {correlation:g}, scatter {scatter:.1%}"
         for count in (3, 5):
             sets[f"recipe of {count}: {told}"] = lambda count=count, a=(points, noise, correlation, scatter): recipe(
-                count, *a, 40, seed
+                count, a, runs=20, seed=seed
             )
         for kind, tokens in (("cosine", None), ("wsd", 3e11)):
             sets[f"ladder, {kind}: {told}"] = (
-                lambda kind=kind, tokens=tokens, a=(points, noise, correlation, scatter): (
-                    sizes(kind, *a, tokens, 20, seed)
+                lambda kind=kind, tokens=tokens, a=(points, noise, correlation, scatter): sizes(
+                    kind, *a, tokens, 20, seed
                 )
             )
     for points in (30, 100, 300, 1000, 5000):
         for noise in (0.0005, 0.002, 0.005, 0.01):
             for correlation in (0.0, 0.7, 0.9):
-                kinds = ("cosine", "wsd", "linear", "constant")
                 sets[f"alone: {points} points, noise {noise:.2%}, r {correlation:g}"] = (
                     lambda a=(points, noise, correlation): (
-                        case for number, kind in enumerate(kinds) for case in alone(kind, *a, 10, 10 * seed + number)
+                        case
+                        for number, kind in enumerate(("cosine", "wsd", "linear", "constant"))
+                        for case in alone(kind, *a, count=5, seed=10 * seed + number)
                     )
                 )
     return sets

@@ -279,7 +279,7 @@ def _largest_step(steps: Array, logs: Array, bends: list[float], threshold: floa
 
 
 def _scales(steps: Array, logs: Array) -> Iterator[tuple[int, int, Array, Array]]:
-    """Yield the curve as means of blocks, each time twice as long: its first point, their points, ln step, ln loss."""
+    """Yield means of blocks, each time twice as long: the first point, points of a block, ln step, ln loss."""
     count = len(logs)
     size = max(1, -(-count // _MOST_BLOCKS))
     longest = count // (_LEAST_BEFORE + _LEAST_AFTER)
@@ -339,7 +339,11 @@ _ERRORS = 1.5
 """Standard errors of the correlation seen that are added to it."""
 
 
-@lru_cache(maxsize=4096)
+_WIDENED = (8, 12, 16, 24, 32)
+"""Points before a step for which that is worked out; between them it is interpolated."""
+
+
+@lru_cache(maxsize=1024)
 def _widening(left: int, right: int, memory: float) -> float:
     """Return by how much noise with a memory widens the deviate of a step, with ``left`` points before it."""
     count = left + right
@@ -387,12 +391,14 @@ def _try_steps(x: Array, y: Array, *, memory: float) -> tuple[_Windows, float]:
     clearest = max(results, key=lambda each: float(each.deviate.max()))
     at = int(clearest.deviate.argmax())
     without = y - clearest.size[at] * (np.arange(count) >= clearest.place[at])
-    memory = round(max(_memory(without), memory * (1 + memory) / 2), 2)  # of blocks twice as long as those before
+    memory = (
+        round(20 * max(_memory(without), memory * (1 + memory) / 2)) / 20
+    )  # of blocks twice as long as those before
     usual = 1.0
     for number, tried in enumerate(results):
         before, after = tried.place - tried.first, tried.stop - tried.place
-        widths = np.array([_widening(int(size), int(after[0]), memory) for size in range(_LEAST_BEFORE, _SIDE + 1)])
-        deviate = tried.deviate / np.maximum(widths[before - _LEAST_BEFORE], 1.0)
+        widths = [_widening(size, int(after[0]), memory) for size in _WIDENED]
+        deviate = tried.deviate / np.maximum(np.interp(before, _WIDENED, widths), 1.0)
         # a step there is touches as many places as it has blocks around: of few blocks most of them
         if len(deviate) > int(before.max() + after[0]) * (1 if count >= 2 * _SIDE else 2):
             usual = max(usual, float(np.quantile(deviate, 0.3)) / _USUAL_DEVIATE)
@@ -447,7 +453,8 @@ def _threshold(points: float) -> float:
     """Return the normal deviate that a healthy run of so many points exceeds at any look in :data:`FALSE_ALARMS`.
 
     Simulated with the same search: what 5 % of 200 healthy runs of each length exceed at any of four looks, when
-    their noise correlates at 0.9 from point to point (``python -m tests.benchmarks.alarm_scores --null 200``, seed 1).
+    their noise correlates at 0.9 from point to point
+    (``python -m tests.benchmarks.alarm_scores --null 200``, seed 1).
     Of white noise, 1 % or fewer exceed it.
     """
     blocks = min(max(points, FEWEST_POINTS), 4 * _MOST_BLOCKS)

@@ -225,9 +225,7 @@ def _changes(excess: Array, width: int, before: int, *, sloping: bool, along: Ar
     return out
 
 
-def _crossings(
-    series: _Series, along: Array, width: int, *, change: bool, chance: float
-) -> list[tuple[int, float]]:
+def _crossings(series: _Series, along: Array, width: int, *, change: bool, chance: float) -> list[tuple[int, float]]:
     """Return the looks at which the run begins to deviate more than healthy ones do at any, and the signs."""
     count = len(series.run)
     both = np.vstack([series.others, np.append(series.run, np.full(len(along) - count, np.nan))])
@@ -268,7 +266,7 @@ def _crossings(
 
 
 def _own(deviates: Array, width: int, stretch: float) -> Array:
-    """Return by how much the run's own changes so far are larger than those of the references, 1 where they are not."""
+    """Return by how much the run's own changes so far are larger than the references', 1 where they are not."""
     out = np.ones(len(deviates))
     for at in range(_OWN_LOOKS, len(deviates)):
         past = deviates[: at - width + 1]

@@ -2,8 +2,8 @@
 
 Run on demand: ``python -m tests.benchmarks.alarm_scores [WORD...] [--half 0|1]``, from the root; sets whose name
 holds a word, or all. Public curves are read from ``../shared/data``; the half takes every other run and other seeds,
-so that what is chosen on the one is measured on the other. ``--null 200`` prints the deviates that a healthy run alone
-exceeds, of which ``scaleplan.tracking.alarm`` holds a table.
+so that what is chosen on the one is measured on the other. ``--null 200`` prints the deviates that healthy runs alone
+exceed, of which ``scaleplan.tracking.alarm`` holds a table.
 
 A run is looked at twelve times; a step begins at a quarter of the run, or at three fifths, by turns. In a line: runs,
 per cent of them flagged when healthy, and for each step the per cent found, those found within 0.02 of the run (or at

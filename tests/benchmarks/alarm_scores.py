@@ -247,7 +247,7 @@ def simulated(seed):
         for kind, tokens in (("cosine", None), ("wsd", 3e11)):
             sets[f"ladder, {kind}: {told}"] = (
                 lambda kind=kind, tokens=tokens, a=(points, noise, correlation, scatter): sizes(
-                    kind, *a, tokens, 20, seed
+                    kind, a, tokens, runs=10, seed=seed
                 )
             )
     for points in (30, 100, 300, 1000, 5000):

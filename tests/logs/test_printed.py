@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -583,6 +584,19 @@ def test_mlperf_counts_samples_or_tokens(runs) -> None:
     assert run.ended == "stopped"
     other = start + line("submission_benchmark", '"bert"') + line("eval_accuracy", "0.71", '"epoch_num": 2030855')
     assert runs(other) == []
+
+
+def test_an_epoch_of_mlperf_counts_samples_or_tokens_throughout(runs) -> None:
+    """Samples are whole batches of tokens, too, after as many steps as a sequence has tokens."""
+
+    def line(key: str, value: object, **metadata: int) -> str:
+        return f":::MLLOG {json.dumps({'key': key, 'value': value, 'time_ms': 1, 'metadata': metadata})}\n"
+
+    head = line("global_batch_size", 16) + line("max_sequence_length", 64) + line("submission_benchmark", "gpt3")
+    for scale in (16, 16 * 64):
+        text = "".join(line("eval_accuracy", 4 - step / 1000, epoch_num=step * scale) for step in (10, 50, 64, 100))
+        (run,) = runs(head + text)
+        assert run.curves["val_loss"].steps.tolist() == [10, 50, 64, 100]
 
 
 def test_nanogpt_and_litgpt_as_printed(runs) -> None:

@@ -62,6 +62,16 @@ class TestAlone:
         known = parse_schedule("steps:50%=10%", total=TOTAL, warmup=100)
         assert check_course(run(rng, schedule=known, noise=0.001)).alarm is None
 
+    @pytest.mark.parametrize(("points", "width"), [(300, 6), (300, 16), (1000, 30)])
+    def test_a_spike_of_many_points_neither_alarms_nor_hides_a_step(self, points, width):
+        for seed in range(4):
+            for fault, since in ((0.0, None), (0.05, 0.6 * TOTAL)):
+                curve = run(np.random.default_rng(seed), points=points, fault=fault, at=0.6)
+                curve.loss[points // 2 : points // 2 + width] += np.linspace(1.5, 0, width, endpoint=False)
+                checked = check_course(curve)
+                assert (checked.alarm and checked.alarm.since) == (since and pytest.approx(since, abs=0.02 * TOTAL))
+                assert max(checked.spikes, key=lambda spike: spike.points).points == pytest.approx(width, abs=3)
+
     def test_a_spike_that_recovers_is_named_and_no_alarm(self):
         curve = run(np.random.default_rng(4))
         loss = curve.loss.copy()

@@ -443,7 +443,10 @@ def test_a_design_takes_its_runs_either_way_and_its_target_by_two_names(cli, run
     assert "both name runs" in refused.err
     text = cli("design", "--runs", runs, "--flops", "1e19", "--main", "1e22").out
     first = text.splitlines()[1]
-    assert first.startswith(("worth it: up to ", "not worth it: "))
+    assert first.startswith("worth it up to ")
+    assert first.endswith("less than they cost")
+    free = cli("design", "--runs", runs, "--main", "1e22").out.splitlines()[1]
+    assert free.startswith("worth it: up to ")
     for said in ("bounds: ", "each run costs 1e16 FLOP", "what further pilots save", "fit them for the target"):
         assert said in text
     tables = [line for line in text.splitlines() if line.startswith("  ") and line.endswith(("%", "FLOP", "–"))]

@@ -63,6 +63,9 @@ def test_a_condition_on_what_is_not_known_is_told(cli):
     assert found.status == 0
     assert "--fail-on 'cost_left > 1k USD' cannot hold: cost_left is not known; give --gpu and --gpus" in found.err
     assert "loss is not known" not in found.err
+    write_log(400)
+    watched = cli("track", "big.log", "--steps", "400", "--watch", "--fail-on", "cost_left > 1k").out
+    assert watched.rstrip().endswith("finished, --fail-on 'cost_left > 1k USD' cannot hold")
 
 
 def test_a_law_of_ones_own_judges(cli):

@@ -108,6 +108,43 @@ def test_runs_that_are_there_cost_nothing_and_change_the_list(tmp_path, pool):
     )
 
 
+def test_a_candidate_that_is_trained_already_is_not_offered_again(tmp_path):
+    """One for one: of two rows with the inputs of one run a second seed is left."""
+    rows = candidates()
+    path, there = write(tmp_path / "pool.csv", rows), write(tmp_path / "there.csv", rows[:30])
+    assert set(rows_of(sp.choose_runs(path, flops="100%", runs=there))) == set(range(32, 37))
+    with pytest.raises(UnreachableError, match=r"every candidate is already among the runs of there\.csv"):
+        sp.choose_runs(there, flops="100%", runs=there)
+    with pytest.raises(UnreachableError, match="the cheapest candidate that is left"):
+        sp.choose_runs(path, flops="1%", runs=there)
+    twice, one = write(tmp_path / "twice.csv", rows[:3] * 2), write(tmp_path / "one.csv", rows[:2])
+    assert sorted(rows_of(sp.choose_runs(twice, flops="100%", runs=one))) == [4, 5, 6, 7]
+
+
+def test_a_bound_that_binds_nothing_changes_nothing(pool):
+    """What a run costs beside its compute is of a usual list, however long a list may be."""
+    assert rows_of(sp.choose_runs(pool, flops="50%", most_runs=500)) == rows_of(sp.choose_runs(pool, flops="50%"))
+
+
+def test_compute_that_a_row_lacks_or_denies(tmp_path):
+    """A gap is counted from the sizes; a row that says 0 is left out, and the others keep their compute."""
+    rows = [{**row, "flops": 6 * row["params"] * row["tokens"]} for row in candidates()]
+    rows[3]["flops"], rows[4]["flops"] = "", 0
+    design = sp.choose_runs(write(tmp_path / "pool.csv", rows), flops="5%")
+    assert (design.candidates, design.in_flops) == (len(rows) - 1, True)
+    (message,) = (notice.message for notice in design.warnings if notice.code == "pool_rows")
+    assert "row 6: flops is 0" in message
+    tiny = write(tmp_path / "tiny.csv", [{**row, "params": 1e-300} for row in candidates()])
+    with pytest.raises(FileError, match="too few to be a count"):
+        sp.choose_runs(tiny, flops="5%")
+
+
+def test_a_run_to_predict_that_cannot_be_read_is_named(tmp_path, pool):
+    aims = write(tmp_path / "aims.csv", [{"params": 4e10, "tokens": 8e11}, {"params": -7, "tokens": 8e11}])
+    (notice,) = sp.choose_runs(pool, flops="5%", target_runs=aims).warnings
+    assert notice.message == "1 row of aims.csv left out, the first row 3: params is -7"
+
+
 def test_a_target_beyond_the_pool_is_known_less_well(pool, tmp_path):
     errors = [sp.choose_runs(pool, flops="5%", target=flops).error for flops in (1e21, 1e22, 1e24)]
     assert errors == sorted(errors)
@@ -170,9 +207,10 @@ def test_limits_and_conditions_leave_candidates_out(pool):
     assert sp.choose_runs(pool, flops="50%", where=["params <= 2e8"]).candidates == 4 * 5
 
 
-def test_next_to_no_noise_is_the_rounding_of_a_loss(pool):
+def test_next_to_no_noise_is_the_rounding_of_a_loss(tmp_path, pool):
     """Candidates that are there twice are proper with it."""
-    assert sp.choose_runs(pool, flops="50%", runs=pool, noise=1e-12).noise == 1e-4
+    twice = write(tmp_path / "twice.csv", candidates() * 2)
+    assert sp.choose_runs(twice, flops="50%", runs=pool, noise=1e-12).noise == 1e-4
 
 
 def test_a_row_without_a_size_is_left_out_and_a_column_with_a_gap_is_no_input(tmp_path):

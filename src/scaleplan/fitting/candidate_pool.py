@@ -8,6 +8,7 @@ them. The choice itself is :mod:`~scaleplan.fitting.pool_choice`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Unpack
 
@@ -240,7 +241,8 @@ def choose_runs(
     target_runs
         A table of the runs to predict, with the columns of the pool, in place of ``target``.
     runs
-        A table of the runs that are there already, with the columns of the pool; they cost nothing.
+        A table of the runs that are there already, with the columns of the pool; they cost nothing. A candidate
+        with the inputs of one of them counts as that run and is not offered again.
     inputs
         The columns that tell candidates apart, of all that could.
     pool_cost
@@ -275,23 +277,25 @@ def choose_runs(
     cost = _cost_of(candidates, pool_cost)
     total = float(np.sum(cost.values))
     budget = _budget(flops, cost, total)
-    if budget < np.min(cost.values):
-        least = float(np.min(cost.values))
-        raise UnreachableError(
-            f"the cheapest candidate costs {least:.3g}, more than the budget of {budget:.3g}",
-            hint=f"--flops {math.ceil(1e4 * least / total) / 100:g}% of the pool's cost pays it",
-        )
+    _require_paid(cost.values, budget, total)
     columns, ignored = _inputs(candidates, inputs, pool_cost)
     own = _values(columns, candidates)
-    aims, weights, targets = _targets(
-        columns, candidates, cost, target=target, target_runs=target_runs, keywords=keywords
-    )
-    there = _values(columns, _read(runs, keywords)) if runs is not None else own[:0]
+    others: dict[str, _Pool] = {}
+    if target_runs is not None:
+        others["targets"] = _read(target_runs, {**keywords, "where": None, "drop_rows": None})
+    aims, weights, targets = _targets(columns, candidates, cost, target=target, named=others.get("targets"))
+    there = own[:0]
+    offered = cost.values
+    if runs is not None:
+        others["runs"] = _read(runs, keywords)
+        there = _values(columns, others["runs"])
+        offered = np.where(_trained(own, there), np.inf, offered)
+        _require_paid(offered, budget, total, done=others["runs"])
     everything = np.concatenate([own, there, aims])
     model, by = _model(columns, everything, weights, noise, preset)
     known = list(range(len(own), len(own) + len(there)))
-    paid = np.concatenate([cost.values, np.full(len(there), np.inf)])  # what is there is not offered again
-    rivals = _rival_lists(own[:, [column.classes is None for column in columns]], cost.values, budget, most)
+    paid = np.concatenate([offered, np.full(len(there), np.inf)])
+    rivals = _rival_lists(own[:, [column.classes is None for column in columns]], offered, budget, most)
     chosen = choose(model, paid, budget, most=most, there=known, starts=[one for _, one in rivals])
     order = sorted(chosen, key=lambda i: (float(cost.values[i]), i))
     return PoolDesign(
@@ -311,8 +315,8 @@ def choose_runs(
         runs=tuple(_chosen(candidates, cost, i) for i in order),
         before=model.error(known) if known else None,
         error=model.error([*known, *order]),
-        rivals=_rivals(model, cost.values, budget, most=most, known=known, lists=rivals),
-        warnings=_warnings(candidates, cost, ignored),
+        rivals=_rivals(model, offered, budget, most=most, known=known, lists=rivals),
+        warnings=_warnings(candidates, cost, ignored, list(others.values())),
     )
 
 
@@ -325,7 +329,8 @@ def _read(source: str | Path, keywords: ReadingKeywords) -> _Pool:
     table = logged_table(source) if is_folder(Path(source)) else read_table(source)
     found = read_runs(table, needed=(), **arguments)
     # sizes that some rows have are those of all: a row without them is no candidate, and no reason to forget them
-    sized = [role for role in ("params", "tokens") if np.isfinite(getattr(found, role)).any()]
+    roles = ("params", "tokens", "flops")
+    sized = [role for role in roles if role in found.columns or np.isfinite(getattr(found, role)).any()]
     runs = read_runs(table, needed=sized, **arguments)
     if len(runs) > _MOST_CANDIDATES:
         raise UsageError(
@@ -388,6 +393,34 @@ def _budget(flops: Amount, cost: _Cost, total: float) -> float:
             hint="give a share of the pool's cost: --flops 5%",
         )
     return parse_flops(flops)
+
+
+def _require_paid(offered: Array, budget: float, total: float, done: _Pool | None = None) -> None:
+    """Raise UnreachableError unless the budget pays a candidate that is not among the runs already ``done``."""
+    least = float(np.min(offered))
+    if done is not None and not math.isfinite(least):
+        raise UnreachableError(f"every candidate is already among the runs of {done.table.source}")
+    if budget < least:
+        what = "candidate" if done is None else "candidate that is left"
+        raise UnreachableError(
+            f"the cheapest {what} costs {least:.3g}, more than the budget of {budget:.3g}",
+            hint=f"--flops {math.ceil(1e4 * least / total) / 100:g}% of the pool's cost pays it",
+        )
+
+
+def _trained(own: Array, there: Array) -> Mask:
+    """Return which candidates are trained already: as many of equal inputs as there are such runs."""
+    left = Counter(_places(there))
+    found = np.zeros(len(own), dtype=bool)
+    for i, place in enumerate(_places(own)):
+        if left[place] > 0:
+            left[place] -= 1
+            found[i] = True
+    return found
+
+
+def _places(values: Array) -> list[tuple[float, ...]]:
+    return [tuple(row) for row in (np.round(values, 6) + 0.0).tolist()]  # numbers are rounded; + 0: no minus zero
 
 
 def _is_outcome(name: str) -> bool:
@@ -507,16 +540,13 @@ def _targets(
     cost: _Cost,
     *,
     target: Amount | None,
-    target_runs: str | Path | None,
-    keywords: ReadingKeywords,
+    named: _Pool | None,
 ) -> tuple[Array, Array, str]:
     """Return the runs to predict, their weights, and what they are in words."""
-    if target_runs is not None:
-        given: ReadingKeywords = {**keywords, "where": None, "drop_rows": None}
-        aims = _read(target_runs, given)
-        values = _values(columns, aims)
+    if named is not None:
+        values = _values(columns, named)
         kept = _evenly(np.arange(len(values)))
-        return values[kept], np.ones(len(kept)), f"{counted(len(values), 'run')} of {aims.table.source}"
+        return values[kept], np.ones(len(kept)), f"{counted(len(values), 'run')} of {named.table.source}"
     order = np.argsort(cost.values, kind="stable")
     values = _values(columns, pool)
     large = order[min(int(_LARGEST * len(order)), len(order) - 1) :]
@@ -601,7 +631,7 @@ def _chosen(pool: _Pool, cost: _Cost, i: int) -> ChosenRun:
     )
 
 
-def _warnings(pool: _Pool, cost: _Cost, ignored: Sequence[str]) -> tuple[Notice, ...]:
+def _warnings(pool: _Pool, cost: _Cost, ignored: Sequence[str], others: Sequence[_Pool]) -> tuple[Notice, ...]:
     found = [Notice(code="pool_cost", message=cost.warning)] if cost.warning else []
     outcomes = [name for name in pool.table.names if unit_in_name(name)[0] is not None]
     if any(not is_missing(cell) for name in outcomes for cell in pool.cells(name)):
@@ -615,9 +645,10 @@ def _warnings(pool: _Pool, cost: _Cost, ignored: Sequence[str]) -> tuple[Notice,
             row = int(pool.runs.rows[missing.index(True)])
             message = f"column {quote(name)} is no input of the choice: row {row} has no value in it"
             found.append(Notice(code="pool_gap", message=message))
-    if pool.runs.dropped:
-        first = pool.runs.dropped[0]
-        rows = counted(len(pool.runs.dropped), "row")
-        message = f"{rows} of the pool left out, the first row {first.row}: {first.detail or REASONS[first.reason]}"
-        found.append(Notice(code="pool_rows", message=message))
+    for read in (pool, *others):
+        if read.runs.dropped:
+            first = read.runs.dropped[0]
+            rows = f"{counted(len(read.runs.dropped), 'row')} of {'the pool' if read is pool else read.table.source}"
+            message = f"{rows} left out, the first row {first.row}: {first.detail or REASONS[first.reason]}"
+            found.append(Notice(code="pool_rows", message=message))
     return tuple(found)

@@ -49,6 +49,7 @@ _KERNELS = (
 )
 """Lengths in halves of the span of an input."""
 _POWERS = (0.0, 0.4, 0.8)  # of the cost in greedy steps: 0.4 by the article, none, and nearly a price per gain
+_USUAL = 48  # runs of a list, as for pilots without a pool: each of a longer one counts as much as of this
 _ROUNDING = 1e-9
 
 
@@ -224,7 +225,7 @@ def _greedy(
     chosen: list[int] = []
     free = np.ones(len(cost), dtype=bool)
     free[list(there)] = False
-    price = (cost + budget / most) ** power
+    price = (cost + budget / min(most, _USUAL)) ** power
     while len(chosen) < most:
         allowed = free & (spent + cost <= budget * (1 + _ROUNDING))
         if not allowed.any():

@@ -80,6 +80,8 @@ def _worth_line(design: PilotDesign) -> Iterator[str]:
         yield f"not worth it: the next pilots save {main} less than they cost; plan with the runs that are there"
     elif worth.bounded:
         yield f"worth it: up to {format_flops(worth.stop_flops)} and beyond, pilots save {main} more than they cost"
+    elif design.flops > worth.stop_flops:
+        yield f"worth it up to {format_flops(worth.stop_flops)}: beyond, pilots save {main} less than they cost"
     else:
         yield f"worth it: up to {format_flops(worth.stop_flops)}, pilots save {main} more than they cost"
 

@@ -67,6 +67,8 @@ def track_line(tracking: Tracking) -> str:
         parts.append("finished")
     elif tracking.days_left is not None:
         parts.append(f"{format_seconds(tracking.days_left * SECONDS_PER_DAY)} left")
+    unknown = (each.message for each in tracking.warnings if each.code == "condition_unknown")
+    parts += [message.partition(":")[0] for message in unknown]  # a job that trusts in it would never stop
     return ", ".join(parts)
 
 

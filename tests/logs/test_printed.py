@@ -558,6 +558,12 @@ def test_the_bar_behind_an_entry_has_its_step(runs) -> None:
     for name in ("loss", "val_loss"):
         assert run.curves[name].steps.tolist() == [10, 20, 30, 40, 50]
     assert (run.stated.total_steps, run.stated.smoothing) == (500, "mean of 10 steps")
+    text = "".join(
+        f" 80%|████████  | {step}/250 [06:51<00:48,  1.04it/s]{{'loss': {4 - step / 100}, 'epoch': 0.02}}\n"
+        for step in range(190, 230, 10)
+    )
+    (run,) = runs(text)
+    assert run.curves["loss"].steps.tolist() == [190, 200, 210, 220]
 
 
 def test_mlperf_counts_samples_or_tokens(runs) -> None:

@@ -1,7 +1,7 @@
 """How well the runs that ``design --pool`` chooses predict larger ones, beside the cheapest rows and random ones.
 
 Run on demand: ``python -m tests.benchmarks.candidate_pools [SHARE ...]``, of the pool's cost, 2 %, 5 % and 10 % by
-default, some two minutes. The pools are other people's and not part of the project: they are read from
+default, some six minutes. The pools are other people's and not part of the project: they are read from
 ``../shared/data``, and without it there is nothing to do.
 
 Of each pool the most expensive fifth, the most expensive tenth and the largest sizes are held out in turn, then each

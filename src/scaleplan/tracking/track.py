@@ -82,6 +82,8 @@ _LATEST = 0.02  # the share of the points seen that the loss now is the mean of
 
 _LOST = 3  # entries without a number at the end of a log that mean a run is lost: one is skipped by a loss scale
 
+_LARGEST = 1e100  # of what is taken for a loss
+
 _DIFFERS = 0.01  # of the tokens: two statements of where a run ends that agree as well as round numbers do
 
 
@@ -306,7 +308,7 @@ def track_run(run: RunLog, question: Question, conditions: Sequence[StopConditio
     metric, raw = _chosen_curve(run, question, planned, warnings)
     curve = _loss_curve(run.name, raw, total=total, schedule=schedule, params=params, tokens=tokens)
     lost = _lost_since(run)
-    references = _references(question, metric)
+    references = _references(question, metric, run, params, warnings)
     course = _course(curve, references, lost)
     alarm = course.alarm
     ending = forecast_end(_rejoined(curve, alarm), references, level=question.level) if lost is None else None
@@ -529,8 +531,8 @@ def _loss_curve(
 
 
 def _usable(curve: LoggedCurve) -> Mask:
-    """Return where a loss has a logarithm."""
-    found: Mask = np.isfinite(curve.values) & (curve.values > 0)
+    """Return where a loss has a logarithm, and a square and its inverse as well."""
+    found: Mask = (curve.values > 1 / _LARGEST) & (curve.values < _LARGEST)
     return found
 
 
@@ -552,21 +554,49 @@ def _thinned(steps: Array, values: Array) -> tuple[Array, Array, int]:
     return np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts, group
 
 
-def _references(question: Question, metric: Metric) -> tuple[LossCurve, ...]:
-    """Return the curves of the smaller runs, of the same loss as the tracked one."""
-    fine = [run for run in question.references if len(run.curves.get(_QUANTITY[metric], ())) > 1 and not run.lost]
+def _references(
+    question: Question, metric: Metric, tracked: RunLog, params: float | None, warnings: list[Notice]
+) -> tuple[LossCurve, ...]:
+    """Return the curves of the smaller runs, of the same loss as the tracked one, which is none of them."""
+    name = _QUANTITY[metric]
+    usable = [run for run in question.references if len(run.curves.get(name, ())) > 1 and not run.lost]
+    fine = [run for run in usable if run.last_step > 0 and not _same(run.curves[name], tracked.curves[name])]
+    if len(fine) < len(usable):
+        message = "the tracked run itself is among the smaller runs: it is left out of their curves"
+        warnings.append(Notice(code="own_pilot", message=message))
     rows = collected(fine, GivenSizes.read({})).runs  # at once, so that the files beside them are read once
-    return tuple(
-        _loss_curve(
-            run.name,
-            run.curves[_QUANTITY[metric]],
-            total=run.last_step,
-            schedule=_schedule(run, replace(question, schedule=None), run.last_step),
-            params=row.params,
-            tokens=row.tokens,
+    larger = [row.run for row in rows if params is not None and row.params is not None and row.params > params]
+    if larger:
+        message = (
+            f"{counted(len(larger), 'run')} of --pilots, such as {larger[0]}, have more parameters than this one"
         )
+        warnings.append(Notice(code="larger_pilots", message=message))
+    return tuple(
+        _reference(question, run, run.curves[name], row, max(run.last_step, row.total_steps or 0.0))
         for run, row in zip(fine, rows, strict=True)
-        if run.last_step > 0
+    )
+
+
+def _same(one: LoggedCurve, other: LoggedCurve) -> bool:
+    """Tell whether two curves are of one run, by the points that both may hold."""
+    count = min(len(one), len(other))
+    return bool(
+        count
+        and one.stride == other.stride
+        and np.array_equal(one.steps[:count], other.steps[:count])
+        and np.array_equal(one.values[:count], other.values[:count], equal_nan=True)
+    )
+
+
+def _reference(question: Question, run: RunLog, raw: LoggedCurve, row: LoggedRun, total: float) -> LossCurve:
+    """Return the curve of a smaller run, which may not have come to its end."""
+    return _loss_curve(
+        run.name,
+        raw,
+        total=total,
+        schedule=_schedule(run, replace(question, schedule=None), total),
+        params=row.params,
+        tokens=row.tokens if row.tokens is None else row.tokens * total / run.last_step,
     )
 
 
@@ -706,7 +736,9 @@ def _about_forecast(run: RunLog, ending: Ending | None, curve: LossCurve) -> lis
     found = []
     if ending is None:
         few = f"{counted(len(curve.steps), 'point')} in {format_fraction(min(curve.seen, 1.0), digits=2)} of the run"
-        why = "the loss is no number any more" if run.lost else f"{few} are too few"
+        enough = len(curve.steps) >= FEWEST_POINTS and curve.seen >= _EARLY
+        why = f"{few} are too few" if not enough else "the loss shows no course that could go on"
+        why = "the loss is no number any more" if run.lost else why
         found.append(Notice(code="no_forecast", message=f"there is no forecast: {why}"))
     if ending is not None and ending.upper_bound:
         rate = "the log has no learning rate" if curve.schedule is None else "the rest of the schedule is not known"

@@ -308,6 +308,27 @@ class TestTrack:
         with pytest.raises(UnknownNameError):
             sp.track("run.log", run="c")
 
+    def test_a_loss_without_a_square_is_none(self, tmp_path, monkeypatch):
+        monkeypatch.undo()
+        path = tmp_path / "run.csv"
+        path.write_text("step,loss\n" + "".join(f"{step},{3 - step / 300}e300\n" for step in range(1, 100)))
+        with pytest.raises(FileError, match="no numbers above 0"):
+            sp.track(path, steps=200)
+
+    def test_the_run_itself_and_larger_runs_are_no_smaller_ones(self, tmp_path, monkeypatch):
+        monkeypatch.undo()
+        rows = [f"{{}},{{}},{step * 1000},{2 + 4 * step**-0.4 + step % 3 / 500:.4f}" for step in range(1, 100)]
+        log, pilots = tmp_path / "run.csv", tmp_path / "pilots.csv"
+        log.write_text("\n".join(["run,params,tokens,loss", *(row.format("big", 10**9) for row in rows)]))
+        others = (("big", 10**9), ("a", 10**7), ("b", 2 * 10**9))
+        rows = [
+            row.format(*each).replace(".2", ".3" if each[0] != "big" else ".2") for each in others for row in rows
+        ]
+        pilots.write_text("\n".join(["run,params,tokens,loss", *rows]))
+        found = sp.track(log, tokens=200_000, pilots=pilots)
+        assert found.smaller_runs == 2
+        assert {"own_pilot", "larger_pilots"} <= {each.code for each in found.warnings}
+
     def test_two_plans_are_refused(self):
         with pytest.raises(UsageError, match="twice"):
             sp.track("run.log", plan="plan.json", preset="besiroglu-2024")

@@ -8,6 +8,7 @@ from scaleplan.output import Fact, Report
 from scaleplan.output.views.plan import format_loss
 from scaleplan.units import (
     SECONDS_PER_DAY,
+    counted,
     format_count,
     format_fraction,
     format_number,
@@ -174,7 +175,7 @@ def _remarks(tracking: Tracking) -> Iterator[str]:
             for method in ranked
             if method.weight > 0
         )
-        runs = f" with {tracking.smaller_runs} smaller runs" if tracking.smaller_runs else ""
+        runs = f" with {counted(tracking.smaller_runs, 'smaller run')}" if tracking.smaller_runs else ""
         yield f"forecast{runs}: {shown}"
     if tracking.tokens_per_second is not None:
         yield f"measured speed: {format_number(tracking.tokens_per_second)} tokens/s, without pauses"

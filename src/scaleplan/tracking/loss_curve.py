@@ -88,25 +88,36 @@ class CleanedCurve(NamedTuple):
 
 def clean_curve(steps: Array, logs: Array) -> CleanedCurve:
     """Return ln loss without its spikes; a curve of fewer points than the median takes is returned as it is."""
-    cleaned = logs
+    if len(logs) <= _MEDIANS[0]:
+        return CleanedCurve(logs, ())
+    trend = _trend(steps, logs)
+    level = cleaned = logs - trend
     for width in _MEDIANS:
-        if len(logs) <= width or (width > _MEDIANS[0] and len(logs) < _PARTS * width):
+        if width > _MEDIANS[0] and len(logs) < _PARTS * width:
             break
         cleaned = _without(cleaned, width, rises=True)
-    if len(logs) > _MEDIANS[0]:  # after the rises: between one and a lasting step the loss seems to dip
-        cleaned = _without(cleaned, _MEDIANS[0], rises=False)
-    miss = logs - cleaned
+    cleaned = _without(cleaned, _MEDIANS[0], rises=False)  # between a rise and a lasting step the loss seems to dip
+    miss = level - cleaned
     spikes = []
     for first, stop in _stretches(miss > 0):
         height = math.expm1(float(miss[first:stop].max()))
         if height >= _SEEN_SPIKE:
             spikes.append(LossSpike(step=float(steps[first]), height=height, points=stop - first))
-    return CleanedCurve(cleaned, tuple(spikes))
+    return CleanedCurve(cleaned + trend, tuple(spikes))
+
+
+def _trend(steps: Array, logs: Array) -> Array:
+    """Return a cubic of ln step through a curve: what is left of it hardly bends."""
+    away = np.log(steps - steps[0] + max(float(np.median(np.diff(steps))), 1e-12))
+    away = (away - away.mean()) / max(float(np.ptp(away)), 1e-12)
+    powers = np.stack([away**power for power in range(4)], axis=1)
+    trend: Array = powers @ np.linalg.solve(powers.T @ powers + 1e-9 * np.eye(4), powers.T @ logs)
+    return trend
 
 
 def _without(logs: Array, width: int, *, rises: bool) -> Array:
     """Return ln loss without the rises, or dips, that lie off its running median and stand out from both sides."""
-    half = width // 2
+    half, narrow = width // 2, width == _MEDIANS[0]
     window = np.lib.stride_tricks.sliding_window_view
     around = window(np.pad(logs, half, mode="reflect", reflect_type="odd"), width)
     median = np.partition(around, half, axis=1)[:, half].copy()
@@ -117,9 +128,10 @@ def _without(logs: Array, width: int, *, rises: bool) -> Array:
     slope = np.median(np.diff(around[off], axis=1), axis=1)  # of a curve that falls from point to point
     median[off] = np.median(around[off] - slope[:, None] * (np.arange(width) - half), axis=1)
     sides = window(np.pad(logs, width - 1, mode="reflect", reflect_type="odd"), width - 1)
-    before, after = np.median(sides[off], axis=1), np.median(sides[off + width], axis=1)
-    # a spike stands out from both sides, a steep fall and a lasting step from one: but for noise, of more points
-    clear = 0.0 if width == _MEDIANS[0] else 0.5 * limit
+    fall = slope * width / 2  # from the middle of either side to the point
+    before, after = np.median(sides[off], axis=1) + fall, np.median(sides[off + width], axis=1) - fall
+    # a spike stands out from both sides, a steep fall and a lasting step from one
+    clear = limit if narrow else 0.5 * limit  # of many points the mean is what counts, and its noise is less
     if rises:
         outside = (logs[off] > np.maximum(before, after) + clear) & (logs[off] - median[off] > limit)
     else:

@@ -1,5 +1,6 @@
 """Files that are no table of runs, and spellings of tables: logs, charts, scalars, comments, commas, nested cells."""
 
+import io
 import json
 import math
 
@@ -8,7 +9,7 @@ import pytest
 
 from scaleplan.errors import FileError
 from scaleplan.fitting.columns import recognise
-from scaleplan.fitting.exports import NotRunsError
+from scaleplan.fitting.exports import NotRunsError, step_column
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.table import read_table
 
@@ -44,7 +45,7 @@ def test_a_log_is_read_as_its_run(tmp_path, text, name):
     "text",
     [
         "\x1b[31mstep:  1  \x1b[32mloss:  4.03881  \x1b[33mnorm: 0.3\nstep: 10  loss:  4.04249  norm: 0.2\n",
-        "{'loss': 4.01, 'epoch': 0.05}\n{'loss': 3.9, 'epoch': 0.1}\n step 20 loss 3.8\n step 30 loss 3.7\n",
+        "starting\n>> step 10 of 90, loss = 4.01\n>> step 20 of 90, loss = 3.9\n>> step 30 of 90, loss = 3.8\n",
     ],
 )
 @pytest.mark.parametrize("name", ["run.log", "log.txt", "log.csv"])
@@ -231,3 +232,24 @@ def test_comments_alone_are_no_table(tmp_path, text):
     """Nor is a row of names alone."""
     with pytest.raises(FileError):
         read_runs(written(tmp_path, text))
+
+
+def test_the_global_batch_gives_the_tokens_and_the_trainer_counts_the_steps(tmp_path):
+    """The batch of one device, and the calls of a logger, are the wrong ones of two."""
+    rows = (
+        "params,max_steps,batch_size,global_batch_size,seq_len,loss\n1e8,1000,8,512,2048,3.2\n2e8,2000,8,512,2048,3\n"
+    )
+    with pytest.raises(FileError) as caught:
+        read_runs(written(tmp_path, rows))
+    assert "max_steps*global_batch_size*seq_len" in caught.value.hint
+    assert step_column(["_step", "train/loss", "trainer/global_step"]) == "trainer/global_step"
+    assert step_column(["loss", "epoch"]) == "epoch"
+    assert step_column(["loss", "lr"]) is None
+
+
+def test_a_log_on_standard_input_is_sent_to_the_command_that_reads_it(monkeypatch):
+    """It is read once, as a table."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"s:0 trl:3.32 lr:1e-5\ns:1 trl:3.31 lr:2e-5\n")))
+    with pytest.raises(NotRunsError) as caught:
+        read_runs("-")
+    assert "scaleplan runs - -o runs.csv" in caught.value.hint

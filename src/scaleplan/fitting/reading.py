@@ -22,7 +22,7 @@ from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
 from scaleplan.fitting.exports import CURVE, NotRunsError
 from scaleplan.fitting.ladders import ladder_doubts
-from scaleplan.fitting.logged import is_log, logged_doubts, logged_table
+from scaleplan.fitting.logged import is_log, logged_doubts, logged_names, logged_table
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
@@ -179,7 +179,7 @@ def read_runs(
         positions = np.flatnonzero(rows.alive)
         warnings += unlike_runs(table, used, positions=positions, cells=cells)
         warnings += ladder_doubts(table, used, positions)
-    notes += [*derived, *remarks]
+    notes += [*derived, *remarks, *logged_names(table, [each.row for each in dropped])]
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
 
 
@@ -201,6 +201,9 @@ def _recognised(
         return table, recognised(table)
     except FileError as error:
         curves = isinstance(error, NotRunsError)
+        if curves and not by_step and str(source) == "-":  # which cannot be read twice
+            hint = "name its file, or make a table of it: scaleplan runs - -o runs.csv"
+            raise NotRunsError(error.message, hint=hint) from None
         if by_step or str(source) == "-" or not ((curves or text) and is_log(source, tables=curves)):
             raise
         cause = error

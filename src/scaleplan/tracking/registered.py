@@ -13,6 +13,7 @@ import json
 import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from scaleplan.errors import FileError
 from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 __all__ = [
     "LEVELS",
     "Coverage",
-    "ForecastInterval",
     "KeptForecast",
+    "LossInterval",
     "Outcome",
     "RegisteredForecast",
     "ScoredInterval",
     "TrackRecord",
+    "changed_error",
     "content_hash",
     "score",
     "track_record",
@@ -50,6 +52,14 @@ def content_hash(content: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def changed_error(name: str) -> FileError:
+    """Return the error for a registered forecast whose content is not that of its hash."""
+    return FileError(
+        f"{name}: changed after it was registered: its content has another hash",
+        hint="take the file as it was registered, from version control or a copy",
+    )
+
+
 def _canonical(value: object) -> object:
     """Return a value of JSON whose numbers are floats, written in one way."""
     if isinstance(value, dict):
@@ -61,8 +71,8 @@ def _canonical(value: object) -> object:
     return value
 
 
-class ForecastInterval(Record):
-    """The interval of the loss of one run at a level."""
+class LossInterval(Record):
+    """The central interval of the loss of one run, (low, high), at a confidence level."""
 
     level: float
     loss: tuple[float, float]
@@ -96,7 +106,7 @@ class RegisteredForecast(Record, Result):
     tokenizer: str | None
     corpus: str | None
     loss: float
-    intervals: tuple[ForecastInterval, ...]
+    intervals: tuple[LossInterval, ...]
     note: str | None = None
     warnings: tuple[Notice, ...] = ()
     sha256: str = ""

@@ -146,8 +146,8 @@ def _binned(shares: Array, losses: Array, noise: float) -> SeenPart:
     """Return the means of bins that widen with the logarithm of the share."""
     if not len(shares):
         return SeenPart(shares=shares, loss=losses, spread=losses, noise=noise, last=0.0)
-    place = np.where(shares < _WIDEST * _PER_E_FOLD, np.log(shares) * _PER_E_FOLD, 0.0)
-    late = shares >= _WIDEST * _PER_E_FOLD
+    late = shares >= _WIDEST * _PER_E_FOLD * (1 - _ROUNDING)
+    place = np.where(late, 0.0, np.log(shares) * _PER_E_FOLD)
     place[late] = np.log(_WIDEST * _PER_E_FOLD) * _PER_E_FOLD + 1 + (shares[late] / _WIDEST - _PER_E_FOLD)
     edges = np.flatnonzero(np.diff(np.floor(place + _ROUNDING), prepend=-np.inf))
     count = np.diff(np.append(edges, len(shares)))

@@ -13,14 +13,14 @@ from tests.tracking import ending_curves
 import scaleplan as sp
 from scaleplan.errors import FileError, UnknownNameError, UsageError
 from scaleplan.hardware.budget import BudgetRequest
-from scaleplan.logs.run_log import Recorder
+from scaleplan.logs.recorder import Recorder
 from scaleplan.planning.context import Context
 from scaleplan.tracking import track as tracking
 from scaleplan.tracking.alarm import Alarm, CourseCheck
 from scaleplan.tracking.ending import Ending, forecast_end
 from scaleplan.tracking.pace import pace_of, steps_per_second
-from scaleplan.tracking.planned import LossInterval, Planned, PlanSource, planned_in
-from scaleplan.tracking.registered import content_hash
+from scaleplan.tracking.planned import Planned, PlanSource, in_unit, planned_in
+from scaleplan.tracking.registered import LossInterval, content_hash
 from scaleplan.tracking.stopping import parse_condition
 from scaleplan.tracking.verdict import FALL, compared, look_again, since_when, verdict_of
 
@@ -144,7 +144,7 @@ class TestConditions:
     def run(self, monkeypatch):
         monkeypatch.setattr(tracking, "read_logs", lambda _: iter([logged()]))
         alarm = Alarm(kind="worse", since=300.0, size=0.02)
-        monkeypatch.setattr(tracking, "check_course", lambda *_: CourseCheck(alarm=alarm, told=True))
+        monkeypatch.setattr(tracking, "check_course", lambda *_: CourseCheck(alarm=alarm, conclusive=True))
         monkeypatch.setattr(tracking, "forecast_end", lambda *_, **__: ending(2.2, sd=0.01))
         return sp.track("run.log")
 
@@ -227,11 +227,13 @@ class TestPlans:
         path = tmp_path / "plan.json"
         data = sp.optimal(flops="1e21").to_dict() | {"loss_text": None}
         path.write_text(json.dumps(data))
-        assert planned_in(path).source.judges
+        assert in_unit(planned_in(path), "nats").source.judges
+        assert in_unit(planned_in(path), "bpb").code == "no_verdict"
         path.write_text(json.dumps(data | {"loss_unit": "bits/byte"}))
-        assert not planned_in(path).source.judges
+        assert in_unit(planned_in(path), "nats").code == "no_verdict"
+        assert in_unit(planned_in(path), "bpb").source.judges
         path.write_text(json.dumps(data | {"loss_unit": "not stated"}))
-        assert [notice.code for notice in planned_in(path).warnings] == ["loss_unit"]
+        assert [notice.code for notice in in_unit(planned_in(path), "nats").warnings] == ["loss_unit"]
 
     @pytest.mark.parametrize(
         "change", [{"loss": None}, {"loss": "x"}, {"loss": -1}, {"interval": {"level": 2, "loss": [1, 2]}},

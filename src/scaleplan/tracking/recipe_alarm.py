@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from scaleplan.tracking.spikes import clean_curve
+from scaleplan.tracking.loss_curve import clean_curve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +49,9 @@ _FEWEST_FOR_TREND = 4
 
 
 class RecipeComparison(NamedTuple):
-    """Whether the references tell anything; and the departure, if any: size of ln loss, since when, found when."""
+    """Whether the references allow a conclusion, and the departure, if any: size of ln loss, since, found when."""
 
-    told: bool
+    conclusive: bool
     size: float | None = None
     since: float | None = None
     found: float | None = None
@@ -77,7 +77,7 @@ def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequ
     inside = shares >= _BEGIN
     shares, logs, steps = shares[inside], logs[inside], steps[inside]
     if len(shares) < 2:
-        return RecipeComparison(told=False)
+        return RecipeComparison(conclusive=False)
     spacing = float(np.median(np.diff(shares)))
     size = max(1, round(1 / (_MOST_LOOKS * spacing)))
     count = len(shares) // size
@@ -89,10 +89,10 @@ def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequ
     along = np.concatenate([looks, rest])
     kept = [(each, row) for each in references if (row := _at_looks(each, along, size * spacing)) is not None]
     if len(kept) < _FEWEST_REFERENCES:
-        return RecipeComparison(told=False)
+        return RecipeComparison(conclusive=False)
     series = _excess(curve, values, [each for each, _ in kept], np.stack([row for _, row in kept]))
     if series is None:
-        return RecipeComparison(told=False)
+        return RecipeComparison(conclusive=False)
     widths = [width for width in _WIDTHS if width == 1 or 8 * width <= len(along)]
     tests = [(width, change) for width in widths for change in ((False, True) if series.level else (True,))]
     found: tuple[int, bool, float] | None = None
@@ -101,12 +101,12 @@ def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequ
         if crossing is not None and (found is None or crossing[0] < found[0]):
             found = crossing[0], change, crossing[1]
     if found is None:
-        return RecipeComparison(told=True)
+        return RecipeComparison(conclusive=True)
     look, change, sign = found
     begin, size_of = _began(series, look, change=change)
     if size_of * sign <= 0 or not _stays(series, look, begin, size_of):
-        return RecipeComparison(told=True)
-    return RecipeComparison(told=True, size=size_of, since=float(at[begin, 0]), found=float(at[look, -1]))
+        return RecipeComparison(conclusive=True)
+    return RecipeComparison(conclusive=True, size=size_of, since=float(at[begin, 0]), found=float(at[look, -1]))
 
 
 FEWEST_FOR_SHAPE = 2

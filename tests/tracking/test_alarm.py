@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,14 +31,24 @@ class TestAlone:
     def test_healthy_runs_are_not_flagged(self, schedule):
         rng = np.random.default_rng(0)
         known = schedule and parse_schedule(schedule, total=TOTAL, warmup=100)
-        assert sum(check_course(run(rng, schedule=known)).alarm is not None for _ in range(20)) <= 2
+        assert sum(check_course(run(rng, points=150, schedule=known)).alarm is not None for _ in range(12)) <= 1
+
+    def test_noise_that_forgets_slowly_is_no_departure(self):
+        rng = np.random.default_rng(10)
+        flagged = 0
+        for _ in range(8):
+            curve, shocks = run(rng, points=100, noise=0.0), rng.normal(size=100)
+            for index in range(1, 100):
+                shocks[index] = 0.8 * shocks[index - 1] + 0.6 * shocks[index]
+            flagged += check_course(replace(curve, loss=curve.loss * np.exp(0.005 * shocks))).alarm is not None
+        assert flagged <= 1
 
     @pytest.mark.parametrize("fault", [0.01, 0.03])
     def test_a_step_up_is_worse(self, fault):
         rng = np.random.default_rng(1)
-        alarms = [check_course(run(rng, fault=fault)).alarm for _ in range(12)]
+        alarms = [check_course(run(rng, fault=fault)).alarm for _ in range(6)]
         found = [each for each in alarms if each is not None and each.kind == "worse"]
-        assert len(found) >= 11
+        assert len(found) >= 5
         assert np.median([each.size for each in found]) == pytest.approx(fault, rel=0.15)
         assert np.median([abs(each.since - 0.4 * TOTAL) for each in found]) <= 0.02 * TOTAL
         assert all(each.found >= each.since for each in found)
@@ -128,14 +139,33 @@ class TestReferences:
 
     def test_healthy_runs_are_not_flagged(self):
         rng = np.random.default_rng(7)
-        assert sum(check_course(*self.recipe(rng, 5)).alarm is not None for _ in range(30)) <= 3
+        assert sum(check_course(*self.recipe(rng, 5)).alarm is not None for _ in range(15)) <= 1
 
     @pytest.mark.parametrize("fault", [0.01, -0.01])
     def test_a_step_is_found_soon(self, fault):
         rng = np.random.default_rng(8)
-        alarms = [check_course(*self.recipe(rng, 5, fault=fault, seen=0.45)).alarm for _ in range(20)]
+        alarms = [check_course(*self.recipe(rng, 5, fault=fault, seen=0.42)).alarm for _ in range(8)]
         kinds = [each.kind for each in alarms if each is not None and each.against == "references"]
-        assert kinds.count("worse" if fault > 0 else "better") >= 19
+        assert kinds.count("worse" if fault > 0 else "better") == 8
+
+    @pytest.mark.parametrize("drift", [0.0, 0.01])
+    def test_a_step_is_dated_to_the_point_beside_a_drift(self, drift):
+        rng = np.random.default_rng(11)
+        curve, runs = self.recipe(rng, 5, fault=0.05, at=0.25)
+        drifted = [
+            replace(one, loss=one.loss * np.exp(drift * rng.normal() * one.steps / TOTAL)) for one in (curve, *runs)
+        ]
+        alarm = check_course(drifted[0], drifted[1:]).alarm
+        assert alarm.since == alarm.found == curve.steps[curve.steps >= 0.25 * TOTAL][0]
+        assert alarm.size == pytest.approx(0.05, abs=0.01)
+
+    def test_references_of_another_schedule_tell_nothing(self):
+        rng = np.random.default_rng(12)
+        curve, runs = self.recipe(rng, 5)
+        flat, falling = (parse_schedule(text, total=TOTAL, warmup=100) for text in ("constant", "cosine"))
+        runs = [replace(one, schedule=falling) for one in runs]
+        assert check_course(replace(curve, schedule=flat), runs).against == "itself"
+        assert check_course(replace(curve, schedule=falling), runs).against == "references"
 
     def test_one_reference_tells_nothing_of_a_sparse_run(self):
         rng = np.random.default_rng(9)

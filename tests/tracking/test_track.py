@@ -19,7 +19,7 @@ from scaleplan.tracking import track as tracking
 from scaleplan.tracking.alarm import Alarm, CourseCheck
 from scaleplan.tracking.ending import Ending, forecast_end
 from scaleplan.tracking.pace import pace_of, steps_per_second
-from scaleplan.tracking.planned import Planned, PlanSource, in_unit, planned_in
+from scaleplan.tracking.planned import Planned, PlanSource, in_unit, of_run, planned_in
 from scaleplan.tracking.registered import LossInterval, content_hash
 from scaleplan.tracking.stopping import parse_condition
 from scaleplan.tracking.verdict import FALL, compared, look_again, since_when, verdict_of
@@ -234,6 +234,16 @@ class TestPlans:
         assert in_unit(planned_in(path), "bpb").source.judges
         path.write_text(json.dumps(data | {"loss_unit": "not stated"}))
         assert [notice.code for notice in in_unit(planned_in(path), "nats").warnings] == ["loss_unit"]
+
+    @pytest.mark.parametrize(
+        ("params", "tokens", "judges"),
+        [(1e9, 2e10, True), (1.2e9, 2.08e10, True), (1e9, 2.2e10, False), (2e9, 2e10, False), (None, None, True)],
+    )
+    def test_a_plan_judges_a_run_of_its_size_and_tokens_only(self, params, tokens, judges):
+        own = replace(planned(), params=1e9, tokens=2e10)
+        found = of_run(own, params=params, tokens=tokens).source
+        assert found.judges is judges
+        assert judges or "20.0B tokens" in found.reason or "1.00B parameters" in found.reason
 
     @pytest.mark.parametrize(
         "change", [{"loss": None}, {"loss": "x"}, {"loss": -1}, {"interval": {"level": 2, "loss": [1, 2]}},

@@ -21,7 +21,7 @@ from scaleplan.tracking.alarm import FEWEST_POINTS, Alarm, CourseCheck, check_co
 from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import averaged
 from scaleplan.tracking.pace import pace_of
-from scaleplan.tracking.planned import in_unit, planned_by_law, planned_by_runs
+from scaleplan.tracking.planned import in_unit, of_run, planned_by_law, planned_by_runs
 from scaleplan.tracking.recipe_alarm import FEWEST_FOR_SHAPE
 from scaleplan.tracking.registered import LossInterval
 from scaleplan.tracking.stopping import parse_condition
@@ -335,7 +335,7 @@ def _planned(
     if isinstance(judge, Notice):
         warnings.append(judge)
         return None
-    planned = judge
+    planned = of_run(judge, params=params, tokens=tokens)
     warnings += planned.warnings
     if not planned.source.judges:
         message = f"there is no verdict by {planned.source.name}: {planned.source.reason}"

@@ -208,25 +208,24 @@ def lost_since(run: RunLog) -> float | None:
 def reference_curves(
     request: TrackRequest, metric: Metric, tracked: RunLog, params: float | None, warnings: list[Notice]
 ) -> tuple[LossCurve, ...]:
-    """Return the curves of the smaller runs, of the same loss in the same unit as the tracked one, which is none."""
-    name = _QUANTITY[metric]
-    whole = [run for run in request.references if len(run.curves.get(name, ())) > 1 and not run.lost]
-    alike = [run for run in whole if run.last_step > 0 and run.stated.loss_unit == tracked.stated.loss_unit]
-    fine = [run for run in alike if not _same(run.curves[name], tracked.curves[name])]
-    if len(fine) < len(alike):
+    """Return the curves of the smaller runs, of the same loss in the same unit as the tracked run, without itself."""
+    name, unit = _QUANTITY[metric], tracked.stated.loss_unit
+    usable = [
+        run
+        for run in request.references
+        if len(run.curves.get(name, ())) > 1 and not run.lost and run.stated.loss_unit == unit and run.last_step > 0
+    ]
+    fine = [run for run in usable if not _same(run.curves[name], tracked.curves[name])]
+    if len(fine) < len(usable):
         message = "the tracked run itself is among the smaller runs: it is left out of their curves"
         warnings.append(Notice(code="own_pilot", message=message))
     rows = collected(fine, GivenSizes.read({})).runs  # at once, so that the files beside them are read once
     larger = [row.run for row in rows if params is not None and row.params is not None and row.params > params]
     if larger:
-        message = (
-            f"{counted(len(larger), 'run')} of --pilots, such as {larger[0]}, have more parameters than this one"
-        )
+        runs = counted(len(larger), "run")
+        message = f"{runs} of --pilots, such as {larger[0]}, have more parameters than this one"
         warnings.append(Notice(code="larger_pilots", message=message))
-    return tuple(
-        _reference(request, run, run.curves[name], row, max(run.last_step, row.total_steps or 0.0))
-        for run, row in zip(fine, rows, strict=True)
-    )
+    return tuple(_reference(request, run, run.curves[name], row) for run, row in zip(fine, rows, strict=True))
 
 
 def _same(one: LoggedCurve, other: LoggedCurve) -> bool:
@@ -240,8 +239,10 @@ def _same(one: LoggedCurve, other: LoggedCurve) -> bool:
     )
 
 
-def _reference(request: TrackRequest, run: RunLog, raw: LoggedCurve, row: LoggedRun, total: float) -> LossCurve:
+def _reference(request: TrackRequest, run: RunLog, raw: LoggedCurve, row: LoggedRun) -> LossCurve:
     """Return the curve of a smaller run, which may not have come to its end."""
+    ended = row.state == "finished" or row.total_steps is None
+    total = run.last_step if ended else max(run.last_step, row.total_steps or 0.0)
     return loss_curve(
         run.name,
         raw,

@@ -28,6 +28,9 @@ _PLANNED = {
     "law": "planned loss", "plan": "planned loss", "forecast": "registered loss", "pilots": "loss by smaller runs",
 }  # fmt: skip
 
+_BESIDE = {"law": "published law", "plan": "other plan", "forecast": "other forecast", "pilots": "smaller runs"}
+"""Of a loss that does not judge."""
+
 _NO_VERDICT = "none"
 
 _METHODS = 4  # of a forecast that are listed
@@ -99,7 +102,8 @@ def _loss(label: str, loss: float | None, ends: tuple[float, float] | None, unit
 def _planned(tracking: Tracking) -> Iterator[Fact]:
     if tracking.plan_loss is None or tracking.plan_source is None:
         return
-    label = _PLANNED[tracking.plan_source.kind] if tracking.plan_source.judges else "published law"
+    source = tracking.plan_source
+    label = (_PLANNED if source.judges else _BESIDE)[source.kind]
     ends = None if tracking.plan_interval is None else tracking.plan_interval.loss
     yield _loss(label, tracking.plan_loss, ends, tracking.loss_unit)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scaleplan.api import compare, convert, loss, optimal, optimal_array, sweep, target
     from scaleplan.charts.plots import plot
     from scaleplan.errors import ScaleplanError
+    from scaleplan.fitting.candidate_pool import choose_runs
     from scaleplan.fitting.fit import backtest, fit
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.fit_result import FitResult as Fitted
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "backtest",
     "break_even",
+    "choose_runs",
     "compare",
     "convert",
     "design",
@@ -79,6 +81,7 @@ _HOMES = {
     "__version__": "version",
     "backtest": "fitting.fit",
     "break_even": "advice.break_even",
+    "choose_runs": "fitting.candidate_pool",
     "compare": "api",
     "convert": "api",
     "design": "fitting.pilot",

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "logs"))
-from event_writer import event_records  # noqa: E402  a module of the tests
+from event_writer import event_records
 
-from scaleplan.logs.log_reading import read_logs  # noqa: E402
+from scaleplan.logs.log_reading import read_logs
 
 
 def rows(count):

@@ -265,6 +265,7 @@ model 7B                                    | scaleplan shape 7B
 model confg.json                            | did you mean 'config.json'
 fit rusn.csv                                | did you mean 'runs.csv'
 fit nodir/runs.csv                          | there is no folder 'nodir'
+fit runs.csv --tokens-per-step 524288       | 'scaleplan runs LOGS --tokens-per-step … -o runs.csv' takes it
 backtest absent.csv                         | looked for in this folder
 show absent.json                            | looked for
 diff absent.json absent.json                | looked for

@@ -423,10 +423,50 @@ def test_the_text_tells_what_to_cite_what_to_plan_with_and_what_comes_next(cli, 
 
 
 def test_a_target_beyond_what_the_runs_vouch_for_is_a_point_and_says_so(cli, runs):
-    """In the headline and beside the point, which has no interval of its size."""
-    text = " ".join(cli("fit", runs, "--target", "1e26").out.split())
-    assert "not identified (N* at 1e26 FLOP not known)" in text
+    """In the headline and beside the point, which has no interval of its size; nearer it has one, with a caution."""
+    text = " ".join(cli("fit", runs, "--target", "1e28").out.split())
+    assert "not identified (N* at 1e28 FLOP not known)" in text
     assert "beyond what the runs of the law can vouch for" in text
+    text = " ".join(cli("fit", runs, "--target", "1e25").out.split())
+    assert "identified (N* at 1e25 FLOP within a factor of" in text
+    assert "more than 100 times the largest run: its interval is that of the model" in text
+
+
+def test_a_design_takes_its_runs_either_way_and_its_target_by_two_names(cli, runs):
+    """``--runs`` is the argument as an option, ``--main`` is ``--target``; without --flops as much as is worth it."""
+    one = cli("design", runs, "--target", "1e22", "--json").json
+    other = cli("design", "--runs", runs, "--main", "1e22", "--json").json
+    assert one == other
+    assert one["flops"] == one["worth"]["stop_flops"] > 0
+    refused = cli("design", runs, "--runs", runs, "--main", "1e22")
+    assert refused.status == 2
+    assert "both name runs" in refused.err
+    text = cli("design", "--runs", runs, "--flops", "1e19", "--main", "1e22").out
+    first = text.splitlines()[1]
+    assert first.startswith("worth it up to ")
+    assert first.endswith("less than they cost")
+    free = cli("design", "--runs", runs, "--main", "1e22").out.splitlines()[1]
+    assert free.startswith("worth it: up to ")
+    for said in ("bounds: ", "each run costs 1e16 FLOP", "what further pilots save", "fit them for the target"):
+        assert said in text
+    tables = [line for line in text.splitlines() if line.startswith("  ") and line.endswith(("%", "FLOP", "–"))]
+    assert max(map(len, tables)) <= 80
+
+
+def test_a_design_saved_by_an_older_version_is_shown(cli, tmp_path):
+    """It has neither bounds, aim nor worth, and errors without a misfit alone."""
+    saved = cli("design", "--flops", "1e20", "--target", "1e22", "--json").json
+    for key in ("aim", "run_cost", "misfit", "bounds", "worth"):
+        del saved[key]
+    for errors in (saved["after"], *(rival["precision"] for rival in saved["rivals"])):
+        for key in ("log_params_by_law", "log_loss_by_law", "waste", "wasted_flops"):
+            del errors[key]
+    file = tmp_path / "design.json"
+    file.write_text(json.dumps(saved))
+    shown = cli("show", file)
+    assert shown.status == 0
+    assert "by local linearisation of besiroglu-2024" in " ".join(shown.out.split())
+    assert "bounds: " not in shown.out
 
 
 def test_a_law_in_place_of_runs_is_named_as_such(cli, runs, tmp_path):

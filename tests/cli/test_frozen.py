@@ -22,7 +22,7 @@ import scaleplan
 from scaleplan.cli.app import COMMANDS
 
 FROZEN = Path(__file__).parent / "frozen"
-FITTED = ("fit", "fit-json", "backtest", "design", "track")
+FITTED = ("fit", "fit-json", "backtest", "design", "design-pool", "track")
 NUMBER = re.compile(r"(?<![\w.])(\d+\.\d+(?:e[+-]\d+)?)(?![\w.])")
 CLUSTER = "--gpus 64 --gpu h100-sxm --time 30d"
 
@@ -269,6 +269,11 @@ CASES = {
     ),
     "fit-json": ("runs.csv", "fit runs.csv --samples 0 --json"),
     "backtest": ("runs.csv", "backtest runs.csv --samples 0", "backtest runs.csv --samples 0 --tied --format csv"),
+    "design-pool": (
+        "runs.csv",
+        "design --pool runs.csv --flops 20%",
+        "design --pool runs.csv --flops 20% --format csv -q",
+    ),
     "design": ("", "design --flops 1e21 --target 5.76e23", "design --flops 1e21 --target 5.76e23 --format csv"),
     "forecasts": (
         "own.toml",

@@ -64,6 +64,23 @@ def test_version_is_printed(cli):
     assert cli("--version").out == cli("-V").out == f"scaleplan {scaleplan.__version__}\n"
 
 
+def test_the_commands_stand_in_sections(cli):
+    """Each once, in the order of the table; those of a run in the order in which one needs them."""
+    text = cli("--help").out.partition("Examples:")[0].partition("Options:")[2]
+    assert re.findall(r"^  ([a-z][\w-]+)  ", text, re.MULTILINE) == list(COMMANDS)
+    section = text.partition("The life of a run")[2].partition("Pictures")[0]
+    names = re.findall(r"^  ([a-z][\w-]+)  ", section, re.MULTILINE)
+    assert names == ["design", "runs", "fit", "backtest", "register", "track", "resolve", "forecasts"]
+
+
+@pytest.mark.parametrize("name", ["track", "optimal", "plot", "fit"])
+def test_what_all_commands_have_stands_last(cli, name):
+    """After the options of the question."""
+    options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", cli(name, "--help").out.partition("Examples:")[0], re.MULTILINE)
+    common = ["--format", "--json", "--get", "--color", "--no-color", "--quiet", "--verbose", "--debug", "--help"]
+    assert options[-len(common) :] == common
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_are_generated(process, shell):
     """For the shells that people use; the script asks back by the variable that the next test answers."""

@@ -143,6 +143,17 @@ def test_a_law_is_fitted_to_logs(cli, tmp_path):
     assert cli("backtest", str(folder), "--json").json["rows_used"] == 14
 
 
+def test_a_fit_of_logs_names_the_command_that_takes_sizes(tmp_path):
+    """The options that tell a size are those of runs, whose table fit then reads."""
+    folder = ladder(tmp_path / "logs")
+    (folder / "bare.jsonl").write_text("".join(f'{{"step": {i}, "loss": 3.0}}\n' for i in range(1, 40)))
+    runs = read_runs(folder)
+    assert "runs dropped: 'bare'" in runs.notes
+    found = " ".join(notice.message for notice in runs.warnings)
+    assert "in 'scaleplan runs -o runs.csv' give --params" in found
+    assert "in 'scaleplan runs -o runs.csv' give --tokens-per-step" in found
+
+
 def test_which_loss_is_fitted(tmp_path):
     """Validation where every finished run has one at its end, or as mapped."""
     folder = ladder(tmp_path / "logs", without_validation={"w128-r10"})

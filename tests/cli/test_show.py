@@ -61,6 +61,7 @@ memory 7B --gpus 8 --serve
 memory gpt2 --gpu rtx-4090 --ways
 design --flops 1e20 --target 1e22
 design runs.csv --flops 1e20 --target 1e22 --schedule wsd
+design --pool runs.csv --flops 30%
 register --flops 1e21 -o forecasts/new.json --force
 register --params 1B --tokens 20B --name big -o forecasts/new.json --force
 resolve forecasts/big.json --loss 2.3 --dry-run
@@ -112,7 +113,8 @@ runs main.log --params 124M --tokens-per-step 1k
 IN_EVERY_FORMAT = [  # one of each schema
     "optimal --flops 1e21", "sweep --from 1e18 --to 1e20 --points 3", "break-even --params 7B --points 3",
     "marginal --flops 1e21", "convert --flops 1e24", "memory 7B --gpus 8", "memory gpt2 --gpu rtx-4090 --ways",
-    "design --flops 1e20 --target 1e22", "register --flops 1e21 -o forecasts/new.json --force",
+    "design --flops 1e20 --target 1e22", "design --pool runs.csv --flops 30%",
+    "register --flops 1e21 -o forecasts/new.json --force",
     "resolve forecasts/big.json --loss 2.3 --dry-run", "forecasts forecasts", "track part.log --steps 400",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",

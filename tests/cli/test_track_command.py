@@ -45,6 +45,29 @@ def test_a_fault_is_named_with_its_beginning(cli):
     assert found["departure"]["size"] == pytest.approx(0.03, abs=0.01)
 
 
+def test_a_diverging_run_is_not_waited_for(cli):
+    """The next look is now, and the way out is an earlier checkpoint."""
+    write_log(300, fault=1.6, since=250)
+    found = cli("track", "big.log", "--steps", "400", "--json").json
+    assert (found["verdict"], found["next_look"]) == ("diverging", None)
+    assert any("go back to a checkpoint before" in each["message"] for each in found["warnings"])
+    drawn = cli("plot", "track", "big.log", "--steps", "400", "--json").json
+    assert {series["label"] for series in drawn["series"]} == {"this run"}
+    assert "forecast" not in drawn["caption"]
+
+
+def test_a_condition_on_what_is_not_known_is_told(cli):
+    """It cannot hold: a job that trusts in it would never stop."""
+    write_log(300)
+    found = cli("track", "big.log", "--steps", "400", "--fail-on", "cost_left > 1k", "--fail-on", "loss > 9")
+    assert found.status == 0
+    assert "--fail-on 'cost_left > 1k USD' cannot hold: cost_left is not known; give --gpu and --gpus" in found.err
+    assert "loss is not known" not in found.err
+    write_log(400)
+    watched = cli("track", "big.log", "--steps", "400", "--watch", "--fail-on", "cost_left > 1k").out
+    assert watched.rstrip().endswith("finished, --fail-on 'cost_left > 1k USD' cannot hold")
+
+
 def test_a_law_of_ones_own_judges(cli):
     """The runs that it was fitted to are of the same loss, by its name."""
     rows = ["params,tokens,loss"]
@@ -68,6 +91,11 @@ def test_a_law_of_ones_own_judges(cli):
     )
     assert pilots.json["plan_loss"] == pytest.approx(found["plan_loss"], rel=1e-6)
     assert pilots.json["plan_source"]["kind"] == "pilots"
+    rows = [json.dumps({"step": step, "bpb": 0.8 + step**-0.5}) for step in range(1, 301)]
+    Path("bytes.jsonl").write_text("\n".join(rows))
+    found = cli("track", "bytes.jsonl", "--steps", "400", *law, "--json")
+    assert (found.json["loss_unit"], found.json["verdict"], found.json["plan_loss"]) == ("bpb", None, None)
+    assert "its loss is in nats/token, and that of the log in bits/byte" in found.err
 
 
 def test_a_saved_plan_gives_the_tokens_and_the_hardware(cli):
@@ -127,8 +155,11 @@ def test_the_picture_shows_the_run_its_forecast_and_the_plan(cli):
     write_log(300)
     law = ("--params", "1B", "--tokens", "20B", "--preset", "besiroglu-2024")
     chart = cli("plot", "track", "big.log", "--steps", "400", *law, "--json").json
-    assert {series["label"] for series in chart["series"]} == {"this run", "forecast", "another law, 90 %"}
-    assert "forecast" in cli("plot", "track", "big.log", "--steps", "400").out
+    labels = ["this run", "forecast, 90 % interval", "published law, 90 % interval"]
+    assert list(dict.fromkeys(series["label"] for series in chart["series"])) == labels
+    drawn = cli("plot", "track", "big.log", "--steps", "400").out
+    assert "forecast, 90 % interval" in drawn
+    assert "extrapolated" not in drawn  # the dashes are in the legend by their own name
 
 
 def test_a_picture_can_be_drawn_beside_the_answer(cli):
@@ -208,6 +239,8 @@ def test_smaller_runs_judge_a_run_and_show_a_fault(cli):
     healthy = cli("track", "big.log", *sizes, "--json").json
     assert healthy["smaller_runs"] == 5
     assert healthy["verdict"] in ("on course", "too early")
+    Path("two.csv").write_text("".join(Path("pilots.csv").read_text().splitlines(keepends=True)[:161]))
+    assert cli("track", "big.log", *sizes[:-1], "two.csv", "--json").json["verdict"] == "on course"
     low, high = healthy["interval"]["loss"]
     assert low <= 1.8 + 4 / 410**0.4 <= high
     write_log(300, fault=1.02, since=200)

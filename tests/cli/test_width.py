@@ -43,3 +43,11 @@ def test_a_table_that_cannot_be_narrowed_stays_whole():
     """Numbers and paths are worth more than the width."""
     grid = ReportTable(("path", "n"), rows=[("/a" * 60, "12")], text={"path"})
     assert "/a" * 60 + "  12" in render_text(Report(grid=grid))
+
+
+def test_no_line_is_broken_before_a_unit():
+    """A number stands with its unit."""
+    report = Report(title="title", remarks=[" ".join([*["word"] * n, "12 % of 3 FLOP"]) for n in range(15, 22)])
+    lines = render_text(report).splitlines()
+    assert not [line for line in lines if line.strip().startswith(("%", "FLOP"))]
+    assert all("\N{NO-BREAK SPACE}" not in line for line in lines)

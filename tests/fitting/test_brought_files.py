@@ -89,7 +89,7 @@ def test_a_curve_is_fitted_below_unit_headings():
                 ("jsonl/metrics.jsonl", "step"),
                 ("hf_trainer_state/trainer_state.json", "step"),
                 ("lightning_metrics_csv/metrics.csv", "step"),
-                ("wandb_history_csv/history.csv", "_step"),
+                ("wandb_history_csv/history.csv", "trainer/global_step"),
             )
         ),
         *(

@@ -233,9 +233,9 @@ def test_five_thousand_rows_take_a_fraction_of_a_second(tmp_path):
             zip(10 ** generator.uniform(7, 10, 5000), generator.uniform(1, 9, 5000), strict=True)
         )
     ]
-    started = time.perf_counter()
+    started = time.process_time()
     runs = read(tmp_path, "name,params,tokens,loss,lr", *rows)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
     assert len(runs) == 5000
 
 

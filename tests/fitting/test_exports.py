@@ -8,7 +8,7 @@ import pytest
 
 from scaleplan.errors import FileError
 from scaleplan.fitting.columns import recognise
-from scaleplan.fitting.exports import NotRunsError
+from scaleplan.fitting.exports import NotRunsError, step_column
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.table import read_table
 
@@ -231,3 +231,16 @@ def test_comments_alone_are_no_table(tmp_path, text):
     """Nor is a row of names alone."""
     with pytest.raises(FileError):
         read_runs(written(tmp_path, text))
+
+
+def test_the_global_batch_gives_the_tokens_and_the_trainer_counts_the_steps(tmp_path):
+    """The batch of one device, and the calls of a logger, are the wrong ones of two."""
+    rows = (
+        "params,max_steps,batch_size,global_batch_size,seq_len,loss\n1e8,1000,8,512,2048,3.2\n2e8,2000,8,512,2048,3\n"
+    )
+    with pytest.raises(FileError) as caught:
+        read_runs(written(tmp_path, rows))
+    assert "max_steps*global_batch_size*seq_len" in caught.value.hint
+    assert step_column(["_step", "train/loss", "trainer/global_step"]) == "trainer/global_step"
+    assert step_column(["loss", "epoch"]) == "epoch"
+    assert step_column(["loss", "lr"]) is None

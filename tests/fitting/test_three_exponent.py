@@ -15,7 +15,6 @@ from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.bootstrap import bootstrap
 from scaleplan.fitting.diagnosed_fit import fit_points
 from scaleplan.fitting.objective import Objective
-from scaleplan.fitting.pilot import PilotInformation, Target, jacobian
 from scaleplan.fitting.runs import Points
 from scaleplan.fitting.solvers import minimise
 from scaleplan.fitting.surface_fit import GAMMA_BOUNDS, Coordinates, Surface, fit_additive, fit_surface, refit_surface
@@ -361,31 +360,3 @@ def test_backtest_and_design_of_the_form(file, tmp_path):
     assert guess.spent <= 1e20
     with pytest.raises(UsageError, match="--form needs a file of runs"):
         sp.design(form="three_exponent", flops=1e20, target=1e24)
-
-
-def test_gradients_of_a_design_are_those_of_the_optimum():
-    """Central differences in the coordinates of the terms far apart, and in gamma."""
-    law, product = BUSBRIDGE, 1e23 / 6
-    centre = np.array([math.log(law.A), math.log(law.B), law.E / law.gamma, law.alpha, law.beta, 1.0]) * law.gamma
-
-    def at(theta):
-        a, b, floor, alpha, beta, gamma = theta
-        inner = {"alpha": alpha / gamma, "beta": beta / gamma, "gamma": gamma}
-        return ThreeExponent(E=floor, A=math.exp(a / gamma), B=math.exp(b / gamma), **inner)
-
-    def quantities(theta):
-        moved = at(theta)
-        params, tokens = moved.best_split(product)
-        return np.array([math.log(params), math.log(moved.loss(params, tokens)), moved.params_exponent])
-
-    target = Target.of(law, product)
-    for k, step in enumerate(1e-6 * np.eye(6)):
-        slope = (quantities(centre + step) - quantities(centre - step)) / 2e-6
-        expected = [target.log_params[k], target.log_loss[k], target.exponent[k]]
-        np.testing.assert_allclose(slope, expected, rtol=1e-5, atol=1e-7)
-    with_one = ThreeExponent(E=1.8, A=400.0, B=2000.0, alpha=0.34, beta=0.36, gamma=1.0)
-    plain = Additive(E=1.8, A=400.0, B=2000.0, alpha=0.34, beta=0.36)
-    where = np.array([1e8, 1e9]), np.array([1e10, 1e12])
-    np.testing.assert_allclose(jacobian(with_one, *where)[:, :5], jacobian(plain, *where), rtol=1e-12)
-    known = PilotInformation.prior(with_one, 0.01)
-    assert known.covariance.shape == (6, 6)

@@ -111,7 +111,8 @@ _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "target": _GOALS, "break-even": _GOALS[:2], "loss": _SIZES, "precisions": _HOURS, "evaluate": (("values",),),
     "check": (("paths",), ("paths",), ("paths", "limit")), "diff": (("files",), ("files", "fail_on"), ("base",)),
     "convert": (*_BUDGETS, ("pf_days",), ("energy", "gpu"), ("carbon", "grid", "gpu")), "fit": (("samples",),),
-    "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)), "design": ((), ("runs",)),
+    "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)),
+    "design": (("target",), ("target", "runs"), ("pool", "flops"), ("pool", "flops", "target_runs")),
     "track": (("steps",), ("steps", "plan"), ("steps", "pilots"), ("tokens",)), "resolve": (("loss",), ("log",)),
     "register": (*_BUDGETS, ("params", "tokens")),
 }  # fmt: skip
@@ -125,6 +126,7 @@ _PARTNERS = {
     "sequences": ("serve",), "weight_bits": ("serve",), "cache_bits": ("serve",), "y": ("x",), "grid": ("gpu",),
     "experts_per_token": ("experts",), "tokens_per_byte": ("loss_unit",), "rank": ("tune",), "targets": ("tune",),
     "adapter_bits": ("tune",), "quantize": ("tune",), "galore_rank": ("optimizer",), "ways": ("gpu",),
+    "inputs": ("pool", "flops"), "pool_cost": ("pool", "flops"),
     "data_tokens": ("ways", "gpu"), "epochs": ("ways", "gpu"), "hours": ("ways", "gpu"),
 }  # fmt: skip
 """The options without which another has no effect or is refused."""
@@ -248,7 +250,8 @@ def _chosen(builder: Builder, command: Command) -> list[Option]:
 _ENDLESS = {"watch", "every"}
 """Options that wait for what does not happen here."""
 
-_BOUNDED = {"points", "samples", "jobs", "doublings", "seeds"}  # an edge here would only make a call long
+# an edge here would only make a call long
+_BOUNDED = {"points", "samples", "jobs", "doublings", "seeds", "most_runs"}
 
 
 def _written(builder: Builder, command: Command, option: Option) -> list[str]:

@@ -12,6 +12,7 @@ from scaleplan.errors import ScaleplanError
 from scaleplan.files import data_folder
 from scaleplan.fitting.columns import LOSS_UNITS
 from scaleplan.fitting.fit_request import METHODS
+from scaleplan.fitting.pilot import AIMS
 from scaleplan.fitting.runs import REASONS
 from scaleplan.hardware.convert import QUANTITIES as CONVERTED
 from scaleplan.laws import LAWS
@@ -130,6 +131,7 @@ _NAMES: dict[str, Callable[[], Sequence[str]]] = {
     "residual": lambda: ["log", "linear"],
     "robust": lambda: ["huber", "l1", "none"],
     "schedule": lambda: ["cosine", "wsd"],
+    "aim": lambda: [*AIMS],
     "states": lambda: [*STATES],
     "recompute": lambda: RECOMPUTE,
     "trainer": lambda: [*HABITS],
@@ -325,7 +327,9 @@ _GRAMMARS: dict[str, Callable[[Random], str]] = {
 _BY_NAME = {
     "preset": "preset", "laws": "preset", "base": "preset", "gpu": "gpu", "vendor": "vendor", "grid": "region",
     "region": "region", "level": "level", "points": "points", "samples": "samples", "doublings": "small",
-    "seed": "integer", "seeds": "small", "delta": "ratio", "floor": "number", "noise": "ratio", "min_flops": "flops",
+    "seed": "integer", "seeds": "small",
+    "most_runs": "small", "run_cost": "flops", "delta": "ratio", "floor": "number", "noise": "ratio",
+    "min_flops": "flops",
     "target": "flops", "start": "flops", "stop": "flops", "loss": "number", "batch": "count", "context": "count",
     "sequence": "count", "width": "integer", "vocab": "count", "energy": "kwh", "carbon": "kilograms",
     "pf_days": "number", "vocabulary": "count",

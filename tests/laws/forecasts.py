@@ -91,7 +91,7 @@ def preset_text(forecast, **changed):
     table = {key: value for key, value in (forecast.to_table() | changed).items() if value is not None}
     low, high, narrow, wide = forecast.span
     base = forecast.base
-    largest = high - math.log(100)
+    largest = high - math.log(forecast.reach)
     return toml_text(
         {
             "schema": 2,

@@ -8,7 +8,7 @@ import pytest
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError
 from scaleplan.logs.collect import collected
-from scaleplan.logs.run_log import Recorder
+from scaleplan.logs.recorder import Recorder
 from scaleplan.logs.sizes_given import GivenSizes
 
 GPT2 = {"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257, "n_positions": 1024}
@@ -63,6 +63,16 @@ def test_tokens_that_contradict_the_count_of_the_log_are_told():
     assert codes(found)[0] == "tokens_differ"
     assert "small (410k, not 819k)" in found.warnings[0].message
     assert codes(table(log(tokens=4096), tokens_per_step="4100", params="1M", steps=100)) == []
+
+
+def test_tokens_of_a_step_that_contradict_the_log_are_told():
+    """A pattern for every run reaches those that state their own: the option counts, and a warning names them."""
+    found = table(log(tokens_per_step=2048), log(name="other"), tokens_per_step="4096")
+    assert [run.tokens for run in found.runs] == [409_600, 409_600]
+    assert codes(found)[0] == "tokens_per_step_differ"
+    assert "small (4.10k, not 2.05k)" in found.warnings[0].message
+    assert "tokens_per_step_differ" in codes(table(log(batch=8, sequence=1024), batch=16))
+    assert "tokens_per_step_differ" not in codes(table(log(batch=8, sequence=1024), tokens_per_step="8.2k"))
 
 
 def test_tokens_reach_to_the_last_step():
@@ -215,7 +225,7 @@ def test_a_rise_that_is_no_divergence_is_told():
     for step in range(1, 201):
         recorder.add(step, {"loss": 3.0 if step < 150 else 3.3})
     found = row(recorder.run(), params="1M")
-    assert "10% above its lowest" in found.warnings[0].message
+    assert "10 % above its lowest" in found.warnings[0].message
     assert found.state is None
 
 

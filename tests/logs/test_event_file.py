@@ -110,7 +110,7 @@ def test_a_damaged_record_is_left_out_and_told(read):
         broken[place] ^= 0x10
         (run,) = read(bytes(broken), NAME)
         assert points(run) == {step: loss for step, loss in WHOLE.items() if step != 50}
-        (notice,) = [each for each in run.warnings if each.code == "damaged-records"]
+        (notice,) = [each for each in run.warnings if each.code == "damaged_records"]
         assert notice.message.startswith("1 record of")
 
 
@@ -120,7 +120,7 @@ def test_bytes_that_were_lost_cost_the_records_around_them_alone(read):
     begin = len(data) - 4 * size
     (run,) = read(data[: begin + 20] + data[begin + 40 :], NAME)
     assert points(run) == {step: loss for step, loss in WHOLE.items() if step != 50}
-    assert "damaged-records" in codes(run)
+    assert "damaged_records" in codes(run)
 
 
 def test_a_file_may_be_cut_at_any_byte(read):
@@ -147,6 +147,22 @@ def test_the_files_of_a_run_after_a_restart_are_one(tmp_path):
     assert points(run)[60] == 3 - 0.125 * 6
     assert run.last_step == 110
     assert "restarted" in codes(run)
+
+
+def test_curves_below_the_file_of_a_run_are_of_it(tmp_path):
+    """So does ``add_scalars`` of PyTorch write what one picture shows."""
+    for folder, events in {
+        ".": [(1e9 + step, step, {"lr": 1e-3}) for step in range(3)],
+        "loss_train": [(1e9 + step, step, {"loss": 3.0}) for step in range(3)],
+        "loss_val": [(1e9 + step, step, {"loss": 3.5}) for step in range(3)],
+        "long_train": [],
+    }.items():
+        (tmp_path / "run" / folder).mkdir(parents=True, exist_ok=True)
+        if events:
+            (tmp_path / "run" / folder / "events.out.tfevents.1.host.1.0").write_bytes(event_file(events))
+    (run,) = read_logs([tmp_path])
+    assert (run.name, run.curves["loss"].values[-1], run.curves["val_loss"].values[-1]) == ("run", 3.0, 3.5)
+    assert len(run.curves["lr"]) == 3
 
 
 def test_training_and_validation_in_folders_of_their_own_are_one(tmp_path):

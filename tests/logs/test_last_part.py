@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.logs.last_part import final_loss, is_growing, lowest, rise, state_of
-from scaleplan.logs.run_log import LoggedCurve, Recorder
+from scaleplan.logs.recorder import Recorder
+from scaleplan.logs.run_log import LoggedCurve
 
 EPOCH = 1_800_000_000.0
 
@@ -167,3 +168,15 @@ def test_the_clock_of_a_log_says_that_it_is_old(tmp_path):
 def test_the_lowest_of_equals_is_the_first():
     """With its step."""
     assert lowest(curve([3, 2, 2, 2.5])) == (20, 2)
+
+
+def test_a_rate_of_few_decimals_is_nothing_in_print_before_the_end():
+    def ended(rates):
+        recorder = Recorder("run", "none.log", line=1, format_name="hand-made", in_order=True)
+        for step, rate in enumerate(rates):
+            recorder.add(step, {"loss": 3.0, "lr": rate})
+        return state_of(recorder.run(), total=1000, growing=False)
+
+    falls = 6e-4 * (1 - np.linspace(0, 1, 50))
+    assert ended(falls) == "finished"
+    assert ended(np.round(falls, 4)) == "stopped"

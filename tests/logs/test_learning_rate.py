@@ -113,6 +113,33 @@ def test_three_significant_digits_tell_a_decay():
     assert (found.decay_from, found.end) == (pytest.approx(800, abs=2), pytest.approx(0, abs=3e-6))
 
 
+@pytest.mark.parametrize("printed", [float, lambda rate: float(np.float32(rate)), lambda rate: float(f"{rate:.6e}")])
+@pytest.mark.parametrize(("warm", "every"), [(12, 10), (37, 10), (63, 50), (40, 10)])
+def test_the_peak_before_a_straight_fall_may_lie_between_two_entries(warm, every, printed):
+    steps = np.arange(float(every), 601, every)
+    rates = formula(steps, "linear", total=1000, peak=6e-4, end=0.0, warmup=warm)
+    found = recognise_schedule(steps, np.array([printed(rate) for rate in rates]), 1000)
+    assert (found.kind, found.peak, found.warmup) == (
+        "linear",
+        pytest.approx(6e-4, rel=1e-5),
+        pytest.approx(warm, abs=0.1),
+    )
+
+
+@pytest.mark.parametrize("warm", [0, 4])
+def test_a_straight_fall_begins_at_the_roundest_peak_before_the_first_entry(warm):
+    steps = np.arange(10.0, 601, 10)
+    found = recognise_schedule(steps, formula(steps, "linear", total=600, peak=1e-4, end=0.0, warmup=warm), 600)
+    assert (found.kind, found.peak, found.warmup) == (
+        "linear",
+        pytest.approx(1e-4, rel=1e-6),
+        pytest.approx(warm, abs=0.1),
+    )
+    late = np.arange(300.0, 601, 10)  # of a log that begins there nothing tells the peak
+    found = recognise_schedule(late, formula(late, "linear", total=600, peak=1e-4, end=0.0, warmup=0), 600)
+    assert found.peak == pytest.approx(5e-5)
+
+
 def test_while_the_rate_is_constant_nothing_tells_of_a_decay():
     steps = np.arange(10.0, 501, 10)
     found = recognise_schedule(steps, np.minimum(steps / 30, 1.0) * 6e-4, 1000)
@@ -200,8 +227,16 @@ class TestText:
             return
         assert np.isfinite(schedule.at(np.arange(1001.0))).all()
 
-    def test_a_table_is_read(self, tmp_path):
-        (tmp_path / "rates.csv").write_text("step,lr\n0,0\n100,1e-3\n1000,1e-4\n")
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "step,lr\n0,0\n100,1e-3\n1000,1e-4\n",
+            "tokens,step,learning_rate\n0,0,0\n9,100,1e-3\n90,1000,1e-4\n",
+            "iteration\trate\n0\t0\n100\t1e-3\n1000\t1e-4\n",
+        ],
+    )
+    def test_a_table_is_read(self, tmp_path, content):
+        (tmp_path / "rates.csv").write_text(content)
         schedule = parse_schedule("table rates.csv", total=1000, folder=tmp_path)
         assert (schedule.kind, schedule.known) == ("table", True)
         assert schedule.at(np.array([550.0])) == pytest.approx(5.5e-4)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from scaleplan.logs.run_log import RunLog
 
 CASES = Path(__file__).parents[2].parent / "shared" / "cases"
+RATE_DECIMALS = {"llm.c": 6, "nanochat": 2, "composer": 4, "olmo-core": 4}
+"""Decimals of the learning rate, where a trainer prints few."""
+
 SAMPLES = {
     "llmc_main_log": "llm.c",
     "build_nanogpt_log": "build-nanogpt",
@@ -85,7 +88,7 @@ def test_each_sample_reads_to_its_truth(row: dict[str, str]) -> None:
     )
     assert run.last_step == float(row["last_step"])
     if "lr" in run.curves:
-        decimals = run.stated.rate_decimals or 9
+        decimals = RATE_DECIMALS.get(run.format, 9)
         assert at(run, "lr", float(row["probe_step"])) == pytest.approx(
             float(row["probe_lr"]), rel=0.005, abs=0.51 * 10.0**-decimals
         )
@@ -125,11 +128,11 @@ def _check(name: str, run: RunLog, points: Sequence[Point]) -> None:
     np.testing.assert_array_equal(run.curves["loss"].steps, [p.step for p in points])
     assert run.curves["loss"].values == pytest.approx([p.loss for p in points], **tolerance)
     validated = [p for p in points if p.val is not None]
-    if validated and name != "nanotron":
+    if validated and name not in ("nanotron", "nemo"):  # of NeMo a value that stays is no validation
         np.testing.assert_array_equal(run.curves["val_loss"].steps, [p.step for p in validated])
         assert run.curves["val_loss"].values == pytest.approx([p.val for p in validated], **tolerance)
     if "lr" in run.curves and not run.stated.relative_rate:
-        resolution = 0.6 * 10.0 ** -(run.stated.rate_decimals or 5)
+        resolution = 0.6 * 10.0 ** -RATE_DECIMALS.get(run.format, 5)
         assert run.curves["lr"].values == pytest.approx([p.lr for p in points], rel=0.006, abs=resolution)
 
 
@@ -164,7 +167,7 @@ def test_a_cut_log_loses_the_cut_line_alone(name: str, data: st.DataObject, tmp_
     of_whole = reference.curves["loss"]
     assert len(of_whole) <= len(kept) <= len(of_whole) + 1  # a line that lacks nothing but its end counts
     assert kept.values == pytest.approx([points[k].loss for k in range(len(kept))], rel=0.006)
-    assert codes(run) in ([], ["truncated"])
+    assert codes(run) in ([], ["cut"])
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -228,7 +231,7 @@ def test_a_cut_last_line_is_told(name: str, runs) -> None:
     text = written(name, points, 1000)
     for cut in (5, 1):  # in the last number, or no more than the end of the line
         (run,) = runs(text[:-cut])
-        assert codes(run) == (["truncated"] if cut == 5 else [])
+        assert codes(run) == (["cut"] if cut == 5 else [])
 
 
 def test_a_line_that_another_process_interrupts_is_told(runs) -> None:
@@ -333,6 +336,17 @@ def test_megatron_of_older_versions_and_other_trees(runs) -> None:
     assert run.stated.total_steps is None
     assert run.curves["tokens"].values[-1] == 768 * 4096 * 8
     assert run.curves["val_loss"].values.tolist() == [5.8]
+    neox = (
+        " samples/sec: 51.200 | iteration       {n}/     100 | elapsed time per iteration (ms): 5000.0 | "
+        "learning rate: 1.234E-04 | approx flops per GPU: 123.4TFLOPS | lm_loss: 2.5E+00 | number of "
+        "skipped iterations:   0 | number of nan iterations:   0 | tokens-per-second-per-gpu: 2114.61 |\n"
+    )
+    (run,) = runs(
+        neox.format(n=10) + neox.format(n=20) + " validation results at iteration 20 | lm_loss value: 2.4E+00 | \n"
+    )
+    assert run.curves["loss"].values.tolist() == [2.5, 2.5]
+    assert run.curves["val_loss"].values.tolist() == [2.4]
+    assert run.curves["device_tokens_per_second"].values[-1] == 2114.61
 
 
 @pytest.mark.parametrize(
@@ -372,6 +386,11 @@ def test_ranks_that_print_the_same_are_one_run(runs) -> None:
         assert run.warnings == ()
         assert "mfu" not in run.curves
         assert run.curves["device_tokens_per_second"].values[-1] == 5756.0
+
+    of_another = line(1, 7, 2.5).replace("step:", "validate step:")  # by the last stage of a pipeline
+    (run,) = runs("".join(together) + of_another)
+    assert run.curves["val_loss"].values.tolist() == [2.5]
+    assert run.curves["loss"].values.tolist() == [9.0 - step for step in range(1, 8)]
 
 
 def test_torchtitan_states_its_batch_and_devices(runs) -> None:
@@ -415,7 +434,6 @@ def test_composer_counts_tokens_before_or_after_the_batch(runs) -> None:
         assert (tokens.values / tokens.steps).tolist() == pytest.approx([1048576] * len(tokens))
         assert run.stated.tokens_per_step == 1048576
         assert run.label == "metrics/train/LanguageCrossEntropy"
-        assert run.stated.rate_decimals == 4
 
 
 def test_olmo_core_writes_large_and_small_numbers_its_own_way(runs) -> None:
@@ -450,6 +468,95 @@ def test_nanotron_tells_its_digits_and_finds_the_batch(runs) -> None:
     )
     assert run.stated.tokens_per_step == pytest.approx(1.6e6, rel=0.005)
     assert run.curves["grad_norm"].values[0] == pytest.approx(4.14e6)
+
+
+def test_the_console_of_llm_c_counts_updates(runs) -> None:
+    """A validation loss stands behind the last update that it is of, and ``main.log`` has the same steps."""
+    (run,) = runs(
+        "| num_parameters        | 124475904                                          |\n"
+        "batch_size B=64 * seq_len T=1024 * num_processes=8 and total_batch_size=524288\n"
+        "val loss 11.033154\n"
+        "step    1/3 | loss 11.032358 (+nanz)| norm 22.1414 (+nanz)| lr 8.57e-07 | 2500.46 ms | 40.2% bf16 MFU | "
+        "209676 tok/s\n"
+        "step    2/3 | loss 10.958507 (-1.21z)| norm 22.0968 (+0.02z)| lr 1.71e-06 | 2494.79 ms | -100.0% bf16 MFU | "
+        "210153 tok/s\n"
+        "val loss 10.5\n"
+        "step    3/3 | train loss 10.811316 | norm 21.1251 | lr 2.57e-06 | 2499.50 ms | 40.2% bf16 MFU | "
+        "209950 tok/s\nval loss 10.4\n"
+    )
+    assert (run.curves["loss"].steps.tolist(), run.curves["loss"].values[-1]) == ([0, 1, 2], 10.811316)
+    assert run.curves["val_loss"].steps.tolist() == [0, 2, 3]
+    assert run.curves["lr"].values.tolist() == [8.57e-7, 1.71e-6, 2.57e-6]
+    assert (run.stated.total_steps, run.stated.params, run.stated.tokens_per_step) == (3, 124475904, 524288)
+
+
+def test_the_console_of_build_nanogpt_validates_before_a_step(runs) -> None:
+    (run,) = runs(
+        "total desired batch size: 524288\nvalidation loss: 10.9511\nHellaSwag accuracy: 2463/10042=0.2453\n"
+        "step     0 | loss: 10.955029 | lr 6.0000e-07 | norm: 15.3627 | dt: 2712.87ms | tok/sec: 193259.68\n"
+        "step     1| loss: 9.5 | lr: 1.2000e-06 | norm: 4.3002  | dt: 2712.87ms | tok/sec: 193259.68\n"
+        "validation loss: 9.3183\n"
+        "step     2 | loss: 9.2 | lr 1.8000e-06 | norm: 4.3002 | dt: 2712.87ms | tok/sec: 193259.68\n"
+        "validation loss: 9.1\n"
+    )
+    assert run.curves["loss"].values.tolist() == [10.955029, 9.5, 9.2]
+    assert run.curves["lr"].values.tolist() == [6e-7, 1.2e-6, 1.8e-6]
+    assert (run.curves["val_loss"].steps.tolist(), run.stated.tokens_per_step) == ([0, 2, 3], 524288)
+
+
+def test_bits_per_byte_of_nanochat_are_no_loss_per_token(runs) -> None:
+    text = written("nanochat", [Point(step, 4.0) for step in range(1, 5)], 100).decode()
+    (run,) = runs("Step 00000 | Validation bpb: 3.1000\n" + text + "Step 00004 | Validation bpb: 0.8824\n")
+    assert codes(run) == ["other_unit"]
+    assert "val_loss" not in run.curves
+
+
+def test_nemo_counts_steps_beyond_an_epoch(runs) -> None:
+    def line(epoch: int, iteration: int, step: int, more: str = "") -> str:
+        return (
+            f"0: Training epoch {epoch}, iteration {iteration}/19 | lr: 2.999e-06 | global_batch_size: 512 | "
+            f"global_step: {step} | reduced_train_loss: {11.0 - step} | train_step_timing in s: 46.86{more}\n"
+        )
+
+    text = line(0, 0, 0) + line(0, 1, 1, " | val_loss: 9.5") + line(1, 0, 2, " | val_loss: 9.5")
+    (run,) = runs(text + line(1, 1, 3, " | val_loss: 8.5") + line(1, 2, 4, " | val_loss: 8.5"))
+    assert run.curves["loss"].steps.tolist() == [0, 1, 2, 3, 4]
+    assert (run.curves["val_loss"].steps.tolist(), run.curves["val_loss"].values.tolist()) == ([1, 3], [9.5, 8.5])
+    assert (run.stated.batch, run.stated.total_steps) == (512, 20)
+
+
+@pytest.mark.parametrize("quote", ["", "'"])
+def test_a_trainer_without_bars_counts_its_entries(quote: str, runs) -> None:
+    """So does one whose output comes late: its bars are those of other steps."""
+
+    def entry(number: int) -> str:
+        values = {"loss": 4.0 - number / 10, "grad_norm": 1.5, "learning_rate": 1e-5, "epoch": number / 100}
+        return "{" + ", ".join(f"'{name}': {quote}{value}{quote}" for name, value in values.items()) + "}\n"
+
+    evaluated = "{'eval_loss': 3.5, 'epoch': 0.05}\n"
+    entries = "".join(map(entry, range(1, 6))) + evaluated
+    done = "{'train_runtime': 11.0, 'train_loss': 3.7, 'epoch': 0.05}\n"
+    bars = "".join(f" 1%|          | {step}/500 [00:01<01:00, 1.0it/s]\r" for step in range(1, 60))
+    for text in (entries + done, bars + entries + done):
+        (run,) = runs(text)
+        assert run.curves["loss"].steps.tolist() == [1, 2, 3, 4, 5]
+        assert run.curves["val_loss"].steps.tolist() == [5]
+        assert (run.ended, codes(run)) == ("finished", ["rows_for_steps"])
+
+
+def test_the_bar_behind_an_entry_has_its_step(runs) -> None:
+    """The one before it may be older, and those of an evaluation have another total."""
+    text = "".join(
+        f"  1%|▏         | {step - 3}/500 [00:01<01:00, 1.0it/s]\r                 \r{{'loss': {4 - step / 100}, "
+        f"'learning_rate': 1e-5, 'epoch': 0.1}}\n\r  1%|▏         | {step}/500 [00:01<01:00, 1.0it/s]\r"
+        "  0%|          | 0/7 [00:00<?, ?it/s]\r100%|██████████| 7/7 [00:01<00:00, 7.0it/s]\n"
+        f"{{'eval_loss': 3.5, 'eval_runtime': 1.1, 'epoch': 0.1}}\n"
+        for step in range(10, 60, 10)
+    )
+    (run,) = runs(text)
+    for name in ("loss", "val_loss"):
+        assert run.curves[name].steps.tolist() == [10, 20, 30, 40, 50]
+    assert (run.stated.total_steps, run.stated.smoothing) == (500, "mean of 10 steps")
 
 
 def test_mlperf_counts_samples_or_tokens(runs) -> None:

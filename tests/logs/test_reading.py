@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scaleplan.errors import FileError
-from scaleplan.logs.log_file import LogFile
+from scaleplan.logs.log_file import LogFile, plain
 from scaleplan.logs.log_reading import is_log, read_logs
 
 
@@ -53,7 +57,7 @@ def test_a_file_that_cannot_be_read_is_told_and_left_out(tmp_path):
     write(tmp_path / "a.jsonl").chmod(0)
     write(tmp_path / "b.jsonl")
     (run,) = read_logs([tmp_path])
-    assert [notice.code for notice in run.warnings] == ["unreadable-log"]
+    assert [notice.code for notice in run.warnings] == ["unreadable_log"]
     told = []
     (run,) = read_logs([tmp_path], skipped=told.append)
     assert not run.warnings
@@ -138,3 +142,25 @@ def test_a_file_is_recognised_by_its_first_bytes_alone(tmp_path):
         file.writelines(f'{{"step": {k}, "loss": 2.5}}\n' for k in range(3, 20000))
     assert is_log(path)
     assert len(LogFile(path).head) == 1 << 16
+
+
+def test_a_pipe_is_read_once(tmp_path):
+    """Of a process substitution of a shell, as of standard input, nothing comes twice."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    lines = "".join(f"s:{step} trl:{5 - step / 1e4:.4f} lr:0.000600 norm:0.30\n" for step in range(8000))
+    writer = threading.Thread(target=pipe.write_text, args=(lines,))
+    writer.start()
+    (run,) = read_logs([pipe])
+    writer.join()
+    assert len(run.curves["loss"]) == 8000
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"\x1b[", b"\x1b", b"31m", b"\x1b[0m", b"text", b"1;", b"\n", b"\x1b[38;5;123;48;5;200m"])
+    )
+)
+def test_codes_of_a_terminal_are_taken_out_and_nothing_else(pieces):
+    text = b"".join(pieces)
+    assert plain(text) == re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", text)

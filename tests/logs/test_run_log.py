@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaleplan.logs.run_log import MOST_POINTS, Recorder
+from scaleplan.logs.recorder import MOST_POINTS, Recorder
 
 
 def recorder(*, in_order: bool = False) -> Recorder:

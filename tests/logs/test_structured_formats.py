@@ -162,7 +162,7 @@ def test_a_nan_in_a_filled_export_is_one_where_the_rate_is_there(read):
 
 def test_calls_of_the_logger_are_said_to_be_no_steps(read):
     (run,) = read(lines({"_step": k, "loss": loss_at(k)} for k in range(9)), "a.jsonl")
-    assert "logged-calls" in codes(run)
+    assert "logged_calls" in codes(run)
 
 
 def test_a_sampled_history_is_told(read):
@@ -184,7 +184,7 @@ def test_a_chart_has_a_column_a_run(read):
     assert big.label == "train/loss"
     assert not codes(big)
     big, _ = read(text.replace("trainer/global_step", "Step"), "chart.csv")
-    assert "logged-calls" in codes(big)
+    assert "logged_calls" in codes(big)
 
 
 def test_a_chart_of_validation_or_rate_is_what_its_metric_says(read):
@@ -235,7 +235,7 @@ def test_a_scalar_is_called_after_its_file(read, name):
 def test_a_scalar_without_a_name_is_taken_for_the_loss_and_said_so(read):
     (run,) = read("Wall time,Step,Value\n1,10,4\n2,20,3\n", "scalars.csv")
     assert points(run) == {10: 4, 20: 3}
-    assert "unnamed-metric" in codes(run)
+    assert "unnamed_metric" in codes(run)
 
 
 def test_the_scalars_of_a_run_in_a_folder_are_one(tmp_path):
@@ -293,11 +293,19 @@ def test_mlflow_says_how_a_run_ended(tmp_path, status, ended):
     assert run.ended == ended
 
 
+def test_a_deleted_run_of_mlflow_is_passed_over(tmp_path):
+    for name, stage in {"kept": "active", "gone": "deleted"}.items():
+        mlflow(tmp_path / name)
+        (tmp_path / name / "meta.yaml").write_text(f"run_id: {name}\nlifecycle_stage: {stage}\n")
+    (run,) = read_logs([tmp_path])
+    assert "/kept" in run.source
+
+
 def test_a_metric_of_mlflow_without_steps_is_counted_and_said_so(read):
     (run,) = read("1700000000001 4.0\n1700000000002 nan\n1700000000003 3.5\n", "abc/metrics/loss")
     assert points(run) == {1: 4, 3: 3.5}
     assert run.not_finite.first == 2
-    assert "logged-calls" in codes(run)
+    assert "logged_calls" in codes(run)
 
 
 def test_the_step_of_a_line_that_is_being_written_is_none(read):
@@ -324,7 +332,7 @@ def test_json_lines_may_be_damaged_cut_and_not_finite(read):
     (run,) = read(text, "m.jsonl")
     assert points(run) == {1: 4, 5: 3}
     assert (run.not_finite.first, run.not_finite.last, run.not_finite.count) == (2, 4, 2)
-    assert codes(run) == {"damaged-lines", "cut"}
+    assert codes(run) == {"damaged_lines", "cut"}
 
 
 def test_runs_that_a_key_names_are_told_apart(read):
@@ -452,7 +460,7 @@ def test_other_losses_are_not_the_loss(read):
     (run,) = read(lines(rows), "m.jsonl")
     assert points(run)[0] == 4.0
     assert set(run.curves) == {"loss"}
-    assert "several-loss" in codes(run)
+    assert "several_loss" in codes(run)
 
 
 def test_a_loss_in_another_unit_is_converted_or_said_to_be_one(read):
@@ -464,13 +472,13 @@ def test_a_loss_in_another_unit_is_converted_or_said_to_be_one(read):
     assert points(run) == {1: 1.2, 2: 1.1}
     (run,) = read("step,train/loss,val/bpb\n1,3,1.2\n2,2.9,1.1\n", "c.csv")
     assert "val_loss" not in run.curves
-    assert "other-unit" in codes(run)
+    assert "other_unit" in codes(run)
 
 
 def test_tokens_that_do_not_rise_are_no_count_of_all(read):
     (run,) = read(lines({"step": k, "tokens": 4096, "loss": loss_at(k)} for k in range(5)), "m.jsonl")
     assert "tokens" not in run.curves
-    assert "tokens-do-not-rise" in codes(run)
+    assert "tokens_do_not_rise" in codes(run)
 
 
 def test_a_row_that_is_being_written_is_left_out(read):

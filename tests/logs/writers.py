@@ -221,6 +221,37 @@ def mlperf(points: Sequence[Point], total: int) -> list[str]:
     return lines
 
 
+def nemo(points: Sequence[Point], total: int) -> list[str]:
+    """The progress printer of NeMo 2."""
+    lines, validated = [], ""
+    for p in points:
+        if p.val is not None:
+            validated = f" | val_loss: {p.val:.4f}"
+        lines.append(
+            f"Training epoch 0, iteration {p.step}/{total - 1} | lr: {p.lr:.4g} | consumed_samples: "
+            f"{32 * (p.step + 1)} | global_batch_size: 32 | global_step: {p.step} | reduced_train_loss: "
+            f"{p.loss:.4f} | train_step_timing in s: 0.189{validated}"
+        )
+    return lines
+
+
+def trainer_console(points: Sequence[Point], total: int) -> list[str]:
+    """What a Trainer prints, its bars among it."""
+    lines = [f"  Total optimization steps = {total:,}", f"  0%|          | 0/{total} [00:00<?, ?it/s]"]
+    for p in points:
+        bar = f" {100 * p.step // total}%|█▏        | {p.step}/{total} [00:10<01:30,  1.04s/it]"
+        epoch = f"{p.step / total:.2f}"
+        entry = f"{{'loss': {p.loss:.4f}, 'grad_norm': 0.25, 'learning_rate': {p.lr!r}, 'epoch': {epoch}}}"
+        lines += [bar, entry, bar]  # which is drawn anew
+        if p.val is not None:
+            lines += [
+                " 50%|█████     | 5/10 [00:01<00:01,  5.0it/s]",
+                f"{{'eval_loss': {p.val:.4f}, 'eval_runtime': 9.35, 'epoch': {epoch}}}",
+                bar,
+            ]
+    return lines[:-1]
+
+
 WRITERS: dict[str, tuple[Callable[[Sequence[Point], int], list[str]], str, int]] = {
     "llm.c": (llm_c, "llm.c", 4),
     "build-nanogpt": (build_nanogpt, "build-nanogpt", 4),
@@ -234,6 +265,8 @@ WRITERS: dict[str, tuple[Callable[[Sequence[Point], int], list[str]], str, int]]
     "composer console": (composer_console, "composer", 4),
     "olmo-core": (olmo_core, "olmo-core", 4),
     "mlperf": (mlperf, "mlperf", 4),
+    "nemo": (nemo, "nemo", 4),
+    "trainer console": (trainer_console, "huggingface-console", 4),
 }
 """Writer, name of the format, and decimals that it keeps of a loss."""
 

@@ -19,7 +19,7 @@ from tests.laws.forecasts import RUNS, SPAN, fitted, made, preset_text, stored, 
 
 import scaleplan as sp
 from scaleplan.__main__ import run
-from scaleplan.errors import UnreachableError
+from scaleplan.errors import FileError, UnreachableError
 from scaleplan.laws.base import Cost
 from scaleplan.laws.forecast import HALF, Forecast
 from scaleplan.planning.planner import ImplausibleError
@@ -369,6 +369,45 @@ def test_an_optimum_beyond_the_runs_is_a_point_with_a_sentence(presets, name):
         assert (plan.interval.params is None) == (plan.interval.tokens is None) == (not vouched)
         assert plan.interval.loss is not None
         assert not any("\n" in message for message in warned)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_fit_for_a_target_reaches_it_and_says_how_far_that_is(tmp_path, name):
+    """Its plans have the intervals of the mixture there, and a sentence beyond a hundredfold; farther, none."""
+    mixture = fitted(name)
+    largest = math.exp(mixture.box[1])
+    surface = mixture.surface(3000 * largest)
+    file = tmp_path / "mine.toml"
+    file.write_text(preset_text(surface), encoding="utf-8")
+    preset = read_preset(file)
+    assert preset.forecast.reach == surface.reach == pytest.approx(3030)
+    for factor, far in ((90, False), (110, True), (3000, True)):
+        plan = sp.optimal(preset=preset, flops=6 * largest * factor)
+        assert ("far_beyond" in [notice.code for notice in plan.warnings]) == far
+        assert plan.interval.params[0] < plan.params < plan.interval.params[1]
+        mean, deviation = mixture.predict([plan.params], [plan.tokens], noise=False)
+        assert math.log(plan.loss) == pytest.approx(float(mean[0]), abs=0.1 * float(deviation[0]))
+        assert surface.deviation(plan.params, plan.tokens) == pytest.approx(float(deviation[0]), rel=0.1)
+    beyond = sp.optimal(preset=preset, flops=6 * largest * 4000)
+    assert beyond.interval.params is None
+    (said,) = [notice.message for notice in beyond.warnings if notice.code == "not_vouched"]
+    assert "more than 3,030 times the largest" in said
+    assert mixture.surface(50 * largest) == mixture.surface() == stored(name)
+    assert mixture.surface(1e9 * largest).reach == 1e5
+
+
+def test_a_forecast_of_more_reach_than_a_fit_gives_is_refused(tmp_path):
+    """The reach is that of a target, at most 100,000 times the largest run, and the span has to agree with it."""
+    surface = stored("isoflop")
+    for reach in (1e6, 50):
+        with pytest.raises(FileError, match=r"forecast\.reach"):
+            preset_of(Table(tomllib.loads(preset_text(surface, reach=reach)), source="it"))
+    farther = replace(surface, reach=1000.0)
+    shorter = preset_text(farther, span=[*surface.span[:1], surface.span[1] + 20, *surface.span[2:]])
+    file = tmp_path / "mine.toml"
+    file.write_text(shorter, encoding="utf-8")
+    with pytest.raises(FileError, match="reaches farther than the runs"):
+        read_preset(file)
 
 
 @pytest.mark.parametrize("name", RUNS)

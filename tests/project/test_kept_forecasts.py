@@ -170,11 +170,11 @@ def test_the_picture_needs_a_resolved_forecast(cli):
     assert found.status == 0 or "matplotlib" in found.err
 
 
-def log(path, *, tokens=1e9, steps=100, last=100, val=True):
-    """Write the log of a run of 1e9 tokens whose loss falls to 2.5, validated at its end."""
-    entries = [{"step": step, "tokens": step * tokens / 100, "loss": 2.5 + 1 / step} for step in range(1, last + 1)]
+def log(path, *, val=100, name="loss"):
+    """Write the log of a run of 1e9 tokens whose loss falls to 2.5, validated at one step."""
+    entries = [{"step": step, "tokens": step * 1e7, name: 2.5 + 1 / step} for step in range(1, 101)]
     if val:
-        entries.append({"step": last, "val_loss": 2.55})
+        entries.insert(val, {"step": val, f"val_{name}": 2.55})
     path.write_text("\n".join(json.dumps(each) for each in entries))
     return path
 
@@ -184,9 +184,18 @@ def test_a_log_resolves_the_forecast_of_its_run(tmp_path):
     path = written(tmp_path / "f.json", sp.register(params="20M", tokens="1e9"))
     found = sp.resolve(path, log(tmp_path / "metrics.jsonl"))
     assert (found.loss, "validation loss at step 100" in found.source) == (2.55, True)
-    found = sp.resolve(path, log(tmp_path / "metrics.jsonl", val=False))
-    assert 2.5 < found.loss < 2.6
+    found = sp.resolve(path, log(tmp_path / "metrics.jsonl", val=99))  # as good as at the end
+    assert (found.loss, "validation loss at step 99" in found.source) == (2.55, True)
+    found = sp.resolve(path, log(tmp_path / "metrics.jsonl", val=None))
+    assert 2.5 < found.loss < 2.55
     assert "training loss, median" in found.source
+    found = sp.resolve(path, log(tmp_path / "metrics.jsonl", val=80))
+    assert 2.5 < found.loss < 2.55
+    (warning,) = [each for each in found.warnings if each.code == "training_outcome"]
+    assert "at step 80 of 100; --loss 2.55 scores that" in warning.message
+    codes = {each.code for each in found.warnings}
+    assert "params_unknown" not in codes  # the forecast has them, and resolve has no option for them
+    assert "state_unknown" in codes
 
 
 def test_the_log_of_another_run_resolves_nothing(tmp_path):
@@ -194,3 +203,10 @@ def test_the_log_of_another_run_resolves_nothing(tmp_path):
     path = written(tmp_path / "f.json", sp.register(params="20M", tokens="2e9"))
     with pytest.raises(UsageError, match=r"has 1.00B tokens, and the forecast is of 2.00B"):
         sp.resolve(path, log(tmp_path / "metrics.jsonl"))
+
+
+def test_a_log_in_another_unit_resolves_nothing(tmp_path):
+    """A loss per byte is no loss per token, however near the numbers are."""
+    path = written(tmp_path / "f.json", sp.register(params="20M", tokens="1e9"))
+    with pytest.raises(UsageError, match=r"is in bits/byte, and that of the forecast in nats/token"):
+        sp.resolve(path, log(tmp_path / "metrics.jsonl", name="bpb"))

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from scaleplan.logs.learning_rate import parse_schedule
-from scaleplan.tracking.alarm import check_course, find_alarm
+from scaleplan.tracking.alarm import check_course
 from scaleplan.tracking.loss_curve import LossCurve
 from scaleplan.tracking.recipe_alarm import student_tail
 
 TOTAL = 10_000.0
+
+
+def alarm_of(*given):
+    return check_course(*given).alarm
 
 
 def run(rng, *, points=300, noise=0.003, fault=0.0, at=0.4, schedule=None, level=0.0, seen=1.0):
@@ -31,7 +35,7 @@ class TestAlone:
     def test_healthy_runs_are_not_flagged(self, schedule):
         rng = np.random.default_rng(0)
         known = schedule and parse_schedule(schedule, total=TOTAL, warmup=100)
-        assert sum(find_alarm(run(rng, points=150, schedule=known)) is not None for _ in range(12)) <= 1
+        assert sum(alarm_of(run(rng, points=150, schedule=known)) is not None for _ in range(12)) <= 1
 
     def test_noise_that_forgets_slowly_is_no_departure(self):
         rng = np.random.default_rng(10)
@@ -40,13 +44,13 @@ class TestAlone:
             curve, shocks = run(rng, points=100, noise=0.0), rng.normal(size=100)
             for index in range(1, 100):
                 shocks[index] = 0.8 * shocks[index - 1] + 0.6 * shocks[index]
-            flagged += find_alarm(replace(curve, loss=curve.loss * np.exp(0.005 * shocks))) is not None
+            flagged += alarm_of(replace(curve, loss=curve.loss * np.exp(0.005 * shocks))) is not None
         assert flagged <= 1
 
     @pytest.mark.parametrize("fault", [0.01, 0.03])
     def test_a_step_up_is_worse(self, fault):
         rng = np.random.default_rng(1)
-        alarms = [find_alarm(run(rng, fault=fault)) for _ in range(6)]
+        alarms = [alarm_of(run(rng, fault=fault)) for _ in range(6)]
         found = [each for each in alarms if each is not None and each.kind == "worse"]
         assert len(found) >= 5
         assert np.median([each.size for each in found]) == pytest.approx(fault, rel=0.15)
@@ -56,15 +60,24 @@ class TestAlone:
     def test_a_step_down_is_better_only_where_the_schedule_is_known(self):
         rng = np.random.default_rng(2)
         constant = parse_schedule("constant", total=TOTAL, warmup=100)
-        assert find_alarm(run(rng, fault=-0.03, schedule=constant)).kind == "better"
-        assert find_alarm(run(rng, fault=-0.03)) is None
+        assert check_course(run(rng, fault=-0.03, schedule=constant)).alarm.kind == "better"
+        assert check_course(run(rng, fault=-0.03)).alarm is None
+
+    def test_or_where_two_references_do_not_have_it(self):
+        rng = np.random.default_rng(2)
+        decayed = [run(rng, fault=-0.03, level=level) for level in (0.2, 0.1)]
+        alarm = check_course(run(rng, fault=-0.03), [run(rng, level=level) for level in (0.2, 0.1)]).alarm
+        assert alarm.kind == "better"
+        assert alarm.since == pytest.approx(0.4 * TOTAL, abs=0.02 * TOTAL)
+        assert check_course(run(rng, fault=-0.03), decayed).alarm is None
+        assert check_course(run(rng), decayed[:1]).alarm is None
 
     def test_a_fall_of_the_rate_that_is_known_of_is_no_departure(self):
         rng = np.random.default_rng(3)
         known = parse_schedule("steps:50%=10%", total=TOTAL, warmup=100)
-        assert find_alarm(run(rng, schedule=known, noise=0.001)) is None
+        assert check_course(run(rng, schedule=known, noise=0.001)).alarm is None
 
-    def test_a_spike_that_recovers_is_told_and_no_alarm(self):
+    def test_a_spike_that_recovers_is_named_and_no_alarm(self):
         curve = run(np.random.default_rng(4))
         loss = curve.loss.copy()
         loss[150:153] *= 1.6
@@ -74,18 +87,18 @@ class TestAlone:
         assert (spike.step, spike.points) == (curve.steps[150], 3)
         assert spike.height == pytest.approx(0.6, abs=0.05)
 
-    def test_few_points_cannot_be_told(self):
+    def test_few_points_allow_no_conclusion(self):
         checked = check_course(run(np.random.default_rng(5), points=20, fault=0.05))
-        assert (checked.alarm, checked.told) == (None, False)
-        assert not check_course(LossCurve(name="run", steps=np.zeros(0), loss=np.zeros(0), total=TOTAL)).told
+        assert (checked.alarm, checked.conclusive) == (None, False)
+        assert not check_course(LossCurve(name="run", steps=np.zeros(0), loss=np.zeros(0), total=TOTAL)).conclusive
 
     def test_a_long_curve_is_fast(self):
         curve = run(np.random.default_rng(6), points=65_536, noise=0.01)
-        find_alarm(curve)
+        check_course(curve)
         taken = []
         for _ in range(3):
             begin = time.perf_counter()
-            assert find_alarm(curve) is None
+            assert check_course(curve).alarm is None
             taken.append(time.perf_counter() - begin)
         assert min(taken) < 0.5  # 0.06 s on an idle core
 
@@ -95,7 +108,7 @@ class TestDiverging:
         curve = run(np.random.default_rng(0), points=100)
         loss = curve.loss.copy()
         loss[80:] = np.nan
-        alarm = find_alarm(LossCurve(name="run", steps=curve.steps, loss=loss, total=TOTAL))
+        alarm = check_course(LossCurve(name="run", steps=curve.steps, loss=loss, total=TOTAL)).alarm
         assert (alarm.kind, alarm.since) == ("diverging", curve.steps[80])
 
     def test_no_number_that_recovers(self):
@@ -103,12 +116,12 @@ class TestDiverging:
         loss = curve.loss.copy()
         loss[50] = np.inf
         loss[70] = np.nan
-        assert find_alarm(LossCurve(name="run", steps=curve.steps, loss=loss, total=TOTAL)) is None
+        assert check_course(LossCurve(name="run", steps=curve.steps, loss=loss, total=TOTAL)).alarm is None
 
     def test_a_climbing_loss(self):
         curve = run(np.random.default_rng(0), points=100)
         loss = curve.loss * np.exp(0.05 * np.maximum(np.arange(100) - 80, 0))
-        alarm = find_alarm(LossCurve(name="run", steps=curve.steps, loss=loss, total=TOTAL))
+        alarm = check_course(LossCurve(name="run", steps=curve.steps, loss=loss, total=TOTAL)).alarm
         assert alarm.kind == "diverging"
         assert curve.steps[78] <= alarm.since <= curve.steps[86]
 
@@ -120,12 +133,12 @@ class TestReferences:
 
     def test_healthy_runs_are_not_flagged(self):
         rng = np.random.default_rng(7)
-        assert sum(find_alarm(*self.recipe(rng, 5)) is not None for _ in range(15)) <= 1
+        assert sum(alarm_of(*self.recipe(rng, 5)) is not None for _ in range(15)) <= 1
 
     @pytest.mark.parametrize("fault", [0.01, -0.01])
     def test_a_step_is_found_soon(self, fault):
         rng = np.random.default_rng(8)
-        alarms = [find_alarm(*self.recipe(rng, 5, fault=fault, seen=0.42)) for _ in range(8)]
+        alarms = [alarm_of(*self.recipe(rng, 5, fault=fault, seen=0.42)) for _ in range(8)]
         kinds = [each.kind for each in alarms if each is not None and each.against == "references"]
         assert kinds.count("worse" if fault > 0 else "better") == 8
 
@@ -136,7 +149,7 @@ class TestReferences:
         drifted = [
             replace(one, loss=one.loss * np.exp(drift * rng.normal() * one.steps / TOTAL)) for one in (curve, *runs)
         ]
-        alarm = find_alarm(drifted[0], drifted[1:])
+        alarm = alarm_of(drifted[0], drifted[1:])
         assert alarm.since == alarm.found == curve.steps[curve.steps >= 0.25 * TOTAL][0]
         assert alarm.size == pytest.approx(0.05, abs=0.01)
 
@@ -151,7 +164,7 @@ class TestReferences:
     def test_one_reference_tells_nothing_of_a_sparse_run(self):
         rng = np.random.default_rng(9)
         curve, runs = self.recipe(rng, 1, seen=0.3)
-        assert not check_course(curve, runs).told
+        assert not check_course(curve, runs).conclusive
 
 
 @pytest.mark.parametrize("value, freedom, chance", [(12.706, 1, 0.025), (2.776, 4, 0.025), (1.812, 10, 0.05)])

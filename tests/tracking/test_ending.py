@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.tracking import ending_curves
 from tests.tracking.ending_curves import annealed, cut, end_of, ladder, schedule, smaller
@@ -212,6 +212,7 @@ def test_a_higher_level_is_wider_and_the_forecast_is_the_same_each_time():
     kind=st.sampled_from(["constant", "cosine", "linear", "wsd"]),
     known=st.booleans(),
 )
+@example(units=(1.0, 13743895.42986161), seen=1.0, points=170, kind="constant", known=False)  # a share on an edge
 def test_units_of_loss_and_of_progress_do_not_matter(units, seen, points, kind, known):
     nats, step = units
     curve, _ = one_run(kind, points=points, known=known)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan.tracking.registered import (
-    ForecastInterval,
+    LossInterval,
     RegisteredForecast,
     content_hash,
     score,
@@ -42,8 +42,8 @@ def forecast(name="big", *, loss=2.0, half=0.1, registered="2026-01-01T00:00:00Z
         corpus=None,
         loss=loss,
         intervals=(
-            ForecastInterval(level=0.5, loss=(loss - half / 2, loss + half / 2)),
-            ForecastInterval(level=0.9, loss=(loss - half, loss + half)),
+            LossInterval(level=0.5, loss=(loss - half / 2, loss + half / 2)),
+            LossInterval(level=0.9, loss=(loss - half, loss + half)),
         ),
     )
     return replace(made, sha256=content_hash(made.to_dict()))

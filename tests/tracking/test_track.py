@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.tracking import ending_curves
 
 import scaleplan as sp
 from scaleplan.errors import FileError, UnknownNameError, UsageError
 from scaleplan.hardware.budget import BudgetRequest
-from scaleplan.logs.run_log import Recorder
+from scaleplan.logs.recorder import Recorder
 from scaleplan.planning.context import Context
 from scaleplan.tracking import track as tracking
 from scaleplan.tracking.alarm import Alarm, CourseCheck
-from scaleplan.tracking.ending import Ending
+from scaleplan.tracking.ending import Ending, forecast_end
 from scaleplan.tracking.pace import pace_of, steps_per_second
-from scaleplan.tracking.planned import LossInterval, Planned, PlanSource, planned_in
+from scaleplan.tracking.planned import Planned, PlanSource, in_unit, planned_in
+from scaleplan.tracking.registered import LossInterval, content_hash
 from scaleplan.tracking.stopping import parse_condition
 from scaleplan.tracking.verdict import FALL, compared, look_again, since_when, verdict_of
 
@@ -50,6 +53,13 @@ def planned(loss=2.2, low=None, high=None):
     """Return a planned loss that judges."""
     interval = None if low is None else LossInterval(level=0.9, loss=(low, high))
     return Planned(source=PlanSource(kind="plan", name="mine", judges=True), loss=loss, interval=interval)
+
+
+def registered():
+    """Return a registered forecast by a law of runs of one's own."""
+    made = sp.register(params="1B", tokens="20B")
+    made = replace(made, preset="my-law", runs="pilots.csv", runs_sha256="0" * 64)
+    return replace(made, sha256=content_hash(made.to_dict()))
 
 
 class TestVerdict:
@@ -109,6 +119,22 @@ class TestNextLook:
         assert 2.394 * sd == pytest.approx(0.007, rel=1e-3)
         assert look.reason == "the verdict may change"
 
+    def test_before_a_decay_it_waits_for_what_is_left_to_fall(self):
+        """At a constant rate to 80 %, most of the fall in the decay after it: half is left in the midst of it."""
+        way = [(0.5, math.log(1.04)), (0.8, math.log(1.03)), (1.0, 0.0)]
+        path = tuple((1000 * share, 2.2 * math.exp(left), 2.0, 2.4) for share, left in way)
+        look = look_again(0.5, replace(ending(), path=path), None, None, level=0.9)
+        assert look.seen == pytest.approx(0.8 + 0.2 * (1 - 0.5 * math.log(1.04) / math.log(1.03)))
+
+    @pytest.mark.skipif(not ending_curves.DATA.is_dir(), reason="the shared data are not beside this repository")
+    @pytest.mark.parametrize("plan", ["wsd_20000_24000", "cosine_24000"])
+    def test_the_interval_has_halved_when_it_says_so(self, plan):
+        curve = ending_curves.multi_power()[f"400M/{plan}"]
+        now = forecast_end(ending_curves.cut(curve, 0.5))
+        look = look_again(0.5, now, None, None, level=0.9)
+        then = forecast_end(ending_curves.cut(curve, look.seen))
+        assert 0.3 < then.sd / now.sd < 0.6
+
     def test_none_at_the_end(self):
         assert look_again(0.995, ending(), None, None, level=0.9) is None
 
@@ -118,7 +144,7 @@ class TestConditions:
     def run(self, monkeypatch):
         monkeypatch.setattr(tracking, "read_logs", lambda _: iter([logged()]))
         alarm = Alarm(kind="worse", since=300.0, size=0.02)
-        monkeypatch.setattr(tracking, "check_course", lambda *_: CourseCheck(alarm=alarm, told=True))
+        monkeypatch.setattr(tracking, "check_course", lambda *_: CourseCheck(alarm=alarm, conclusive=True))
         monkeypatch.setattr(tracking, "forecast_end", lambda *_, **__: ending(2.2, sd=0.01))
         return sp.track("run.log")
 
@@ -201,11 +227,13 @@ class TestPlans:
         path = tmp_path / "plan.json"
         data = sp.optimal(flops="1e21").to_dict() | {"loss_text": None}
         path.write_text(json.dumps(data))
-        assert planned_in(path).source.judges
+        assert in_unit(planned_in(path), "nats").source.judges
+        assert in_unit(planned_in(path), "bpb").code == "no_verdict"
         path.write_text(json.dumps(data | {"loss_unit": "bits/byte"}))
-        assert not planned_in(path).source.judges
+        assert in_unit(planned_in(path), "nats").code == "no_verdict"
+        assert in_unit(planned_in(path), "bpb").source.judges
         path.write_text(json.dumps(data | {"loss_unit": "not stated"}))
-        assert [notice.code for notice in planned_in(path).warnings] == ["loss_unit"]
+        assert [notice.code for notice in in_unit(planned_in(path), "nats").warnings] == ["loss_unit"]
 
     @pytest.mark.parametrize(
         "change", [{"loss": None}, {"loss": "x"}, {"loss": -1}, {"interval": {"level": 2, "loss": [1, 2]}},
@@ -219,7 +247,7 @@ class TestPlans:
 
     def test_a_registered_forecast_judges_and_is_checked(self, tmp_path):
         path = tmp_path / "forecast.json"
-        forecast = sp.register(params="1B", tokens="20B")
+        forecast = registered()
         path.write_text(json.dumps(forecast.to_dict()))
         found = planned_in(path)
         assert found.source.judges
@@ -227,6 +255,15 @@ class TestPlans:
         path.write_text(json.dumps(forecast.to_dict() | {"loss": 2.0}))
         with pytest.raises(FileError, match="changed"):
             planned_in(path)
+
+    def test_a_registered_forecast_of_a_published_law_stands_beside_alone(self, tmp_path):
+        path = tmp_path / "forecast.json"
+        forecast = sp.register(params="1B", tokens="20B")
+        path.write_text(json.dumps(forecast.to_dict()))
+        found = planned_in(path)
+        assert found.loss == forecast.loss
+        assert not found.source.judges
+        assert "another text" in found.source.reason
 
 
 class TestTrack:
@@ -300,7 +337,7 @@ class TestTrack:
     def test_few_points_say_so(self, tmp_path):
         self.runs = [logged(every=50)]
         path = tmp_path / "forecast.json"
-        path.write_text(json.dumps(sp.register(params="1B", tokens="20B").to_dict()))
+        path.write_text(json.dumps(registered().to_dict()))
         assert sp.track("run.log", plan=path).verdict == "too few points"
 
     def test_a_validation_loss_is_preferred_where_there_are_enough_points(self):

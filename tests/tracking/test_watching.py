@@ -7,7 +7,7 @@ import os
 import pytest
 
 from scaleplan.errors import FileError, UsageError
-from scaleplan.logs.run_log import Recorder
+from scaleplan.logs.recorder import Recorder
 from scaleplan.tracking.watching import continued, looks
 
 

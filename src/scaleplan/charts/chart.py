@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Axis", "Chart", "GuideLine", "Mark", "Scale", "Series", "Style", "scales", "tick_texts", "value_text"]
 
-Style = Literal["measured", "extrapolated", "near_optimal", "points"]
-"""How a series looks: a line inside the range its law was fitted on, a dashed line outside it, a thick line where
-sizes are near-optimal, separate points."""
+Style = Literal["measured", "extrapolated", "dashed", "near_optimal", "points"]
+"""How a series looks: a line inside the range its law was fitted on, a dashed line outside it, a dashed line
+whose label says what it is, a thick line where sizes are near-optimal, separate points."""
 
 Kind = Literal["flops", "count", "number", "usd", "hours", "percent", "factor"]
 """The kind of quantity on an axis, which decides how its values are written."""

@@ -147,7 +147,7 @@ def _series(axes: Any, series: Series, *, label: str | None) -> None:  # noqa: A
     axes.plot(
         series.x,
         series.y,
-        "--" if series.style == "extrapolated" else "-",
+        "--" if series.style in ("extrapolated", "dashed") else "-",
         color=colour,
         linewidth=4.0 if thick else 1.4,
         alpha=0.45 if thick else 1.0,

@@ -245,9 +245,9 @@ def calibration_chart(record: TrackRecord) -> Chart:
         x=Axis(label="level of the interval", kind="percent", scale="linear"),
         y=Axis(label="share of the outcomes inside", kind="percent", scale="linear"),
         series=(
-            Series(label="as promised", x=(0.0, 1.0), y=(0.0, 1.0), style="extrapolated", tone=_OTHERS),
+            Series(label="as promised", x=(0.0, 1.0), y=(0.0, 1.0), style="dashed", tone=_OTHERS),
             Series(
-                label="held",
+                label="held, 90 % interval of the share",
                 x=levels,
                 y=tuple(each.share for each in record.coverage),
                 low=tuple(each.interval[0] for each in record.coverage),

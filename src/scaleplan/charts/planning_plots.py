@@ -75,7 +75,7 @@ def budgets_around(
     first, last = known or _DEFAULT_RANGE
     if not at and known:
         last *= REACH
-    reach = (known[1] * REACH,) if known and preset.forecast is not None else ()
+    reach = (known[1] * preset.forecast.reach,) if known and preset.forecast is not None else ()
     first = min([first, *(flops / 10.0 for flops in at)]) if low is None else low
     last = max([last, *(flops * 10.0 for flops in at)]) if high is None else high
     if not first < last:
@@ -189,9 +189,10 @@ def _banded(indices: range, known: Sequence[bool]) -> Iterator[tuple[bool, range
 def end_of_forecast(planner: Planner, budgets: Sequence[float]) -> tuple[GuideLine, ...]:
     """Return the line beyond which the runs of a forecast can vouch for no optimum, where budgets go beyond it."""
     fitted = fitted_range(planner)
-    if planner.preset.forecast is None or fitted is None or not budgets[-1] > fitted[1] * REACH * (1 + _EDGE):
+    forecast = planner.preset.forecast
+    if forecast is None or fitted is None or not budgets[-1] > fitted[1] * forecast.reach * (1 + _EDGE):
         return ()
-    return (GuideLine(axis="x", at=fitted[1] * REACH, label=f"{REACH:g} times the largest run"),)
+    return (GuideLine(axis="x", at=fitted[1] * forecast.reach, label=f"{forecast.reach:,.0f} times the largest run"),)
 
 
 NEXT_STEPS = (0.01, 0.02, 0.03)

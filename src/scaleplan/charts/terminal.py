@@ -24,7 +24,14 @@ _WIDTH, _HEIGHT = 78, 20
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column of a cell
 _BLANK = 0x2800
 
-_DASHES = {"measured": (1, 0), "extrapolated": (1, 3), "near_optimal": (1, 0), "band": (1, 7), "rule": (1, 5)}
+_DASHES = {
+    "measured": (1, 0),
+    "extrapolated": (1, 3),
+    "dashed": (1, 3),
+    "near_optimal": (1, 0),
+    "band": (1, 7),
+    "rule": (1, 5),
+}
 """Numbers of dots set and left out, in turn."""
 
 _MARK, _POINT = "●", "•"

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
-from scaleplan.units import format_fraction, format_number
+from scaleplan.tracking.loss_curve import averaged
+from scaleplan.units import format_count, format_fraction, format_number
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array
     from scaleplan.tracking.loss_curve import LossCurve
-    from scaleplan.tracking.tracked_run import Tracked
+    from scaleplan.tracking.tracked_run import Tracked, Tracking
 
 __all__ = ["track_chart"]
 
@@ -36,18 +37,18 @@ def track_chart(tracked: Tracked) -> Chart:
     smaller = [_curve("smaller runs, moved", curve, tone=_SMALLER) for curve in largest]
     series = [*(_moved(each, own) for each in smaller if each.x and own.x), own]
     marks = []
-    if tracked.ending is not None:
+    if tracked.ending is not None and tracking.verdict != "diverging":  # whose end no curve leads to
         path = np.array(tracked.ending.path).reshape(-1, 4)
         if len(path) > 1:
             x, y, low, high = ((path[:, 0] / tracked.curve.total), *path[:, 1:].T)
             series.append(
                 Series(
-                    label="forecast",
+                    label=f"forecast, {format_fraction(level)} interval",
                     x=_floats(x),
                     y=_floats(y),
                     low=_floats(low),
                     high=_floats(high),
-                    style="extrapolated",
+                    style="dashed",
                     tone=_FORECAST,
                 )
             )
@@ -56,7 +57,7 @@ def track_chart(tracked: Tracked) -> Chart:
         )
     rules: tuple[GuideLine, ...] = ()
     if tracking.plan_loss is not None:
-        name = "plan" if tracking.plan_source is None or tracking.plan_source.judges else "another law"
+        name = "plan" if tracking.plan_source is None or tracking.plan_source.judges else "published law"
         rules = (
             GuideLine(axis="y", at=tracking.plan_loss, label=f"{name} {format_number(tracking.plan_loss, digits=4)}"),
         )
@@ -64,7 +65,7 @@ def track_chart(tracked: Tracked) -> Chart:
             low_end, high_end = tracking.plan_interval.loss
             series.append(
                 Series(
-                    label=f"{name}, {format_fraction(tracking.plan_interval.level)}",
+                    label=f"{name}, {format_fraction(tracking.plan_interval.level)} interval",
                     x=(0.97, 1.0),
                     y=(tracking.plan_loss, tracking.plan_loss),
                     low=(low_end, low_end),
@@ -77,13 +78,17 @@ def track_chart(tracked: Tracked) -> Chart:
     if since is not None and tracking.verdict in ("worse", "better", "diverging"):
         rules = (
             *rules,
-            GuideLine(axis="x", at=min(since.step / tracking.total_steps, 1.0), label=f"{tracking.verdict} since"),
+            GuideLine(
+                axis="x",
+                at=min(since.step / tracking.total_steps, 1.0),
+                label=f"{tracking.verdict} since {_place(tracking, since.step)}",
+            ),
         )
     return Chart(
         kind="track",
         title=f"{tracking.run}{verdict}",
         x=Axis(label="share of the run", kind="percent", scale="linear"),
-        y=Axis(label=f"{tracking.metric} loss", kind="number", unit=f"{tracking.loss_unit}/token", scale="linear"),
+        y=Axis(label=f"{tracking.metric} loss", kind="number", unit=_per_token(tracking.loss_unit), scale="linear"),
         series=tuple(each for each in series if each.x),
         marks=tuple(marks),
         rules=rules,
@@ -92,11 +97,20 @@ def track_chart(tracked: Tracked) -> Chart:
     )
 
 
+def _place(tracking: Tracking, step: float) -> str:
+    """Return a step as text; of a log by tokens they are its steps."""
+    by_tokens = tracking.total_tokens == tracking.total_steps
+    return f"token {format_count(step)}" if by_tokens else f"step {step:,.0f}"
+
+
+def _per_token(unit: str) -> str:
+    return f"{unit}/token" if unit == "nats" else unit
+
+
 def _caption(tracked: Tracked, level: float) -> str:
     bound = ", an upper bound" if tracked.tracking.upper_bound else ""
-    text = (
-        f"The loss so far, averaged, and the forecast of the rest with its {format_fraction(level)} interval{bound}."
-    )
+    rest = f", and the forecast of the rest with its {format_fraction(level)} interval{bound}"
+    text = f"The loss so far, averaged{'' if tracked.tracking.verdict == 'diverging' else rest}."
     if tracked.references:
         text += (
             " Smaller runs are drawn by the share of their training, and moved to the loss of this one where it is."
@@ -116,17 +130,8 @@ def _curve(label: str, curve: LossCurve, *, tone: int) -> Series:
     """Return a curve without its beginning, as means of neighbours."""
     share = curve.steps / curve.total
     shown = share >= min(_BEGIN, float(share[-1]) / 2) if len(share) else share > 0
-    share, loss = share[shown], curve.loss[shown]
-    starts = np.unique(np.linspace(0, max(len(share) - 1, 0), _POINTS).astype(int))
-    if not len(share):
-        return Series(label=label, x=(), y=(), tone=tone)
-    sizes = np.diff(np.append(starts, len(share)))
-    return Series(
-        label=label,
-        x=_floats(np.add.reduceat(share, starts) / sizes),
-        y=_floats(np.add.reduceat(loss, starts) / sizes),
-        tone=tone,
-    )
+    share, loss, _ = averaged(share[shown], curve.loss[shown], _POINTS)
+    return Series(label=label, x=_floats(share), y=_floats(loss), tone=tone)
 
 
 def _floats(values: Array) -> tuple[float, ...]:

@@ -29,29 +29,29 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "target": ("plan", "this loss (or size, or tokens) → the least budget that reaches it"),
     "sweep": ("plan", "a range of budgets → a table to pipe or plot"),
     "compare": ("plan", "this budget under many laws, side by side"),
+    "marginal": ("plan", "what more compute buys: the next doubling, the next percent, 0.01 less loss"),
     "break-even": ("plan", "this loss → the inference demand from which a smaller model pays"),
+    "convert": ("plan", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
     "hyperparameters": ("advise", "this plan → batch and learning rate by every rule, and their spread"),
     "precisions": ("advise", "this cluster → bf16 or fp8: speed against the worth of a parameter"),
     "vocab": ("advise", "this size → how large the vocabulary should be"),
     "evaluate": ("lists", "any law at given values → its value, with interval"),
-    "convert": ("plan", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
     "model": ("model", "a config of any trainer, or a name → exact parameters, FLOP per token, cache"),
     "memory": ("model", "a model on these devices → does it train, tune, serve? which way, how long, for how much"),
     "shape": ("model", "a size → a concrete architecture, as a config.json"),
-    "plot": ("draw", "pictures of a plan, of laws and of a fit: as text, or a png, svg or pdf file"),
-    "report": ("draw", "one self-contained HTML page: the answer, its pictures, and what moves it"),
+    "design": ("fit", "a budget for pilot runs → which to train to know the law where it matters"),
     "runs": ("runs", "training logs of any trainer or tracker → a table with one row a run"),
     "fit": ("fit", "training runs → a law with its uncertainty, as a preset"),
     "backtest": ("fit", "training runs → how well the smaller would have predicted the larger"),
-    "design": ("fit", "a budget for pilot runs → which to train to know the law where it matters"),
-    "track": ("track", "the log of a running training → its final loss, on course or not, what is left"),
     "register": ("forecasts", "write a forecast down before its run, so that it can be scored"),
+    "track": ("track", "the log of a running training → its final loss, on course or not, what is left"),
     "resolve": ("forecasts", "a registered forecast and what came out → its error and score"),
     "forecasts": ("forecasts", "a folder of registered forecasts → how often their intervals held"),
-    "check": ("project", "are the runs of this project within policy? exit status 1 where they are not"),
-    "marginal": ("plan", "what more compute buys: the next doubling, the next percent, 0.01 less loss"),
-    "diff": ("project", "what did a change do to the bill? two files, or a git revision"),
+    "plot": ("draw", "pictures of a plan, of laws, a fit and a run: as text, or a png, svg or pdf file"),
+    "report": ("draw", "one self-contained HTML page: the answer, its pictures, and what moves it"),
     "show": ("project", "a saved JSON result → any format"),
+    "check": ("project", "are the runs of this project within policy? exit status 1 where they are not"),
+    "diff": ("project", "what did a change do to the bill? two files, or a git revision"),
     "init": ("project", "write a scaleplan.toml with the training configs found here"),
     "presets": ("lists", "the scaling laws: list, show, validate, path"),
     "gpus": ("lists", "the accelerators: list, show"),
@@ -60,7 +60,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Every command: the module of this package that holds it, and its line in the help."""
 
+_SECTIONS = {
+    "optimal": "Plan",
+    "hyperparameters": "Choose and evaluate",
+    "model": "Models and memory",
+    "design": "The life of a run, from its pilots to its outcome",
+    "plot": "Pictures and reports",
+    "check": "A repository, in review and in CI",
+    "presets": "What there is",
+}
+"""The sections of the help, by their first commands."""
+
 _LONGEST = 300  # characters of a message that quotes the command line
+
+_READ_LOGS = frozenset({"fit", "backtest", "design"})
+"""Commands that take logs as the table that ``runs`` makes of them with its options."""
 
 _EPILOG = """Examples:
 
@@ -71,6 +85,8 @@ scaleplan optimal --gpus 64 --gpu h100-sxm --time 30d
 scaleplan target --loss 2.1 --json
 
 scaleplan memory llama-3.1-8b --gpu rtx-4090 --ways
+
+scaleplan track train.log --steps 20000
 """
 
 
@@ -93,8 +109,15 @@ class LazyGroup(TyperGroup):
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
         """Write the table of commands without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        sections: list[tuple[str, list[tuple[str, str]]]] = []
+        for name, (_, line) in COMMANDS.items():
+            if name in _SECTIONS:
+                sections.append((_SECTIONS[name], []))
+            sections[-1][1].append((name.ljust(width), line))
+        for title, rows in sections:
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 def build(name: str) -> Any:  # noqa: ANN401  the class belongs to the vendored part of typer
@@ -119,7 +142,10 @@ def _root() -> Any:  # noqa: ANN401
     def scaleplan(
         *, version: bool = typer.Option(False, "--version", "-V", help="Show the version and exit.")
     ) -> None:
-        """Plan the training of a language model: a compute budget in; parameters, tokens and expected loss out."""
+        """Plan the training of a language model: a compute budget in; parameters, tokens and expected loss out.
+
+        From pilot runs to the end of the large one: which to train, what came out, and will it get there.
+        """
 
     return get_command(app)
 
@@ -168,6 +194,11 @@ def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
         close = did_you_mean(name, command.list_commands(context) if kind == "command" else options)
         message = f"unknown {kind} {quote(name)}"
         hint = f"did you mean '{close}'?" if close is not None else hint
+        if context.info_name in _READ_LOGS and context.parent is not None:
+            runs = context.parent.command.get_command(context.parent, "runs")
+            if any(name in option.opts for option in runs.params):
+                way = f"'scaleplan runs LOGS {name} … -o runs.csv' takes it"
+                hint = f"{way}, and '{context.info_name} runs.csv' its table"
     if len(message) > _LONGEST:
         message = f"{message[:_LONGEST]}…"
     return UsageError(message[:1].lower() + message[1:], hint=hint)

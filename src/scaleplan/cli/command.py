@@ -243,7 +243,8 @@ def command(
         signature = inspect.signature(function, eval_str=True)
         wants_output = "output" in signature.parameters
         added = () if wants_output else (_parameter("output", OutputOptions, inspect.Parameter.empty),)
-        for parameter in (*signature.parameters.values(), *added):
+        last = "output"  # what all commands have stands last in the help
+        for parameter in sorted((*signature.parameters.values(), *added), key=lambda each: each.name == last):
             group = parameter.annotation
             if isinstance(group, type) and is_dataclass(group):
                 hints = get_type_hints(group, include_extras=True)

@@ -31,6 +31,8 @@ APPS = {"track": single()}
 
 _EVERY = "60s"
 
+_JOBS = "Jobs that watch it, and stop themselves"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackOptions:
@@ -81,27 +83,51 @@ def track(
     ],
     preset: Annotated[
         str | None,
-        typer.Option("--preset", "-p", metavar="NAME", help="Law to judge by: a .toml file that 'fit' wrote."),
+        typer.Option(
+            "--preset",
+            "-p",
+            metavar="NAME",
+            rich_help_panel=TrackOptions.TITLE,
+            help="Law to judge by: a .toml file that 'fit' wrote.",
+        ),
     ] = None,
     params: Annotated[
         str | None,
-        typer.Option(metavar="N", help="Parameters of the model: 7B; by the log or a config.json beside it."),
+        typer.Option(
+            metavar="N",
+            rich_help_panel=TrackOptions.TITLE,
+            help="Parameters of the model: 7B; by the log or a config.json beside it.",
+        ),
     ] = None,
     tokens: Annotated[
-        str | None, typer.Option(metavar="D", help="Tokens at the end of the run, if the log does not say: 5T.")
+        str | None,
+        typer.Option(
+            metavar="D",
+            rich_help_panel=TrackOptions.TITLE,
+            help="Tokens at the end of the run, if the log does not say: 5T.",
+        ),
     ] = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CONDITION",
+            rich_help_panel=_JOBS,
             help="Exit status 1 where it holds, repeatable: 'loss > 2.1@90%', 'verdict = worse', 'days_left > 3'.",
         ),
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Follow the log until the run ends, or a condition of --fail-on holds.")
+        bool,
+        typer.Option(
+            "--watch",
+            rich_help_panel=_JOBS,
+            help="Follow the log until the run ends, or a condition of --fail-on holds.",
+        ),
     ] = False,
     every: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Time between two looks of --watch: 30s; 60s if not given.")
+        str | None,
+        typer.Option(
+            metavar="TIME", rich_help_panel=_JOBS, help="Least time between two looks: 30s; 60s if not given."
+        ),
     ] = None,
     file: Annotated[
         str | None,
@@ -110,7 +136,8 @@ def track(
 ) -> Answer:
     """Forecast the final loss of a running training from its log, and judge it by what was planned.
 
-    The exit status is 1 where a condition of --fail-on holds.
+    A plan, a law of your own or smaller runs judge it; --gpu and --gpus tell its MFU and the money left. The exit
+    status is 1 where a condition of --fail-on holds.
     """
     path = None if file is None else picture_path(file, inputs=(log, options.plan, options.pilots, preset))
     given = keywords(options, devices) | {"preset": preset, "params": params, "tokens": tokens}

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, UsageError, escape_control, quote
-from scaleplan.fitting.exports import CURVE, ONE_ROW_A_RUN, NotRunsError, chart_or_scalar, is_history, step_column
+from scaleplan.fitting.exports import CURVE, ONE_ROW_A_RUN, NotRunsError, chart_or_scalar, counts_up, step_column
 from scaleplan.fitting.logged import is_logged, logged_loss, unknown_size
 from scaleplan.fitting.mapping import ColumnMapping, read_mapping, with_heading
+from scaleplan.logs.metrics import EVALUATION, stated_names
 from scaleplan.tables.cells import to_numbers, to_text
 from scaleplan.tables.headings import SIZE_ROLES, forms, headings, listed, normalised
 from scaleplan.tables.loss_units import LOSS_UNITS, NOT_A_LOSS, stated_unit, unit_in_name
@@ -146,8 +147,6 @@ def _loss_rank(unit: str, name: str) -> int | None:
     return 0 if full in _LOSS_NAMES else 1
 
 
-_EVALUATION = frozenset({"val", "valid", "validation", "eval", "evaluation", "test"})
-
 _SIZE_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]+[-_=])\d+(?:\.\d+)?[kmbKMB](?![A-Za-z0-9])")
 
 
@@ -224,7 +223,7 @@ def _require_runs(
     known = {role for role in SIZE_ROLES if role in columns or candidates(role, table.names)}
     sized = "params" in known or known >= {"tokens", "flops"} or "tokens_per_param" in columns
     step = None if sized or "params" not in needed else step_column(table.names)
-    if step is not None and is_history(to_numbers(table.column(step))[0].tolist()):
+    if step is not None and counts_up(to_numbers(table.column(step))[0].tolist()):
         raise NotRunsError(
             f"{table.source}: this is the history of one run by {quote(step)}, not a table of runs",
             hint=f"{ONE_ROW_A_RUN}; {CURVE}: --form offset_power --x {quote(step)}",
@@ -276,7 +275,7 @@ def _choose(
     if len(best) > 1 and not needed:
         return None, f"{len(best)} columns could be {role}, and none is needed: {listed(best)}"
     if len(best) > 1:
-        likely = next((name for name in best if _EVALUATION & set(normalised(name).split())), first)
+        likely = next((name for name in best if EVALUATION & set(normalised(name).split())), first)
         hint = f"choose with --map '{role}={escape_control(likely)}'"
         raise FileError(f"{table.source}: {len(best)} columns could be the {ROLES[role]}: {listed(best)}", hint=hint)
     note = f"{role} is column {quote(first)}; --map {role}=… chooses {listed(others)} instead" if others else None
@@ -360,28 +359,21 @@ def _without_numbers(role: str, table: RawTable, *, loss_unit: str = "nats") -> 
     return None
 
 
-_FACTORS = {
-    "batch in tokens": (
-        "tokens per step, tokens per batch, tokens per iteration, batch tokens, batch size tokens, "
-        "global batch tokens, batch size in tokens, global batch size tokens, tokens per update"
-    ),
-    "samples": (
-        "train samples, consumed samples, num samples, n samples, samples seen, total samples, samples, "
-        "n sequences, num sequences, sequences, training samples"
-    ),
-    "batch": (
-        "batch size, global batch size, gbs, gbsz, bsz, batch, train batch size, effective batch size, "
-        "total batch size, batch size sequences"
-    ),
-    "steps": (
-        "max steps, steps, train steps, training steps, num steps, n steps, total steps, num train steps, "
-        "iterations, train iters, iters, max iters, num iterations, n iters, total iters, iteration, step, "
-        "global step, updates, num updates"
-    ),
-    "length": (
-        "seq len, sequence length, seq length, seqlen, context length, context, block size, max seq len, n ctx, "
-        "ctx, ctx len, max length, max sequence length, max seq length, sequence len, context size, context window"
-    ),
+_SAMPLES = (
+    "train samples, consumed samples, num samples, n samples, samples seen, total samples, samples, n sequences, "
+    "num sequences, sequences, training samples"
+)
+_STEPS = (
+    "max steps, steps, train steps, training steps, num steps, n steps, total steps, num train steps, iterations, "
+    "train iters, iters, max iters, num iterations, n iters, total iters, iteration, step, global step, updates, "
+    "num updates"
+)
+_FACTORS: dict[str, Sequence[str]] = {
+    "batch in tokens": stated_names("tokens_per_step"),
+    "samples": _SAMPLES.split(", "),
+    "batch": (*stated_names("batch"), *stated_names("batch_maybe"), "batch"),
+    "steps": _STEPS.split(", "),
+    "length": (*stated_names("sequence"), "max length"),
 }
 """The names of what training tokens are a product of."""
 
@@ -389,8 +381,7 @@ _FACTORS = {
 def _tokens_product(table: RawTable) -> str | None:
     """Return the product of columns that gives the training tokens, by their names; None where there is none."""
 
-    def column(names: str) -> str | None:
-        known = names.split(", ")
+    def column(known: Sequence[str]) -> str | None:
         found = [(known.index(form), name) for name in table.names for form in forms(name) if form in known]
         numeric = [name for _, name in sorted(found) if np.isfinite(to_numbers(table.column(name))[0]).any()]
         return numeric[0] if numeric else None

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
 
 __all__ = [
+    "MISFIT",
     "NO_COMMON",
     "TEMPER",
     "Common",
@@ -64,7 +65,9 @@ _HOPELESS = 1.0  # of log evidence behind the best, once outliers are known: pas
 _SAME_WEIGHTS = 0.01  # of a logarithm: weights that differ by less need no decomposition of their own
 _GRID = 15  # values of ln s and of ln tau, 0.29 and 0.43 apart
 _NOISE_SPAN = (-2.5, 1.5)  # of ln s about its first estimate, which holds the misfit too
-_MISFIT = (math.log(0.01), 1.0)  # of ln tau: published laws err by about 1 %; 90 % lies from 0.2 % to 5 %
+MISFIT = 0.01
+"""By how much a law is expected to err: published ones do by about 1 %."""
+_MISFIT = (math.log(MISFIT), 1.0)  # of ln tau: 90 % lies from 0.2 % to 5 %
 _MISFIT_SPAN = 3.0  # of ln tau, in sd of its prior
 _OUTLIER = 3.0  # sd beyond which a run is given more noise, so that its pull falls as 1/distance
 _GROSS = 8.0  # sd beyond which it falls faster still: no error of training, but a run that failed or was mistyped
@@ -86,10 +89,14 @@ class Kernel(Record):
         squared = np.zeros((len(one[0]), len(other[0])))
         for sign in (1.0, -1.0):
             squared += np.square((one[1] + sign * one[0])[:, None] - (other[1] + sign * other[0]))
-        squared /= self.length**2
+        return self.at(squared)
+
+    def at(self, squared: Array) -> Array:
+        """Return the correlations at squared distances."""
+        scaled = squared / self.length**2
         if self.shape == "gauss":
-            return np.exp(-0.5 * squared)
-        distance = np.sqrt(3.0 * squared)
+            return np.exp(-0.5 * scaled)
+        distance = np.sqrt(3.0 * scaled)
         return (1.0 + distance) * np.exp(-distance)
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, escape_control
+from scaleplan.logs.metrics import role_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +22,8 @@ __all__ = [
     "SCALAR",
     "NotRunsError",
     "chart_or_scalar",
-    "is_history",
-    "is_log",
+    "counts_up",
+    "is_printed_log",
     "log_error",
     "step_column",
 ]
@@ -55,7 +56,7 @@ _FIRST_LINES = 5000
 _LEAST = 2
 
 
-def is_log(text: str) -> bool:
+def is_printed_log(text: str) -> bool:
     """Whether a text is what a trainer prints: lines that name a step and a loss, each with its number."""
     found = 0
     steps = losses = 0
@@ -95,15 +96,13 @@ def chart_or_scalar(names: Sequence[str]) -> tuple[str, str] | None:
 
 
 def step_column(names: Sequence[str]) -> str | None:
-    """Return the column that counts the steps of a history; None where there is none."""
-    known = {_plain(name): name for name in reversed(names)}
-    for wanted in ("step", "global step", "trainer global step", "iteration", "iter", "steps", "epoch"):
-        if wanted in known:
-            return known[wanted]
-    return None
+    """Return the column that counts the steps of a history, epochs where none does; None where there is none."""
+    roles = {name: meaning for name in names if (meaning := role_of(name)) is not None}
+    counts = [name for name, meaning in roles.items() if meaning.role in {"step", "epoch"}]
+    return min(counts, key=lambda name: (roles[name].role != "step", roles[name].rank), default=None)
 
 
-def is_history(step: Sequence[float]) -> bool:
+def counts_up(step: Sequence[float]) -> bool:
     """Whether rows are the steps of one run: a count of steps that never falls."""
     counted = [value for value in step if value == value]  # noqa: PLR0124  NaN differs from itself
     rising = all(left <= right for left, right in pairwise(counted))

@@ -33,7 +33,7 @@ from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.runs import group_codes
 from scaleplan.fitting.solvers import minimise
 from scaleplan.laws.additive import ThreeExponent
-from scaleplan.laws.forecast import MARGIN, REACH, Forecast
+from scaleplan.laws.forecast import FARTHEST_REACH, MARGIN, REACH, Forecast
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.discrepancy import Member, Posterior
     from scaleplan.fitting.runs import Points
 
-__all__ = ["FLOORS", "KERNELS", "MOST_RUNS", "Forecaster", "MemberForecast", "Shares", "fit_forecast"]
+__all__ = ["FLOORS", "KERNELS", "MOST_RUNS", "Forecaster", "MemberForecast", "Shares", "fit_forecast", "prior_spread"]
 
 KERNELS = (
     Kernel(shape="matern32", length=8.0),
@@ -71,7 +71,7 @@ _START_BOX = 6.0  # sd of the prior
 _START_SCALE, _START_LEAST = 0.02, 2e-3  # of soft-L1: 2 % of the spread of ln L
 _LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 1e2  # against the median run: next to none, and a tenth of its noise
 
-_REACH = math.log(REACH) + 1e-6  # of the stored surface beyond the largest run, in ln C, rounded up
+_REACH_DIGITS, _REACH_ROOM = 3, 1.01  # of a target's factor, so that what is rounded holds it
 _ENDS = 0.02  # share of the runs beyond the ends of D/N: one odd run does not stretch the span
 _DEGREE, _TRIANGLE = (8, 7), 1.3  # Chebyshev terms with i/8 + j/7 <= 1.3: 52 of them
 _NODES = (24, 20)  # of the grid: three times the degrees, so that least squares do not follow single nodes
@@ -194,14 +194,22 @@ class Forecaster(Record, eq=False):
         numbers = {"E": math.exp(floor), "A": A, "B": B, "alpha": alpha / gamma, "beta": beta / gamma, "gamma": gamma}
         return ThreeExponent(**{name: _rounded(value) for name, value in numbers.items()})
 
-    def surface(self) -> Forecast:
+    def surface(self, target: float | None = None) -> Forecast:
         """Return the mean and covariance as the preset stores them: a polynomial correction of :attr:`law`.
 
         The posterior is smooth, so Chebyshev polynomials in (ln ND, ln D/N) hold it from the runs to a hundredfold of
-        the largest: least squares on a grid of Chebyshev nodes, which weigh less below the largest run.
+        the largest, or as far as the params * tokens of a ``target``: least squares on a grid of Chebyshev nodes,
+        which weigh less below the largest run.
         """
         low, high, narrow, wide = self.box
-        span = (round(low, 6), round(high + _REACH, 6), round(narrow - MARGIN, 6), round(wide + MARGIN, 6))
+        farther = 1.0 if target is None else target / math.exp(high)
+        reach = min(max(REACH, float(f"{farther:.{_REACH_DIGITS}g}") * _REACH_ROOM), FARTHEST_REACH)
+        span = (
+            round(low, 6),
+            round(high + math.log(reach) + 1e-6, 6),
+            round(narrow - MARGIN, 6),
+            round(wide + MARGIN, 6),
+        )
         nodes = [np.cos(np.pi * (np.arange(count) + 0.5) / count) for count in _NODES]
         ends = (span[:2], span[2:])
         axes = [0.5 * (a + b) + 0.5 * (b - a) * node for (a, b), node in zip(ends, nodes, strict=True)]
@@ -232,6 +240,7 @@ class Forecaster(Record, eq=False):
             weights=tuple(map(_rounded, coefficients.tolist())),
             root=tuple(tuple(map(_rounded, row[: i + 1])) for i, row in enumerate(root.tolist())),
             noise=_rounded(self.noise),
+            reach=reach,
         )
 
     def _average(self, values: Sequence[float]) -> float:
@@ -313,6 +322,13 @@ def _priors(z: Array, floors: Sequence[tuple[float, float]]) -> list[Prior]:
         )
         for ratio, spread in floors
     ]
+
+
+def prior_spread() -> Array:
+    """Return the sd of the priors of the law's coefficients: of ln E that of the mixture of its priors."""
+    logs = [math.log(ratio) for ratio, _ in FLOORS]
+    floor = math.sqrt(float(np.var(logs)) + float(np.mean([spread**2 for _, spread in FLOORS])))
+    return np.array([_LEVEL_SPREAD, _LEVEL_SPREAD, floor, *2 * [_EXPONENT[1]], _GAMMA[1]])
 
 
 def _used(points: Points) -> Index:

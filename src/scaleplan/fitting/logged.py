@@ -16,21 +16,29 @@ import numpy as np
 
 from scaleplan.errors import FileError, Notice, UsageError, escape_control, quote
 from scaleplan.fitting.table import RawTable
+from scaleplan.logs.logged_run import AT_END
 from scaleplan.record import as_mapping
 from scaleplan.tables.cells import is_missing, to_numbers, to_text
 from scaleplan.tables.headings import listed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scaleplan.arrays import Index, Mask
     from scaleplan.logs.logged_run import LoggedRuns
 
-__all__ = ["is_log", "is_logged", "logged_doubts", "logged_loss", "logged_table", "unknown_size"]
+__all__ = [
+    "is_log",
+    "is_logged",
+    "logged_doubts",
+    "logged_loss",
+    "logged_names",
+    "logged_table",
+    "unknown_size",
+]
 
 _MARKS = frozenset({"run", "state", "smoothing", "val_step", "format", "source", "line"})
 """Columns that the table of ``runs`` has, and no other has all of."""
-
-_AT_END = 0.99
-"""A validation loss from here on is that of the end: the last percent of a run moves it by about a thousandth."""
 
 _DECAYING = frozenset({"cosine", "linear", "wsd", "exponential", "steps"})
 """Schedules whose end lowers the loss: before it a loss is no final one."""
@@ -71,8 +79,14 @@ def logged_table(source: str | Path) -> RawTable:
         names=names,
         records=[[record[name] for name in names] for record in records],
         rows=tuple(range(2, len(records) + 2)),
-        notices=found.warnings,
+        notices=tuple(map(_with_its_command, found.warnings)),
     )
+
+
+def _with_its_command(notice: Notice) -> Notice:
+    """Return a notice whose options are those of ``runs`` with the command that takes them."""
+    message = notice.message.replace("; give --", "; in 'scaleplan runs -o runs.csv' give --")
+    return Notice(code=notice.code, message=message)
 
 
 def _row(run: object) -> dict[str, object]:
@@ -95,7 +109,7 @@ def logged_loss(table: RawTable) -> tuple[str, str]:
     counted = [i for i, state in enumerate(states) if (state == "finished" if finished else state not in _FAILED)]
     val, at, steps, train = (to_numbers(table.column(name))[0] for name in ("val_loss", "val_step", "steps", "loss"))
     with np.errstate(invalid="ignore"):
-        measured: Mask = np.isfinite(val) & (at >= _AT_END * steps)
+        measured: Mask = np.isfinite(val) & (at >= AT_END * steps)
     lacking = [to_text(table.column("run")[i]) for i in counted if not measured[i]]
     if counted and not lacking:
         return "val_loss", "loss is 'val_loss', the last validation loss; --map loss=loss takes the training loss"
@@ -116,6 +130,14 @@ def logged_doubts(table: RawTable, positions: Index, *, loss_unit: str | None) -
     if loss_unit is not None:
         _require_unit(table, loss_unit, positions)
     return _undecayed(table, positions)
+
+
+def logged_names(table: RawTable, dropped: Sequence[int]) -> tuple[str, ...]:
+    """Return a note with the names of the runs in dropped rows: of logs, rows are those of no file."""
+    if not dropped or not is_logged(table):
+        return ()
+    names = dict(zip(table.rows, map(to_text, table.column("run")), strict=True))
+    return (f"runs dropped: {listed([names[row] for row in dropped], most=6)}",)
 
 
 def _require_unit(table: RawTable, loss_unit: str, positions: Index) -> None:

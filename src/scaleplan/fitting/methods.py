@@ -26,6 +26,7 @@ from scaleplan.fitting.other_surfaces import fit_grouped, fit_kaplan, fit_repeti
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive, DataConstrained
 from scaleplan.laws.allocation import PowerAllocation
+from scaleplan.laws.base import Cost
 from scaleplan.laws.curves import FITTED, Power
 from scaleplan.planning.uncertainty import add_error
 from scaleplan.presets.preset import BacktestRms
@@ -136,7 +137,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         uncertainty=surface_uncertainty(found),
         diagnosis=found,
         forecaster=forecaster,
-        forecast=forecaster.surface(),
+        forecast=forecaster.surface(_target_product(request, runs)),
         backtest=check_forecast(points, found.solution, level=request.level, groups=named),
         line=found.design.along or find_strip(points, found.solution.coordinates),
     )
@@ -145,6 +146,14 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
     flops = result.target_flops
     assert flops is not None
     return replace(result, approaches=compare_methods(points, flops=flops, objective=request.objective))
+
+
+def _target_product(request: FitRequest, runs: Runs) -> float | None:
+    """Return the params * tokens of the target that was given, which a forecast is to reach."""
+    cost = Cost.from_convention(runs.flops_convention)
+    if request.target is None or cost is None or not cost.is_product:
+        return None
+    return request.target / cost.per_param_token
 
 
 def named_groups(runs: Runs) -> list[object] | None:
@@ -278,7 +287,7 @@ def _grouped(request: FitRequest, runs: Runs) -> FitResult:
                 group=name,
                 line=find_line(own.points()),
                 forecaster=forecaster,
-                forecast=forecaster.surface(),
+                forecast=forecaster.surface(_target_product(request, own)),
             )
         )
     excess = found.aicc_excess

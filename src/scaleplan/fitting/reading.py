@@ -22,7 +22,7 @@ from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
 from scaleplan.fitting.exports import CURVE, NotRunsError
 from scaleplan.fitting.ladders import ladder_doubts
-from scaleplan.fitting.logged import is_log, logged_doubts, logged_table
+from scaleplan.fitting.logged import is_log, logged_doubts, logged_names, logged_table
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
@@ -179,7 +179,7 @@ def read_runs(
         positions = np.flatnonzero(rows.alive)
         warnings += unlike_runs(table, used, positions=positions, cells=cells)
         warnings += ladder_doubts(table, used, positions)
-    notes += [*derived, *remarks]
+    notes += [*derived, *remarks, *logged_names(table, [each.row for each in dropped])]
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
 
 

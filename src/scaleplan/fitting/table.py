@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.files import read_bytes, read_input
-from scaleplan.fitting.exports import ONE_ROW_A_RUN, SCALAR, NotRunsError, chart_or_scalar, is_log, log_error
+from scaleplan.fitting.exports import ONE_ROW_A_RUN, SCALAR, NotRunsError, chart_or_scalar, is_printed_log, log_error
 from scaleplan.record import Record
 from scaleplan.tables.cells import Cell, is_missing, is_number
 from scaleplan.tables.delimited import (
@@ -215,7 +215,7 @@ def read_table(source: Path | str) -> RawTable:
     start = text.lstrip()[:1]
     if not start:
         raise FileError(f"{_WHAT} {quote(name)} is empty")
-    if suffix not in _TABLES and is_log(text):
+    if suffix not in _TABLES and is_printed_log(text):
         raise log_error(name)
     ambiguous: frozenset[str] = frozenset()
     try:
@@ -223,11 +223,11 @@ def read_table(source: Path | str) -> RawTable:
             names, records, rows = _read_objects(text, source=name, lines=suffix in {".jsonl", ".ndjson"})
         else:
             (names, records, rows), delimiter = _read_delimited(text, name)
-            if is_log(text) and not any(_HEADING.search(column) for column in names):
+            if is_printed_log(text) and not any(_HEADING.search(column) for column in names):
                 raise log_error(name)
             ambiguous = read_decimal_commas(names, records, delimiter)
     except FileError:
-        if suffix in _TABLES and is_log(text):
+        if suffix in _TABLES and is_printed_log(text):
             raise log_error(name) from None
         raise
     if not records:

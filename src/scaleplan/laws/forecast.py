@@ -28,13 +28,17 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Mask
     from scaleplan.toml_table import Table
 
-__all__ = ["HALF", "MARGIN", "REACH", "Forecast"]
+__all__ = ["FARTHEST_REACH", "HALF", "MARGIN", "REACH", "Forecast"]
 
 HALF = 0.7
 """Half the span in ln N over which an optimum is measured: a factor of 2 either way, as sizes are tried."""
 
 REACH = 100.0
 """How many times the compute of the largest run the span holds: beyond it no optimum has an interval."""
+
+FARTHEST_REACH = 1e5
+"""How many times the compute of the largest run a fit for a target may reach: a thousandth of it in pilots, and the
+largest of these a hundredth of them. Its intervals are those of the model, and have no record so far out."""
 
 MARGIN = 2.0
 """How far the span reaches beyond the ratios of the runs in ln D/N."""
@@ -56,6 +60,7 @@ _STEPS = 100  # of the search for a crossing, which takes ten
 _SETTLED = 1e-13  # a last step in a logarithm below it is rounding
 _STRIDE = 2.0  # in ln N*D, to bracket the least one that reaches a loss
 _MOST_PRODUCT = math.log(1e60)  # more than can ever be trained
+_ROUNDED = 1e-3  # of a logarithm: the span is a little longer than the reach
 _MOST_LOG = math.log(1e100)  # of a number that a float, and its powers, can hold with room
 _MOST_DEGREE = 12  # as powers of s and t, polynomials up to it keep ten digits
 
@@ -64,8 +69,8 @@ _MOST_DEGREE = 12  # as powers of s and t, polynomials up to it keep ten digits
 class Forecast(LossSurface):
     """The forecast of a fit: ``base`` is the law f, ``noise`` the standard deviation of ln L of one run.
 
-    ``span`` is (least u, greatest u, least v, greatest v). Beyond it the correction stays what it is at the edge, and
-    its standard deviation goes on growing as it does there.
+    ``span`` is (least u, greatest u, least v, greatest v); its greatest u is ``reach`` times the largest run. Beyond
+    it the correction stays what it is at the edge, and its standard deviation goes on growing as it does there.
     """
 
     form: ClassVar[str] = "forecast"
@@ -77,6 +82,7 @@ class Forecast(LossSurface):
     weights: tuple[float, ...]
     root: tuple[tuple[float, ...], ...]
     noise: float
+    reach: float = REACH
 
     @classmethod
     def from_table(cls, table: Table) -> Self:
@@ -99,8 +105,9 @@ class Forecast(LossSurface):
                 raise table.error(key, "these move the loss beyond the range of numbers")
         root = tuple(packed[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2] for i in range(count))
         noise = table.number("noise", above=0, at_most=_MOST_LOG)
+        reach = table.number("reach", REACH, at_least=REACH, at_most=FARTHEST_REACH)
         table.done()
-        found = cls(base=base, span=span, terms=terms, weights=weights, root=root, noise=noise)
+        found = cls(base=base, span=span, terms=terms, weights=weights, root=root, noise=noise, reach=reach)
         found._require_losses(table)
         return found
 
@@ -119,6 +126,7 @@ class Forecast(LossSurface):
         return {
             "span": list(self.span),
             "noise": self.noise,
+            **({} if self.reach == REACH else {"reach": self.reach}),
             "terms": [list(term) for term in self.terms],
             "weights": list(self.weights),
             "root": [value for row in self.root for value in row],
@@ -320,6 +328,10 @@ class Forecast(LossSurface):
         inside = (low_u <= x + y) & (x + y <= high_u)
         return inside & (low_v + aside <= y - x) & (y - x <= high_v - aside)
 
+    def far(self, params: float, tokens: float) -> bool:
+        """Whether sizes are beyond a hundred times the largest run, in a forecast that reaches farther."""
+        return math.log(params) + math.log(tokens) > self.span[1] + math.log(REACH / self.reach) + _ROUNDED
+
     # ---- optima ---------------------------------------------------------------------------------------------
 
     @property
@@ -334,7 +346,7 @@ class Forecast(LossSurface):
 
     def expansion_path(self) -> tuple[float, float] | None:
         """Return the path through the vertices at the largest run and a hundredfold; where it turns, the law's."""
-        low = max(self.span[0], self.span[1] - math.log(REACH))
+        low = max(self.span[0], self.span[1] - math.log(self.reach))
         (size, data), (larger, more) = (self.best_split(math.exp(k)) for k in (low, self.span[1]))
         if more <= data or larger <= size:
             return self.base.expansion_path()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.run_log import Recorder
+    from scaleplan.logs.recorder import Recorder
 
 __all__ = ["ComposerLog", "OlmoCore"]
 
@@ -29,7 +29,7 @@ class _Blocks(PrintedLog):
 
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)
-        self._step = self._last = float("nan")
+        self._step = self._last = self._tokens_a_step = float("nan")
         self._chosen: dict[str, bytes] = {}  # the name that counts as a loss: the first of equal rank
 
     @classmethod
@@ -101,6 +101,8 @@ class _Blocks(PrintedLog):
             self._chosen[name].decode("utf-8", "replace") if name in self._chosen else None
             for name in ("loss", "val_loss")
         )
+        if np.isfinite(self._tokens_a_step):
+            run.state(tokens_per_step=self._tokens_a_step)
 
 
 class ComposerLog(_Blocks):
@@ -131,7 +133,7 @@ class ComposerLog(_Blocks):
 
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)
-        self._counted = self._tokens = self._tokens_a_step = float("nan")
+        self._counted = float("nan")
 
     @staticmethod
     def _ranks_above(name: bytes, chosen: bytes) -> bool:
@@ -172,13 +174,6 @@ class ComposerLog(_Blocks):
         entries.columns["tokens"] = at_end
         return entries
 
-    def finish(self, run: Recorder) -> None:
-        """Record what is known at the end of a run."""
-        super().finish(run)
-        run.state(rate_decimals=4)
-        if np.isfinite(self._tokens_a_step):
-            run.state(tokens_per_step=self._tokens_a_step)
-
 
 def _latest(values: np.ndarray, before: float) -> np.ndarray:
     """Return values, each missing one the last that was there."""
@@ -212,10 +207,6 @@ class OlmoCore(_Blocks):
     }
     finished = re.compile(rb"Training complete")
 
-    def __init__(self, file: LogFile) -> None:
-        super().__init__(file)
-        self._tokens_a_step = float("nan")
-
     @classmethod
     def _quantity(cls, name: bytes) -> tuple[str, float]:
         of = super()._quantity(name)
@@ -233,10 +224,3 @@ class OlmoCore(_Blocks):
                 exact = each[each == np.round(each)]  # a count of billions is rounded to a few digits
                 self._tokens_a_step = float(exact[-1] if len(exact) else each[-1])
         return entries
-
-    def finish(self, run: Recorder) -> None:
-        """Record what is known at the end of a run."""
-        super().finish(run)
-        run.state(rate_decimals=4)
-        if np.isfinite(self._tokens_a_step):
-            run.state(tokens_per_step=self._tokens_a_step)

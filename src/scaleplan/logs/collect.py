@@ -220,8 +220,8 @@ def _rise_of(curve: LoggedCurve, factor: float) -> Notice:
     """Return the warning for a training loss that ends above its lowest part by a factor."""
     at = int(np.argmin(curve.values))
     least = f"its lowest entry, {curve.values[at]:.4g}, is at step {step_text(float(curve.steps[at]))}"
-    message = f"the training loss ends {factor - 1:.0%} above its lowest part; {least}"
-    return Notice(code="loss_rises", message=message)
+    message = f"the training loss ends {100 * (factor - 1):.0f} % above its lowest part; {least}"
+    return Notice(code="ends_above_lowest", message=message)
 
 
 def _not_finite(log: RunLog) -> Iterator[Notice]:
@@ -297,7 +297,7 @@ def _of_rows(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
 
 
 def _lacking(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
-    """Yield what could not be told of the runs, and the option that tells it."""
+    """Yield what is not known of the runs, and the option that gives it."""
     sizes = [row.run for row in rows if row.params is None]
     if sizes:
         named = next(((name, size) for name in sizes if (size := size_in_name(name)) is not None), None)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from scaleplan.logs.metric_rows import MetricRun, Numbers, by_step
-from scaleplan.logs.metrics import EVALUATION, role_of
-from scaleplan.logs.naming import run_name
-from scaleplan.logs.run_log import Recorder
+from scaleplan.logs.log_file import run_name
+from scaleplan.logs.metric_run import MetricRun, by_step
+from scaleplan.logs.metrics import EVALUATION, role_of, split_named
+from scaleplan.logs.recorder import Recorder
+from scaleplan.tables.cells import Numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +69,7 @@ def read_files(files: Sequence[LogFile]) -> Iterator[Recorder]:
     for file in sorted(files, key=_began) if len(files) > 1 else files:
         stream = _Records(file)
         folder = "" if file.path is None else file.path.parent.name
-        evaluated = len(files) > 1 and folder.lower() in EVALUATION
+        evaluated = len(files) > 1 and split_named(folder) in EVALUATION
         for found in stream:
             _add(
                 run, {f"{folder}/{tag}": columns for tag, columns in found.items()} if evaluated else found, evaluated
@@ -78,7 +79,7 @@ def read_files(files: Sequence[LogFile]) -> Iterator[Recorder]:
         if stream.damaged:
             records = "record" if stream.damaged == 1 else "records"
             recorder.warn(
-                "damaged-records",
+                "damaged_records",
                 f"{stream.damaged} {records} of {file.name} do not match their checksum, and are left out",
             )
     if cut:
@@ -117,7 +118,7 @@ def _add(run: MetricRun, found: dict[str, tuple[Array, Array, Array, Index]], ev
         numbers["wall_time"] = Numbers(walls, np.zeros(len(places), dtype=bool))
     order = by_step(numbers, steps)
     if order is not None:
-        numbers = {name: Numbers(each.values[order], each.absent[order]) for name, each in numbers.items()}
+        numbers = {name: each.take(order) for name, each in numbers.items()}
         steps, places = steps[order], places[order]
     run.extend(numbers, steps, lambda row: int(places[row]) + 1)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.run_log import Recorder
+    from scaleplan.logs.recorder import Recorder
 
 __all__ = ["FORMATS", "LogFormat", "format_of"]
 
@@ -50,14 +50,21 @@ class LogFormat(NamedTuple):
 _PRINTED = (
     LogFormat("megatron", "Megatron-LM and Megatron-DeepSpeed", "scaleplan.logs.megatron_log", "MegatronLog"),
     LogFormat("nanotron", "nanotron", "scaleplan.logs.nanotron", "Nanotron"),
+    LogFormat("nemo", "NeMo 2, its console", "scaleplan.logs.nemo_log", "NemoLog"),
     LogFormat("torchtitan", "torchtitan", "scaleplan.logs.torchtitan_log", "Torchtitan"),
     LogFormat("composer", "Composer, its file or console", "scaleplan.logs.blocks", "ComposerLog"),
     LogFormat("olmo-core", "OLMo-core, its console", "scaleplan.logs.blocks", "OlmoCore"),
     LogFormat("mlperf", "MLPerf training", "scaleplan.logs.mlperf", "MlperfLog"),
     LogFormat("modded-nanogpt", "modded-nanogpt", "scaleplan.logs.nanogpt", "ModdedNanogpt"),
     LogFormat("nanochat", "nanochat", "scaleplan.logs.nanogpt", "Nanochat"),
-    LogFormat("llm.c", "llm.c, main.log", "scaleplan.logs.nanogpt", "LlmC"),
-    LogFormat("build-nanogpt", "build-nanogpt, log.txt", "scaleplan.logs.nanogpt", "BuildNanogpt"),
+    LogFormat("llm.c", "llm.c, main.log or console", "scaleplan.logs.nanogpt", "LlmC"),
+    LogFormat("build-nanogpt", "build-nanogpt, log.txt or console", "scaleplan.logs.nanogpt", "BuildNanogpt"),
+    LogFormat(
+        "huggingface-console",
+        "Trainer of Hugging Face, as printed",
+        "scaleplan.logs.trainer_console",
+        "TrainerConsole",
+    ),
     LogFormat("nanogpt", "nanoGPT and LitGPT, as printed", "scaleplan.logs.nanogpt", "Nanogpt"),
 )
 """Lines of text. None could be taken for another: the words of each are its own."""
@@ -69,11 +76,11 @@ FORMATS: tuple[LogFormat, ...] = (
     LogFormat("mlflow", "MLflow file store", "scaleplan.logs.mlflow"),
     LogFormat("tensorboard-scalars", "scalar export of TensorBoard", "scaleplan.logs.tensorboard_scalars"),
     LogFormat("wandb-chart", "chart export of W&B", "scaleplan.logs.wandb_chart"),
-    LogFormat("wandb-history", "history of a W&B run", "scaleplan.logs.wandb_history"),
-    LogFormat("lightning", "metrics.csv of Lightning", "scaleplan.logs.lightning"),
+    LogFormat("wandb-history", "history of a W&B run", "scaleplan.logs.csv_logs", "WandbHistory"),
+    LogFormat("lightning", "metrics.csv of Lightning", "scaleplan.logs.csv_logs", "LightningMetrics"),
     LogFormat("json-lines", "JSON lines", "scaleplan.logs.json_lines"),
     LogFormat("json-history", "JSON history of a run", "scaleplan.logs.json_history"),
-    LogFormat("curve-table", "table of curves (CSV, TSV)", "scaleplan.logs.curve_table"),
+    LogFormat("curve-table", "table of curves (CSV, TSV)", "scaleplan.logs.csv_logs", "CurveTable"),
 )
 """Every format, in the order in which they are tried: one that could be taken for another stands before it."""
 

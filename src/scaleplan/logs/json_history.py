@@ -7,20 +7,21 @@ TensorBoard exports, and what people keep of their own training loops.
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.logs.json_lines import (
+from scaleplan.logs.log_file import run_name
+from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRows
+from scaleplan.logs.metrics import EVALUATION, metric_names, role_of
+from scaleplan.logs.row_objects import (
     add_objects,
     flattened,
     is_history,
-    is_part,
     rows_as_columns,
     wandb_format,
     warn_of_sampling,
+    whole_items,
 )
-from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRows
-from scaleplan.logs.metrics import EVALUATION, metric_names, role_of
-from scaleplan.logs.naming import run_name
 from scaleplan.tables.cells import to_text
 from scaleplan.tables.headings import normalised
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.run_log import Recorder
+    from scaleplan.logs.recorder import Recorder
 
 __all__ = ["MAX_DOCUMENT", "read", "recognise"]
 
@@ -88,19 +89,8 @@ def read(file: LogFile) -> Iterator[Recorder]:
 
 def _first_items(text: str) -> list[dict[str, Any]]:
     """Return the whole objects at the beginning of a list."""
-    decoder = json.JSONDecoder()
-    position = text.find("[") + 1
-    found: list[dict[str, Any]] = []
-    while True:
-        while position < len(text) and text[position] in " \t\r\n,":
-            position += 1
-        if position >= len(text) or text[position] != "{":
-            return found
-        try:
-            item, position = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            return found
-        found.append(item)
+    items, _, _ = whole_items(text[text.find("[") + 1 :])
+    return list(takewhile(lambda item: isinstance(item, dict), items))
 
 
 def _begins_like_columns(text: str) -> bool:
@@ -150,7 +140,7 @@ def _parts(document: Mapping[str, Any]) -> list[tuple[str, Sequence[Mapping[str,
         if isinstance(value, list) and value and isinstance(value[0], dict)
     }
     lists = {key: items for key, items in lists.items() if is_history(items)}
-    if len(lists) > 1 and all(is_part(key) for key in lists):
+    if len(lists) > 1 and all(_is_part(key) for key in lists):
         merged = [
             {f"{key}/{name}": value for name, value in item.items() if not _counts(name)}
             | {name: value for name, value in item.items() if _counts(name)}
@@ -163,13 +153,13 @@ def _parts(document: Mapping[str, Any]) -> list[tuple[str, Sequence[Mapping[str,
         return [("", merged, settings)]
     if lists:
         alone = len(lists) == 1
-        return [("" if alone or is_part(key) else key, items, settings) for key, items in lists.items()]
+        return [("" if alone or _is_part(key) else key, items, settings) for key, items in lists.items()]
     inner = {key: value for key, value in document.items() if isinstance(value, dict)}
     for key, value in document.items():  # a list of runs, each with its name and its history
         if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             inner |= {_name_of(item) or f"{key} {number}": item for number, item in enumerate(value, 1)}
     found: list[tuple[str, Sequence[Mapping[str, Any]], Mapping[str, Any]]] = [
-        (part or ("" if is_part(key) else key), objects, {**document, **of_part})
+        (part or ("" if _is_part(key) else key), objects, {**document, **of_part})
         for key, value in inner.items()
         for part, objects, of_part in _parts(value)
     ]
@@ -241,3 +231,12 @@ def _order(item: Mapping[str, Any]) -> float:
 
 def _is_evaluation(name: str) -> bool:
     return not EVALUATION.isdisjoint(normalised(name).split())
+
+
+_RUNLESS = frozenset({"log history", "history", "logs", "metrics", "train", "training", "validation", "val", "eval"})
+"""Keys of a document that name its part and no run."""
+
+
+def _is_part(name: str) -> bool:
+    """Return whether a key of a document is the name of a part of one run."""
+    return normalised(name) in _RUNLESS

@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from scaleplan.logs.logged_run import RunState
     from scaleplan.logs.run_log import LoggedCurve, RunLog
 
-__all__ = ["FinalLoss", "final_loss", "is_growing", "last_entry", "lowest", "rise", "state_of", "step_text"]
+__all__ = [
+    "DIVERGED",
+    "FinalLoss",
+    "final_loss",
+    "has_risen",
+    "is_growing",
+    "last_entry",
+    "lowest",
+    "rise",
+    "state_of",
+    "step_text",
+]
 
 _LAST_PART = 0.02
 """The share of the steps that a final loss is taken over: the loss falls by less than 0.2 % within it, at an exponent
@@ -24,7 +35,7 @@ of 0.1 of the steps, and its noise is averaged."""
 _LEAST_ENTRIES, _LONGEST_PART = 10, 0.05
 """A log with fewer entries in that part is read further back, for this many, and at most over this share."""
 
-_DIVERGED = 1.2
+DIVERGED = 1.2
 """A training loss above its lowest by this factor is that of a run that came apart: at L = 1.8 + 0.7 (D/D_end)^-0.3,
 that of a run at its end, it has lost what six of seven of its tokens had brought."""
 
@@ -123,7 +134,7 @@ def state_of(run: RunLog, *, total: float | None, growing: bool) -> RunState | N
     ``total`` is the step at which it was to end, None where that is not known.
     """
     train = run.curves.get("loss")  # a validation loss rises where data repeat
-    if run.lost or (train is not None and rise(train, final_loss(train, run.stated.smoothing)) > _DIVERGED):
+    if run.lost or (train is not None and rise(train, final_loss(train, run.stated.smoothing)) > DIVERGED):
         return "diverged"
     if run.ended == "crashed":
         return "crashed"
@@ -136,8 +147,15 @@ def state_of(run: RunLog, *, total: float | None, growing: bool) -> RunState | N
 
 
 def _has_decayed(rates: LoggedCurve | None) -> bool:
-    """Return whether a rate has fallen to nothing, from where no training leads on."""
-    return rates is not None and 0 <= rates.values[-1] <= _NOTHING * rates.values.max() > 0
+    """Return whether a rate has fallen to nothing, from where no training leads on.
+
+    One that is printed with a few decimals is nothing in print long before.
+    """
+    if rates is None or not 0 <= rates.values[-1] <= _NOTHING * (peak := float(rates.values.max())) > 0:
+        return False
+    levels = rates.values[rates.values > 0]
+    repeated = np.count_nonzero(levels == levels.min()) > 1  # a unit of the last decimal
+    return not (repeated and 0.5 * float(levels.min()) > _NOTHING * peak)
 
 
 def _is_at(total: float, run: RunLog) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -11,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError, quote
-from scaleplan.files import read_text
+from scaleplan.logs.csv_rows import csv_blocks, csv_names
+from scaleplan.logs.log_file import LogFile
+from scaleplan.logs.metrics import role_of
 from scaleplan.record import Record
+from scaleplan.tables.cells import read_numbers
 from scaleplan.units.parse import parse_count, parse_fraction, parse_positive
 
 if TYPE_CHECKING:
@@ -396,30 +397,36 @@ def _stated_steps(
     )
 
 
-_STEP_NAMES = ("step", "steps", "iteration", "iter", "tokens")
-_RATE_NAMES = ("lr", "learning_rate", "rate", "lr_rel")
-
-
 def _from_table(path: Path, total: float) -> LearningRate:
-    """Read a schedule of columns step and lr."""
-    rows = list(csv.reader(io.StringIO(read_text(path, what="schedule"))))
-    names = [cell.strip().lower().replace(" ", "_") for cell in rows[0]] if rows else []
-    step = next((names.index(name) for name in _STEP_NAMES if name in names), None)
-    rate = next((names.index(name) for name in _RATE_NAMES if name in names), None)
+    """Read a schedule of columns step and lr, by any name that a log has for them."""
+    file = LogFile(path)
+    step, rate = _column(file, ("step", "tokens")), _column(file, ("lr", "relative_lr"))
     if step is None or rate is None:
         raise FileError(f"schedule {quote(path)} has no columns step and lr", file=str(path), line=1)
     points: list[tuple[float, float]] = []
-    for number, row in enumerate(rows[1:], start=2):
-        if not any(cell.strip() for cell in row):
-            continue
-        try:
-            point = float(row[step]), float(row[rate])
-        except (ValueError, IndexError):
-            raise FileError(f"line {number} of schedule {quote(path)} is no step and rate", file=str(path)) from None
-        if not (math.isfinite(point[0]) and 0 <= point[1] < math.inf) or (points and point[0] <= points[-1][0]):
-            raise FileError(f"line {number} of schedule {quote(path)} is out of order, or no rate", file=str(path))
-        points.append(point)
+    for block in csv_blocks(file):
+        if block.damaged:
+            raise FileError(f"line {block.damaged[0]} of schedule {quote(path)} is no step and rate", file=str(path))
+        columns = (read_numbers(block.columns[name]).values.tolist() for name in (step, rate))
+        for line, *point in zip(block.lines, *columns, strict=True):
+            at, value = point
+            if not (math.isfinite(at) and 0 <= value < math.inf):
+                raise FileError(f"line {line} of schedule {quote(path)} is no step and rate", file=str(path))
+            if points and at <= points[-1][0]:
+                raise FileError(f"line {line} of schedule {quote(path)} is out of order", file=str(path))
+            points.append((at, value))
     if len(points) < 2 or max(value for _, value in points) <= 0:
         raise FileError(f"schedule {quote(path)} has fewer than two points, or no rate above 0", file=str(path))
     steps, rates = np.array(points).T
     return tabled_schedule(steps, rates, total=total, stated=True, known_to=max(float(steps[-1]), 0.999 * total))
+
+
+def _column(file: LogFile, wanted: tuple[str, ...]) -> str | None:
+    """Return the column that plays the first of some roles that there is; a plain ``rate`` is a learning rate."""
+    meant = {name: role_of("lr" if name.strip().lower() == "rate" else name) for name in csv_names(file)}
+    found = [
+        (wanted.index(meaning.role), meaning.rank, name)
+        for name, meaning in meant.items()
+        if meaning is not None and meaning.role in wanted
+    ]
+    return min(found)[2] if found else None

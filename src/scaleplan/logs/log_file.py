@@ -1,4 +1,8 @@
-"""A log on the disk or on standard input, read forwards in pieces: its head to recognise it by, then its lines."""
+"""A log on the disk or on standard input, read forwards in pieces: its head to recognise it by, then its lines.
+
+Its run is named by the file, or by the folders where every run's file is called the same; trackers keep a run's
+settings in a file beside it.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,18 @@ import zlib
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
-from scaleplan.errors import FileError, UsageError, quote
+import numpy as np
+
+from scaleplan.errors import FileError, ScaleplanError, UsageError, quote
+from scaleplan.files import is_file, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["HEAD_BYTES", "LogFile", "plain"]
+    from scaleplan.tables.cells import Cell
+
+__all__ = ["HEAD_BYTES", "LogFile", "plain", "read_settings", "run_name"]
 
 HEAD_BYTES = 1 << 16
 """What is read of a file to recognise it; a printed log is looked at further (:attr:`LogFile.opening`)."""
@@ -29,9 +38,13 @@ _LONGEST_LINE = 1 << 20
 """Bytes of a line that are read at once; a longer one is a trainer's dump of its settings."""
 
 _ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+_ANSI_START = b"\x1b["
 
-_FEW_COLOURS = 32
-"""Different codes that are taken out one by one, which is faster than all at once."""
+_LONGEST_CODE = 16
+"""Bytes of a code that are looked through at once for all codes of a text; longer ones are no colours."""
+
+_PARAMETERS = np.isin(np.arange(256), np.frombuffer(b"0123456789;?", dtype=np.uint8))
+_LETTERS = np.isin(np.arange(256) | 32, np.arange(ord("a"), ord("z") + 1)) & (np.arange(256) < 128)
 
 _GZIP = b"\x1f\x8b"
 
@@ -46,10 +59,24 @@ def plain(data: bytes) -> bytes:
     """
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    for _ in range(_FEW_COLOURS):
-        if (found := _ANSI.search(data)) is None:
-            return data
-        data = data.replace(found.group(), b"")
+    return data if (code := _ANSI.search(data)) is None else _without_codes(data, code.start())
+
+
+def _without_codes(data: bytes, first: int) -> bytes:
+    """Return text without the codes of a terminal, of which the first is at a place: each byte of all at once."""
+    text = np.frombuffer(data, dtype=np.uint8)
+    padded = np.append(text, np.zeros(_LONGEST_CODE + 1, dtype=np.uint8))
+    keep = np.ones(len(padded), dtype=bool)
+    at = first + np.flatnonzero(text[first:] == _ANSI_START[0])
+    at = at[padded[at + 1] == _ANSI_START[1]]
+    for length in range(2, _LONGEST_CODE):
+        byte = padded[at + length]
+        ended = at[_LETTERS[byte]]
+        for place in range(length + 1):
+            keep[ended + place] = False
+        at = at[_PARAMETERS[byte]]
+        if not len(at):
+            return text[keep[: len(text)]].tobytes()
     return _ANSI.sub(b"", data)
 
 
@@ -63,7 +90,7 @@ class LogFile:
         self.path = path
         self.name = "standard input" if path is None else path.name
         self.source = "-" if path is None else str(path)
-        self._standard_input = _StandardInput()
+        self._stream: _Stream | None = None
 
     @property
     def stem(self) -> str:
@@ -157,10 +184,18 @@ class LogFile:
 
     def _handle(self) -> BinaryIO:
         """Return the file from its beginning."""
+        if self._stream is not None:
+            return cast("BinaryIO", self._stream.from_start())
         if self.path is None:
-            return cast("BinaryIO", self._standard_input.from_start())
+            if sys.stdin is None:
+                raise UsageError("standard input is closed", hint="name a file")
+            self._stream = _Stream(sys.stdin.buffer)
+            return cast("BinaryIO", self._stream)
         try:
             handle = self.path.open("rb")
+            if not handle.seekable():  # a pipe, as a shell makes of <(command)
+                self._stream = _Stream(handle, owned=True)
+                return cast("BinaryIO", self._stream)
             packed = handle.read(len(_GZIP)) == _GZIP
             handle.seek(0)
             if packed:
@@ -171,10 +206,12 @@ class LogFile:
         return handle
 
 
-class _StandardInput:
-    """Standard input, of which what was read to recognise it is kept: it can be read once."""
+class _Stream:
+    """What can be read once, of which what was read to recognise it is kept: standard input, and a pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, handle: BinaryIO, *, owned: bool = False) -> None:
+        self._handle: BinaryIO | None = handle
+        self._owned = owned  # and closed at its end
         self._kept = b""
         self._at = 0
 
@@ -191,10 +228,12 @@ class _StandardInput:
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, fewer than ``size`` only at the end."""
-        if sys.stdin is None:
-            raise UsageError("standard input is closed", hint="name a file")
         piece = self._kept[self._at : self._at + size]
-        more = sys.stdin.buffer.read(size - len(piece))
+        missing = size - len(piece)
+        more = self._handle.read(missing) if self._handle is not None and missing else b""
+        if self._owned and self._handle is not None and len(more) < missing:
+            self._handle.close()
+            self._handle = None
         if len(self._kept) < _OPENING_BYTES:
             self._kept += more
         self._at += len(piece) + len(more)
@@ -204,3 +243,73 @@ class _StandardInput:
 def _unreadable(path: Path | None, error: Exception) -> FileError:
     reason: str = getattr(error, "strerror", None) or "not a usable path"
     return FileError(f"cannot read {quote(path or 'standard input')}: {reason.lower()}")
+
+
+_GENERIC = re.compile(
+    r"(?i)(?:main|log|logs?_?\d*|metrics?(?:[_-](?:log|history))?|trainer_state|history|train(?:ing)?|events|scalars?|data"
+    r"|output|out|std(?:out|err)|train(?:ing)?[_-](?:log|logs|metrics|loss|history|stats)|run|loss(?:es)?|wandb-history"
+    r"|wandb_history|console|trainer_log|results?|run[_-](?:history|log)|log_history|tracker_metrics|curves?|nohup"
+    r"|events\.out\.tfevents\..*)"
+)
+"""Names of files that say what a file is, not of which run."""
+
+_PLUMBING = re.compile(
+    r"(?i)(?:checkpoint-\d+|logs?|metrics|params|tags|files|tb|tensorboard|tb_logs|runs|wandb|outputs?|train|csv_logs"
+    r"|lightning_logs|checkpoints?|ckpts?|mlruns|artifacts|results|latest-run|0)"
+)
+"""Names of folders that a trainer makes for every run."""
+
+_NUMBERED = re.compile(r"(?i)(?:version|trial|seed|rank|fold)?[_-]?\d+")
+
+
+def run_name(path: Path | None) -> str:
+    """Return the name of the run of a file: its own without the ending, or that of a folder around it."""
+    if path is None:
+        return "standard input"
+    stem = path.name if path.name.startswith("events.out.") else path.stem
+    if path.is_dir():
+        stem = ""
+    if stem and not _GENERIC.fullmatch(stem):
+        return stem
+    absolute = path.absolute()
+    parts = list((absolute if path.is_dir() else absolute.parent).parts[1:])
+    while parts and _PLUMBING.fullmatch(parts[-1]):
+        parts.pop()
+    if not parts:
+        return stem or path.name or str(path)
+    if _NUMBERED.fullmatch(parts[-1]):  # version_0 of what?
+        above = [part for part in parts[:-1] if not _PLUMBING.fullmatch(part)]
+        if above:
+            return f"{above[-1]}/{parts[-1]}"
+    return parts[-1]
+
+
+_SETTING = re.compile(r"( *)([A-Za-z_][\w ./-]*?): *(.*?) *(?:#.*)?")
+
+
+def read_settings(path: Path) -> Mapping[str, Cell]:
+    """Return the settings in a YAML file under dotted names; none where no such file can be read.
+
+    What trackers keep beside metrics are dumps of flat or nested keys, with tags of Python objects in between that no
+    reader of YAML accepts: each line with a plain key and a scalar is taken for itself, and all else passed over.
+    """
+    if not is_file(path):
+        return {}
+    try:
+        text = read_text(path, what="settings")
+    except ScaleplanError:
+        return {}
+    found: dict[str, Cell] = {}
+    above: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        match = _SETTING.fullmatch(line)
+        if match is None:
+            continue
+        indent, key, value = len(match[1]), match[2], match[3]
+        while above and above[-1][0] >= indent:
+            above.pop()
+        if not value or value.startswith(("!", "&", "|", ">", "{", "[")):
+            above.append((indent, key))
+            continue
+        found[".".join([*(name for _, name in above), key])] = value.strip("'\"")
+    return found

@@ -18,17 +18,17 @@ from scaleplan.errors import FileError, Notice, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.logs import event_file
 from scaleplan.logs.formats import FORMATS, format_of
-from scaleplan.logs.log_file import LogFile
-from scaleplan.logs.metrics import EVALUATION, TRAINING
-from scaleplan.logs.mlflow import read_run, run_folder
-from scaleplan.logs.naming import run_name
+from scaleplan.logs.log_file import LogFile, run_name
+from scaleplan.logs.metrics import split_named
+from scaleplan.logs.mlflow import is_deleted, read_run, run_folder
 from scaleplan.logs.tensorboard_scalars import metric_in_name, read_scalars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scaleplan.logs.formats import LogFormat
-    from scaleplan.logs.run_log import Recorder, RunLog
+    from scaleplan.logs.recorder import Recorder
+    from scaleplan.logs.run_log import RunLog
 
 __all__ = ["is_log", "read_logs"]
 
@@ -155,7 +155,7 @@ def _read_folder(folder: Path, *, tables: bool, skipped: Callable[[Notice], None
                     notices.clear()
                 yield run
         except FileError as error:
-            tell(Notice(code="unreadable-log", message=error.message))
+            tell(Notice(code="unreadable_log", message=error.message))
     if not count:
         reasons = f"; {notices[0].message}" if notices else ""
         raise FileError(
@@ -173,6 +173,8 @@ def _recorders(source: _Source, file: LogFile) -> Iterator[Recorder]:
     if source.known.name == _SCALARS and len(source.paths) > 1:
         return read_scalars([LogFile(each) for each in source.paths])
     if source.known.name == _MLFLOW and (folder := run_folder(path)) is not None:
+        if is_deleted(folder):
+            return iter(())
         return iter((read_run(folder, source=str(path.parents[len(path.absolute().relative_to(folder).parts) - 1])),))
     return source.known.read(file)
 
@@ -182,15 +184,25 @@ _EVENTS, _SCALARS, _MLFLOW = "tensorboard-events", "tensorboard-scalars", "mlflo
 
 def _joined(known: LogFormat, path: Path) -> str | None:
     """Return what the files of one run have in common; None for a format with a file a run."""
-    if known.name == _EVENTS:  # Keras writes training and validation into folders of their own
-        split = path.parent.name.lower() in TRAINING | EVALUATION
-        return str(path.parent.parent if split else path.parent)
+    if known.name == _EVENTS:
+        return str(path.parent.parent if _is_split(path.parent) else path.parent)
     if known.name == _SCALARS:
         run, metric = metric_in_name(path.stem)
         return f"{path.parent}/{run}" if metric is not None else None
     if known.name == _MLFLOW and (folder := run_folder(path)) is not None:
         return str(folder)
     return None
+
+
+def _is_split(folder: Path) -> bool:
+    """Return whether the event files of a folder are of one part of a run's data.
+
+    Keras writes training and validation into folders of their own; PyTorch those of one picture (``add_scalars``)
+    below the file of the others: ``loss_val``.
+    """
+    if split_named(folder.name) is None:
+        return False
+    return split_named(folder.name) == folder.name.lower() or any(folder.parent.glob("events.out.tfevents.*"))
 
 
 def _distinct(run: RunLog, path: Path, folder: Path, names: Counter[str]) -> str:
@@ -213,7 +225,7 @@ def _sources(folder: Path, *, tables: bool, tell: Callable[[Notice], None]) -> l
             try:
                 known = format_of(LogFile(path))
             except FileError as error:
-                tell(Notice(code="unreadable-log", message=error.message))
+                tell(Notice(code="unreadable_log", message=error.message))
                 continue
             if known is not None and (tables or known.name not in TABLES):
                 formats[known.name] = known
@@ -235,7 +247,7 @@ def _folders(folder: Path, tell: Callable[[Notice], None]) -> Iterator[tuple[Pat
             entries = sorted(os.scandir(place), key=lambda entry: _natural(entry.name))
         except OSError as error:
             reason = (error.strerror or "not readable").lower()
-            tell(Notice(code="unreadable-log", message=f"cannot read {quote(place)}: {reason}"))
+            tell(Notice(code="unreadable_log", message=f"cannot read {quote(place)}: {reason}"))
             continue
         if (found.st_dev, found.st_ino) in seen:
             continue

@@ -7,11 +7,16 @@ from typing import ClassVar, Literal
 from scaleplan.errors import Notice  # noqa: TC001  saved results are read by the types of fields
 from scaleplan.record import Record, Result
 
-__all__ = ["LoggedRun", "LoggedRuns", "RunState"]
+__all__ = ["AT_END", "LoggedRun", "LoggedRuns", "RunState"]
 
 RunState = Literal["finished", "stopped", "crashed", "diverged", "running"]
 """How a run ended. ``stopped``: before it was to end, and the log says no more; ``diverged``: its loss is no number,
 or far above what it had reached."""
+
+
+AT_END = 0.99
+"""A validation loss from this share of the steps on is that of the end: the last percent of a run moves it by about a
+thousandth."""
 
 
 class LoggedRun(Record):
@@ -59,6 +64,13 @@ class LoggedRun(Record):
     source: str
     line: int
     warnings: tuple[Notice, ...] = ()
+
+    @property
+    def validated_at_end(self) -> bool:
+        """Whether the last validation loss is that of the end, or so near it that it makes no difference."""
+        if self.val_loss is None or self.val_step is None or self.steps is None:
+            return False
+        return self.val_step >= AT_END * self.steps
 
 
 class LoggedRuns(Record, Result):

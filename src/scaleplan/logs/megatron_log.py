@@ -12,12 +12,12 @@ from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, joined
 
 if TYPE_CHECKING:
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.run_log import Recorder
+    from scaleplan.logs.recorder import Recorder
 
 __all__ = ["MegatronLog"]
 
 _ANY = rb"([^\s|]+)"
-_VALIDATION = re.compile(rb" loss at iteration (\d+)([^|\n]*)\| *lm loss value: *([^\s|]+)(?=[ |\n])")
+_VALIDATION = re.compile(rb" (?:loss|results) at iteration (\d+)([^|\n]*)\| *lm[ _]loss value: *([^\s|]+)(?=[ |\n])")
 _ARGUMENT = rb"[ \t]%s \.+ ([^\s]+)"
 """A setting, as Megatron lists them all."""
 
@@ -38,13 +38,15 @@ class MegatronLog(PrintedLog):
             Value("step_seconds", rb"elapsed time per iteration \(s\): ([\d.eE+-]+)[^\s|]*"),
             Value("lr", rb"learning rate: " + _ANY),
             Value("batch", rb"global batch size: " + _ANY),
-            Value("loss", rb"(?:lm )?loss: " + _ANY),
+            Value("loss", rb"(?:lm[ _])?loss: " + _ANY),
             Value("sequence", rb"actual seqlen: " + _ANY),
             Value("grad_norm", rb"grad norm: " + _ANY),
             Value("skipped", rb"number of skipped iterations: " + _ANY, spare=True),
             Value("nan", rb"number of nan iterations: " + _ANY, spare=True),
             Value("device_tokens_per_second", rb"tokens per gpu per second \(tgs\): " + _ANY),
             Value("device_tokens_per_second", rb"tokens per GPU \(tokens/s/GPU\): ([\d.eE+-]+)[^\s|]*"),
+            Value("device_tokens_per_second", rb"tokens-per-second-per-gpu: " + _ANY),
+            Value("device_tokens_per_second", rb"tokens/sec/GPU: " + _ANY),
             needs=("loss", "skipped", "lr"),
             before=rb"\|",
             alone=True,

@@ -17,7 +17,7 @@ from scaleplan.tables.loss_units import LOSS_UNITS, NOT_A_LOSS, unit_in_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["EVALUATION", "STATED", "TRAINING", "Meaning", "metric_names", "role_of"]
+__all__ = ["EVALUATION", "STATED", "TRAINING", "Meaning", "metric_names", "role_of", "split_named", "stated_names"]
 
 
 class Meaning(NamedTuple):
@@ -39,6 +39,13 @@ EVALUATION = frozenset(
     {"val", "valid", "validation", "validate", "eval", "evaluation", "test", "testing", "dev", "heldout", "held"}
 )
 """Words of metrics that are measured on text which is not trained on."""
+
+
+def split_named(folder: str) -> str | None:
+    """Return the last word of a name where it is that of a split of the data, of training or of an evaluation."""
+    word = normalised(folder).rpartition(" ")[2]
+    return word if word in TRAINING | EVALUATION else None
+
 
 _STEPS: tuple[str, ...] = (
     "trainer global step|train global step|training global step|global step|optimizer step|optimizer steps",
@@ -151,12 +158,13 @@ _STATED: dict[str, str] = {
     ),
     "batch": (
         "global batch size|gbs|effective batch size|total batch size sequences|global train batch size"
-        "|total train batch size|batch size sequences|n batch global"
+        "|total train batch size|batch size sequences|n batch global|total batch size|gbsz"
     ),
     "batch_maybe": "batch size|train batch size|bsz|bs",
     "sequence": (
         "sequence length|seq len|seq length|max seq len|max seq length|context length|block size|seqlen|ctx len"
         "|max sequence length|sequence len|context|n ctx|context size|train seq len|max sequence len"
+        "|ctx|context window"
     ),
     "devices": "world size|devices|num devices|n gpus|num gpus|n devices|gpu count|gpus|ngpus|num processes",
     "seed": "seed|random seed|global seed|manual seed|rng seed|train seed|torch seed",
@@ -166,6 +174,12 @@ _STATED_NAMES = {form: role for role, names in _STATED.items() for form in names
 
 STATED = frozenset(_STATED)
 """The roles of what is stated of a whole run."""
+
+
+def stated_names(role: str) -> tuple[str, ...]:
+    """Return the names of a thing that is stated of a whole run, the plainest first."""
+    return tuple(_STATED[role].split("|"))
+
 
 _RUN_NAMES: tuple[str, ...] = (
     "run id|run|run name|run key|run uuid|runid|runname|run hash|wandb run id|run number",
@@ -477,7 +491,7 @@ def _stated(name: str) -> Meaning | None:
         if role is not None:
             return Meaning(role, 0.1 * position, _heading_factor(name, "params") if role == "params" else 1.0)
     for reading in headings(name, "params"):
-        if normalised(reading.bare) in _STATED["params"].split("|") and not reading.log10:
+        if normalised(reading.bare) in stated_names("params") and not reading.log10:
             return Meaning("params", 0.2, reading.factor)
     return None
 

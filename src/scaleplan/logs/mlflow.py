@@ -14,12 +14,11 @@ import numpy as np
 
 from scaleplan.errors import FileError
 from scaleplan.files import is_file, read_text
-from scaleplan.logs.log_file import LogFile
-from scaleplan.logs.metric_rows import MetricRun, Numbers
+from scaleplan.logs.log_file import LogFile, read_settings, run_name
+from scaleplan.logs.metric_run import MetricRun
 from scaleplan.logs.metrics import role_of
-from scaleplan.logs.naming import run_name
-from scaleplan.logs.run_log import Recorder
-from scaleplan.logs.yaml_lines import read_settings
+from scaleplan.logs.recorder import Recorder
+from scaleplan.tables.cells import Numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array
 
-__all__ = ["metric_of", "read", "read_run", "recognise", "run_folder"]
+__all__ = ["is_deleted", "metric_of", "read", "read_run", "recognise", "run_folder"]
 
 _LINE = re.compile(
     rb"\d{9,19}(?:\.\d+)? +(?:[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?nan|[+-]?inf(?:inity)?)"
@@ -56,6 +55,11 @@ def metric_of(path: Path) -> str:
 def run_folder(path: Path) -> Path | None:
     """Return the folder of the run of a metric; None where it lies in no ``metrics`` folder."""
     return next((folder.parent for folder in path.absolute().parents if folder.name == "metrics"), None)
+
+
+def is_deleted(folder: Path) -> bool:
+    """Return whether the run in a folder was deleted: MLflow keeps its files, and shows it no more."""
+    return read_settings(folder / "meta.yaml").get("lifecycle_stage") == "deleted"
 
 
 def read(file: LogFile) -> Iterator[Recorder]:
@@ -117,11 +121,11 @@ def _fill(run: MetricRun, files: Mapping[str, LogFile], *, unnamed: str | None =
     for name, file in files.items():
         times, values, steps, damaged = _columns(file)
         if damaged:
-            run.recorder.warn("damaged-lines", f"{damaged} lines of metric '{name}' cannot be read, and are left out")
+            run.recorder.warn("damaged_lines", f"{damaged} lines of metric '{name}' cannot be read, and are left out")
         if len(times):
             latest = max(latest, float(times.max()))
         if np.isnan(steps).all() and len(steps):
-            run.recorder.warn("logged-calls", f"metric '{name}' has no steps: its lines are counted instead")
+            run.recorder.warn("logged_calls", f"metric '{name}' has no steps: its lines are counted instead")
             steps = np.arange(1.0, len(steps) + 1)
         order = np.argsort(steps, kind="stable")  # a restarted run repeats steps: of one step the later counts
         steps, values = steps[order], values[order]

@@ -12,7 +12,8 @@ from scaleplan.logs.printed import Entries, PrintedLog
 
 if TYPE_CHECKING:
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.run_log import Ended, Recorder
+    from scaleplan.logs.recorder import Recorder
+    from scaleplan.logs.run_log import Ended
 
 __all__ = ["MlperfLog"]
 
@@ -60,7 +61,8 @@ class MlperfLog(PrintedLog):
         columns = list(zip(*rows, strict=True))
         places, times, values, at, rates = (np.array(column, dtype=float) for column in columns[1:6])
         keys, named = columns[0], columns[6]
-        steps = at * np.array([self._per_step(name) for name in named])
+        per_step = {name: self._per_step(name) for name in set(named)}
+        steps = at * np.array([per_step[name] for name in named])
         if "epoch_num" in named:
             tokens = np.array(
                 [self._counts_tokens(name, each) for name, each in zip(named, at.tolist(), strict=True)]
@@ -151,7 +153,11 @@ def _row(found: re.Match[bytes], given: dict[str, Any]) -> _Row | None:
 
 def _position(metadata: bytes) -> tuple[str, float]:
     """Return what places an entry: a step, or the samples or tokens that were seen."""
-    found = dict(_PLACE.findall(metadata))
+    places = _PLACE.findall(metadata)
+    if len(places) == 1:
+        name, at = places[0]
+        return name.decode(), float(at) if at.isdigit() else _float(at)
+    found = dict(places)
     name = next((name for name in (b"step", b"step_num", b"samples_count", b"epoch_num") if name in found), None)
     return (name.decode(), _float(found[name])) if name else ("", np.nan)
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, amount, roundest, whole
+from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, amount, joined, numbers, roundest, whole
 
 if TYPE_CHECKING:
+    from scaleplan.arrays import Array
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.run_log import Recorder
+    from scaleplan.logs.recorder import Recorder
 
 __all__ = ["BuildNanogpt", "LlmC", "ModdedNanogpt", "Nanochat", "Nanogpt"]
 
@@ -19,7 +20,10 @@ _ANY = rb"([^\s|,]+)"
 
 
 class LlmC(PrintedLog):
-    """``main.log`` of llm.c: steps are counted from 0, a loss is that of the batch before its update."""
+    """``main.log`` of llm.c, and its console: steps count from 0, a loss is that of the batch before its update.
+
+    A line of the console counts its own update, and a validation loss stands behind the last update that it is of.
+    """
 
     name = "llm.c"
     lines = (
@@ -31,16 +35,49 @@ class LlmC(PrintedLog):
             Value("val_loss", rb"tel:" + _ANY),
             needs=("loss", "val_loss"),
         ),
+        LineKind(
+            rb"step +(\d+)/(\d+) \|",
+            Value("loss", rb"(?:train )?loss ([\d.]+|-?nan|inf)"),
+            Value("lr", rb"lr ([\d.e+-]+)"),
+            Value("grad_norm", rb"norm ([\d.]+|-?nan|inf)"),
+            Value("step_seconds", rb"([\d.]+) ms", 1e-3),
+            Value("mfu", rb"([\d.]+)% (?:\w+ )?MFU", 0.01),
+            Value("tokens_per_second", rb"(\d+) tok/s"),
+            before=rb"(?:^|\|)",
+        ),
     )
+    _validated = re.compile(rb"(?m)^val loss ([\d.]+|-?nan|inf)$")
+
+    def __init__(self, file: LogFile) -> None:
+        super().__init__(file)
+        self._console = False
+        self._updates = 0.0  # so far, of the console
+
+    def entries(self, text: bytes) -> Entries:
+        """Return the entries of a piece of the log."""
+        entries = super().entries(text)
+        self._console = self._console or "total" in entries.columns
+        if not self._console:
+            return entries
+        updates = np.concatenate([[self._updates], entries.steps])
+        self._updates = float(updates[-1])
+        validated = _validations(self._validated, text, entries.places, updates)
+        return joined([entries._replace(steps=entries.steps - 1.0), validated])
+
+    def settings(self, text: bytes, run: Recorder) -> None:
+        """Record what the text before the first entry of a run states."""
+        if found := re.search(rb"num_parameters[ :|]+(\d+)", text):
+            run.state(params=float(found[1]))
+        if found := re.search(rb"total_batch_size=(\d+)", text):
+            run.state(tokens_per_step=float(found[1]))
 
     def finish(self, run: Recorder) -> None:
         """Record what is known at the end of a run."""
-        run.state(rate_decimals=6)
-        run.label, run.val_label = "trl", "tel"
+        run.label, run.val_label = ("loss", "val loss") if self._console else ("trl", "tel")
 
 
 class BuildNanogpt(PrintedLog):
-    """``log.txt`` of build-nanogpt."""
+    """``log.txt`` of build-nanogpt, and what it prints: a validation loss before the step that it is of."""
 
     name = "build-nanogpt"
     lines = (
@@ -51,7 +88,17 @@ class BuildNanogpt(PrintedLog):
             needs=("loss", "val_loss"),
             before=rb"^",
         ),
+        LineKind(
+            rb"step *(\d+) *\|",
+            Value("loss", rb"loss: " + _ANY),
+            Value("lr", rb"lr:? " + _ANY),
+            Value("grad_norm", rb"norm: " + _ANY),
+            Value("step_seconds", rb"dt: ([\d.]+)ms", 1e-3),
+            Value("tokens_per_second", rb"tok/s(?:ec)?: " + _ANY),
+            before=rb"(?:^|\|)",
+        ),
     )
+    _validated = re.compile(rb"(?m)^validation loss: ([\d.]+|nan|inf)$")
     _line = re.compile(rb"\d+ (?:train|val|hella) (?:\d+\.\d+|nan|inf)$")
 
     @classmethod
@@ -59,11 +106,41 @@ class BuildNanogpt(PrintedLog):
         """Return whether most of the first lines are of this format: its words are those of any text."""
         lines = [line.strip() for line in file.opening[: 1 << 14].splitlines()[:-1] if line.strip()][:20]
         like = [line for line in lines if cls._line.match(line)]
-        return 2 * len(like) > len(lines) and super().recognise(file)
+        if 2 * len(like) > len(lines):
+            return super().recognise(file)
+        return cls.lines[1].first(file.opening) is not None
+
+    def __init__(self, file: LogFile) -> None:
+        super().__init__(file)
+        self._console = False
+
+    def entries(self, text: bytes) -> Entries:
+        """Return the entries of a piece of the log."""
+        entries = super().entries(text)
+        validated = self._validated.search(text)
+        self._console = self._console or validated is not None or "step_seconds" in entries.columns
+        if not self._console or not len(entries.steps):
+            return entries
+        following = np.concatenate([entries.steps, [entries.steps[-1] + 1.0]])
+        return joined([entries, _validations(self._validated, text, entries.places, following)])
+
+    def settings(self, text: bytes, run: Recorder) -> None:
+        """Record what the text before the first entry of a run states."""
+        if found := re.search(rb"total desired batch size: (\d+)", text):
+            run.state(tokens_per_step=float(found[1]))
 
     def finish(self, run: Recorder) -> None:
         """Record what is known at the end of a run."""
-        run.label, run.val_label = "train", "val"
+        run.label, run.val_label = ("loss", "validation loss") if self._console else ("train", "val")
+
+
+def _validations(pattern: re.Pattern[bytes], text: bytes, places: Array, steps: Array) -> Entries:
+    """Return the losses of lines that name no step, with the steps by how many entries stand before each."""
+    found = list(pattern.finditer(text))
+    at = np.array([float(each.start()) for each in found])
+    values = numbers([each[1] for each in found]) if found else np.array([])
+    of = steps[np.searchsorted(places, at)] if found else np.array([])
+    return Entries(at, of, {"val_loss": values}, ~np.isfinite(values))
 
 
 class Nanogpt(PrintedLog):
@@ -175,6 +252,12 @@ class Nanochat(PrintedLog):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)
         self._tokens_a_step = (0.0, float("inf"))
+        self._in_bits = False
+
+    def entries(self, text: bytes) -> Entries:
+        """Return the entries of a piece of the log."""
+        self._in_bits = self._in_bits or b"| Validation bpb: " in text
+        return super().entries(text)
 
     def settings(self, text: bytes, run: Recorder) -> None:
         """Record what the text before the first entry of a run states."""
@@ -205,7 +288,9 @@ class Nanochat(PrintedLog):
         low, high = self._tokens_a_step
         if run.stated("tokens_per_step") is None and 0 < low < high < float("inf"):
             run.state(tokens_per_step=roundest(low, high) or 0.5 * (low + high))
-        run.state(relative_rate=True, rate_decimals=2, smoothing="running mean")
+        run.state(relative_rate=True, smoothing="running mean")
+        if self._in_bits:
+            run.warn("other_unit", "'Validation bpb' is in bits per byte, and left out beside 'loss'")
         run.label, run.val_label = "loss", "Validation loss"
 
 

@@ -12,7 +12,7 @@ from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, amount,
 if TYPE_CHECKING:
     from scaleplan.arrays import Array
     from scaleplan.logs.log_file import LogFile
-    from scaleplan.logs.run_log import Recorder
+    from scaleplan.logs.recorder import Recorder
 
 __all__ = ["Nanotron"]
 

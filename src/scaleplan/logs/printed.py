@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from scaleplan.logs.run_log import Recorder
+from scaleplan.logs.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -320,7 +320,7 @@ class PrintedLog:
     def __init__(self, file: LogFile) -> None:
         self.file = file
         self.kinds = tuple(line.fresh() for line in self.lines)
-        self._process: bytes | None = None
+        self._process: dict[bool, bytes | None] = {}  # the one whose entries of training, or validation, count
         self._damaged: list[int] = []
         self._cut = False
         self._late = 0  # lines that lie back to the first step, alone
@@ -409,10 +409,10 @@ class PrintedLog:
         if self._damaged:
             count, first = len(self._damaged), self._damaged[0]
             many = f"{count} damaged lines are left out, the first at line {first}"
-            run.warn("damaged", many if count > 1 else f"a damaged line is left out: line {first}")
+            run.warn("damaged_lines", many if count > 1 else f"a damaged line is left out: line {first}")
             self._damaged = []
         if self._cut:
-            run.warn("truncated", "the last line of the log is cut, and left out")
+            run.warn("cut", "the last line of the log is cut, and left out")
         run.ended = run.ended or self.ending(after[-_TAIL:])
         total = run.stated("total_steps")
         if run.ended == "finished" and total and last + max(1, self.spacing or 1) < total:
@@ -424,8 +424,8 @@ class PrintedLog:
         """Keep the lines that lack values or hold bytes that are no text, and whether the last one is cut."""
         places = [place for kind in self.kinds for place in kind.damaged]
         found = [text.count(b"\n", 0, place) for place in places]
-        if b"\0" in chunk or not _is_utf8(chunk):
-            found += [at for at, each in enumerate(chunk.split(b"\n")) if b"\0" in each or not _is_utf8(each)]
+        if b"\0" in text or not _is_utf8(text):
+            found += [at for at, each in enumerate(text.split(b"\n")) if b"\0" in each or not _is_utf8(each)]
         self._cut = len(text) < len(chunk) and self.begins(chunk[len(text) :])
         self._damaged += sorted({line + at for at in found})
 
@@ -472,20 +472,33 @@ class PrintedLog:
         yield begins, slice(start, len(steps))
 
     def _of_one_process(self, text: bytes, entries: Entries) -> Entries:
-        """Return the entries of one process, where several print the same ones: the first that knows the loss."""
+        """Return the entries of one process, where several print the same ones: the first that knows the loss.
+
+        Validation may be printed by another process than training is.
+        """
         if not len(entries.steps) or self._process_of(text, int(entries.places[0])) is None:
             return entries
-        loss = entries.columns.get("loss")
-        steps = entries.steps if loss is None else entries.steps[np.isfinite(loss)]
-        if self._process is None and np.all(np.diff(steps) > 0):
+        none = np.full(len(entries.steps), np.nan)
+        loss, val_loss = (entries.columns.get(name, none) for name in ("loss", "val_loss"))
+        steps = entries.steps[np.isfinite(loss)]
+        if not self._process and np.all(np.diff(steps) > 0):
             return entries
         names = [self._process_of(text, int(place)) for place in entries.places.tolist()]
-        if self._process is None and len(set(names)) == 1:
+        if not self._process and len(set(names)) == 1:
             return entries
-        if self._process is None or self._process not in names:
-            known = [] if loss is None else np.flatnonzero(np.isfinite(loss)).tolist()
-            self._process = names[known[0]] if known else names[0]
-        return entries.take(np.array([name == self._process for name in names]))
+        validates = (np.isfinite(val_loss) & ~np.isfinite(loss)).tolist()
+        for kind, known in ((False, np.isfinite(loss)), (True, np.isfinite(val_loss))):
+            own = [name for name, each in zip(names, validates, strict=True) if each is kind]
+            if own and self._process.get(kind) not in own:
+                told = [
+                    name
+                    for name, each, is_known in zip(names, validates, known, strict=True)
+                    if each is kind and is_known
+                ]
+                trains = self._process.get(False)
+                self._process[kind] = trains if trains in (told or own) else (told or own)[0]
+        kept = [name == self._process.get(kind) for name, kind in zip(names, validates, strict=True)]
+        return entries.take(np.array(kept))
 
     @staticmethod
     def _process_of(text: bytes, place: int) -> bytes | None:

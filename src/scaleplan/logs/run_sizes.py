@@ -105,6 +105,8 @@ class SizesOfRuns:
             per_step = per_step if per_step is not None and source != "given" else own
         elif per_step is not None and not math.isnan(last_step(log)):
             tokens, tokens_from = last_step(log) * per_step, f"steps × tokens of a step, {source}"
+            if source == "given":
+                self._compare_stated(log, per_step)
         total = _first(given.steps.of(name), stated.total_steps, values.get("steps"))
         planned = _first(stated.total_tokens, values.get("tokens"))
         if total is None and planned is not None and per_step:
@@ -171,6 +173,17 @@ class SizesOfRuns:
             if amount:
                 return float(amount), source
         return None, ""
+
+    def _compare_stated(self, log: RunLog, per_step: float) -> None:
+        """Tell that the tokens of a step by the options are not what the log states."""
+        stated = log.stated
+        printed = stated.tokens_per_step or (stated.batch or 0) * (stated.sequence or 0)
+        if printed and abs(math.log(per_step / printed)) > _AGREE:
+            self._note(
+                "tokens_per_step_differ",
+                "the log states other tokens of a step than the options; the options count",
+                f"{log.name} ({format_count(per_step)}, not {format_count(printed)})",
+            )
 
     def _params(self, log: RunLog, configs: Sequence[ConfigBeside]) -> tuple[float | None, str | None, float | None]:
         """Return the parameters of a run, where they are from, and the FLOP of a token where a config tells them."""

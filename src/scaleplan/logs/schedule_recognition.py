@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["recognise_schedule"]
 
 
+class _Climb(NamedTuple):
+    """The lines that a warm-up may be on (slope, and level at step 0), and the last step that is seen of it."""
+
+    lines: tuple[tuple[float, float], ...]
+    last: float
+
+
 class _Seen(NamedTuple):
     """The part of a rate's curve from its peak on, with the half unit of the last digit that each is printed with."""
 
@@ -34,6 +41,7 @@ class _Seen(NamedTuple):
     initial: float
     total: float | None
     spacing: float
+    climb: _Climb | None = None
 
     @property
     def slack(self) -> Array:
@@ -86,6 +94,7 @@ def recognise_schedule(steps: Array, rates: Array, total: float | None = None) -
         initial if len(rising) else 0.0,
         total,
         spacing,
+        _climb(steps[:first], rates[:first]),
     )
     after = rates[first:]
     if after.min() >= top * (1 - 1e-9):
@@ -146,7 +155,7 @@ def _informative(rates: Array, half: Array) -> Index:
     return np.unique(np.concatenate([even, changes, changes + 1]))
 
 
-def _roundest(low: float, high: float) -> float:
+def _fewest_digits(low: float, high: float) -> float:
     """Return the number between two with the fewest digits; their mean where they are in the wrong order."""
     if not low < high or not math.isfinite(high - low):
         return 0.5 * (low + high)
@@ -183,6 +192,21 @@ def _rise(steps: Array, rates: Array) -> tuple[float | None, float]:
     return float(np.clip(meets, at[-1], steps[-1] + 1)), 0.0 if counted_from_one else float(np.clip(level, 0.0, top))
 
 
+def _climb(steps: Array, rates: Array) -> _Climb | None:
+    """Return the warm-up that rates below the first at the top show; None without one."""
+    rising = rates > 0
+    steps, rates = steps[rising], rates[rising]
+    if not len(steps):
+        return None
+    if len(steps) == 1:  # from zero at step 0, or at the step before
+        lines = [
+            (float(rates[0] / at), float(rates[0] / at * shift)) for shift in (0, 1) if (at := steps[0] + shift) > 0
+        ]
+    else:
+        lines = [_least_squares(steps, rates)]
+    return _Climb(tuple((slope, level) for slope, level in lines if slope > 0), float(steps[-1]))
+
+
 def _simplest(seen: _Seen, planned: float, *, ended: bool) -> LearningRate | None:
     """Return the simplest schedule that reproduces the rates; not known beyond them where as simple ones differ."""
     plateau = seen.rates >= seen.top * (1 - 1e-9)
@@ -196,13 +220,13 @@ def _simplest(seen: _Seen, planned: float, *, ended: bool) -> LearningRate | Non
             return replace(best, known_to=math.inf)
         rest = np.linspace(float(seen.steps[-1]), planned, 33)
         differ = any(np.abs(best.at(rest) - other.at(rest)).max() > _SAME_REST * best.peak for other in right[1:])
-        told = len(np.unique(seen.rates)) >= _FEWEST_RATES
-        return replace(best, known_to=float(seen.steps[-1])) if differ or not told else best
+        enough = len(np.unique(seen.rates)) >= _FEWEST_RATES
+        return replace(best, known_to=float(seen.steps[-1])) if differ or not enough else best
     return None
 
 
 _FEWEST_RATES = 3
-"""Different rates that a fall must show before its shape is told: two numbers describe a line already."""
+"""Different rates that a fall must show before its shape is clear: two numbers describe a line already."""
 
 
 def _reproduces(schedule: LearningRate, seen: _Seen) -> bool:
@@ -277,7 +301,7 @@ def _made(
     stop: float,
 ) -> LearningRate:
     """Return a decay whose end rate lies between two; unknown beyond the log where they are far apart."""
-    share = _roundest(max(ends[0], 0.0) / peak, max(ends[1], 0.0) / peak)
+    share = _fewest_digits(max(ends[0], 0.0) / peak, max(ends[1], 0.0) / peak)
     sure = ends[1] - ends[0] <= _SAME_REST * peak
     warmup = seen.warmup if seen.warmup is not None else (start if kind != "wsd" else 0.0)
     return schedule_of(
@@ -453,7 +477,7 @@ def _straight(seen: _Seen, fall: _Seen, planned: float, shape: DecayShape) -> It
     """Yield the decay of a shape that is a straight line of the step, once the rate is transformed."""
     low, high = fall.rates - fall.slack, fall.rates + fall.slack
     half = float(seen.half[0])
-    peak = _roundest(seen.top - half, seen.top + half) if half > 1e-9 * seen.top else seen.top
+    peak = _fewest_digits(seen.top - half, seen.top + half) if half > 1e-9 * seen.top else seen.top
     if shape == "exponential":
         usable = low > 0
         if usable.sum() < 3:
@@ -467,11 +491,14 @@ def _straight(seen: _Seen, fall: _Seen, planned: float, shape: DecayShape) -> It
         line = _line(fall.steps, *below)
     if line is None or line.slope == 0:
         return
+    if shape == "linear" and (top := _hidden_peak(seen, line)) is not None:
+        at, peak = top
+        seen = seen._replace(warmup=at, top=peak)
     earliest, latest = line.crossings(_transformed(peak, peak, shape))
     before = float(seen.steps[0]) if seen.warmup is None else seen.warmup
     flat = seen.steps[seen.steps < fall.steps[0]]
     sure = float(flat[-1]) if len(flat) > 1 else before  # the rate was still at its peak here
-    start = _roundest(max(earliest - 1e-6, min(sure, latest)), latest + 1e-6)
+    start = _fewest_digits(max(earliest - 1e-6, min(sure, latest)), latest + 1e-6)
     floor = seen.rates[-1] if len(seen.rates) and seen.steps[-1] > fall.steps[-1] else None
     stop = planned
     if floor is not None:
@@ -485,6 +512,37 @@ def _straight(seen: _Seen, fall: _Seen, planned: float, shape: DecayShape) -> It
     made = _made(seen, planned, "wsd", shape, peak=peak, ends=ends, start=start, stop=stop)
     implied = seen.total is not None or floor is not None
     yield made if implied else replace(made, known_to=float(seen.steps[-1]))
+
+
+def _hidden_peak(seen: _Seen, fall: _Line) -> tuple[float, float] | None:
+    """Return step and rate of a peak between two entries, where the line of the warm-up meets that of the decay.
+
+    Of lines of the warm-up that are as likely, the one counts that ends at a whole step. Without any warm-up in the
+    log, the roundest peak between step 0 and the first entry.
+    """
+    if seen.climb is None:
+        first = float(seen.steps[0])
+        if not 0 < first <= 1.5 * seen.spacing:
+            return None  # the log begins later
+        slack = float(seen.slack[0])
+        peak = _fewest_digits(fall.values(first)[0] - slack, fall.values(0.0)[0] + slack)
+        return min(max((peak - fall.level) / fall.slope, 0.0), first), peak
+    found = []
+    for slope, level in seen.climb.lines:
+        at = (fall.level - level) / (slope - fall.slope)
+        if seen.climb.last <= at <= float(seen.steps[0]) + 1e-6:
+            found.append((abs(at - round(at)), at))
+    if not found:
+        return None
+    off, at = min(found)
+    at = float(round(at)) if off < _WHOLE else at
+    peak, low, high = fall.values(at)
+    slack = float(seen.slack[0])
+    return at, _fewest_digits(min(low, peak) - slack, max(high, peak) + slack)
+
+
+_WHOLE = 1e-2
+"""How far from a whole step a warm-up may end by the digits of its rates."""
 
 
 def _transformed(rate: float, peak: float, shape: DecayShape) -> float:
@@ -544,7 +602,7 @@ def _pieces(
         return None
     knots, levels = [0.0, warmup], [0.0 if warmup > 0 else float(value[0]), float(value[0])]
     for jump in jumps:
-        place = _roundest(float(at[jump]), float(at[jump + 1]))
+        place = _fewest_digits(float(at[jump]), float(at[jump + 1]))
         knots += [place, place]
         levels += [levels[-1], float(value[jump + 1])]
     return place_knots(

@@ -5,15 +5,17 @@ The file names the run and the metric, or nothing does: the numbers are the trai
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
 from scaleplan.logs.csv_rows import csv_blocks, csv_names
-from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRun, read_numbers
+from scaleplan.logs.log_file import run_name
+from scaleplan.logs.metric_rows import BLOCK_ROWS
+from scaleplan.logs.metric_run import MetricRun
 from scaleplan.logs.metrics import role_of
-from scaleplan.logs.naming import run_name
-from scaleplan.logs.run_log import Recorder
+from scaleplan.logs.recorder import Recorder
+from scaleplan.logs.row_objects import parsed_json, whole_items
+from scaleplan.tables.cells import read_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -107,7 +109,7 @@ def _read_one(file: LogFile, recorder: Recorder) -> None:
     tag = metric_in_name(stem)[1]
     if tag is None or role_of(tag) is None:
         recorder.warn(
-            "unnamed-metric", "nothing names the metric of these scalars: they are taken for the training loss"
+            "unnamed_metric", "nothing names the metric of these scalars: they are taken for the training loss"
         )
         tag = "loss"
     run = MetricRun(recorder)
@@ -144,12 +146,7 @@ def _columns(file: LogFile) -> Iterator[tuple[dict[str, Sequence[Cell]], Callabl
 
 def _rows(text: str) -> list[tuple[Cell, ...]]:
     """Return the rows of a list of lists, of which the end may be cut."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        end = text.rfind("]")
-        try:
-            found = json.loads(text[: end + 1].rstrip().rstrip(",") + "]") if end > 0 else []
-        except (ValueError, RecursionError):
-            found = []
+    found = parsed_json(text)
+    if not isinstance(found, list):
+        found = whole_items(text[text.find("[") + 1 :])[0]
     return [tuple(row) for row in found if isinstance(row, list) and len(row) == len(_COLUMNS)]

@@ -11,12 +11,12 @@ import numpy as np
 from scaleplan.logs.printed import Entries, LineKind, PrintedLog, Value, clock, whole
 
 if TYPE_CHECKING:
-    from scaleplan.logs.run_log import Recorder
+    from scaleplan.logs.recorder import Recorder
 
 __all__ = ["Torchtitan"]
 
 _ANY = rb"([^\s|]+)"
-_VALIDATE = b"validate "
+_VALIDATE = re.compile(rb"validate (?=step:)")
 _DIVISION = (b"pp", b"dp_replicate", b"dp_shard", b"cp", b"tp")
 
 
@@ -45,11 +45,7 @@ class Torchtitan(PrintedLog):
         columns = entries.columns
         columns.pop("memory", None)
         if "loss" in columns:
-            begin = -len(_VALIDATE)
-            validates = np.array(
-                [text[max(0, at + begin) : at] == _VALIDATE for at in entries.places.astype(int).tolist()]
-            )
-            validates = validates.astype(bool)
+            validates = np.isin(entries.places, [found.end() for found in _VALIDATE.finditer(text)])
             loss = np.where(
                 columns["loss"] < 0, np.nan, columns["loss"]
             )  # -1: a stage of a pipeline without the loss

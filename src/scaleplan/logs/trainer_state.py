@@ -1,23 +1,23 @@
 """Read the ``trainer_state.json`` of Hugging Face's Trainer.
 
 ``loss`` is the mean since the last entry, rounded by older versions; ``train_loss`` in the last entry of a finished
-run is the mean over the whole run and no loss of any step. The tokens of a step are known only where the Trainer was
-told to count what it has seen.
+run is the mean over the whole run and no loss of any step. The tokens of a step are known
+only where the Trainer was set to count what it has seen.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.logs.json_lines import rows_as_columns
-from scaleplan.logs.metric_rows import MetricRun, read_numbers
+from scaleplan.logs.log_file import run_name
+from scaleplan.logs.metric_run import MetricRun
 from scaleplan.logs.metrics import role_of
-from scaleplan.logs.naming import run_name
-from scaleplan.logs.run_log import Recorder
+from scaleplan.logs.recorder import Recorder
+from scaleplan.logs.row_objects import parsed_json, rows_as_columns, whole_items
+from scaleplan.tables.cells import read_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -89,56 +89,32 @@ class _History:
                 outside, text = text[: begin.start()], text[begin.end() :]
             if inside:
                 end = text.rfind("},") + 1
-                entries = _parsed(f"[{text[:end]}]") if end else []
+                entries = parsed_json(f"[{text[:end]}]") if end else []
                 if isinstance(entries, list):  # else the list ends in this piece
                     text = text[end:].lstrip(" \t\r\n,")
                 else:
-                    entries, text, ended = _items(text)
+                    entries, text, ended = whole_items(text)
                     inside = not ended
                 yield [entry for entry in entries if isinstance(entry, dict)]
         if inside:
-            entries, text, ended = _items(text)
+            entries, text, ended = whole_items(text)
             yield [entry for entry in entries if isinstance(entry, dict)]
         rest = text if ended else ""
         self.cut = not ended or not rest.rstrip().endswith("}")
-        document = _parsed(
+        document = parsed_json(
             f"{outside.rstrip().rstrip(',')}{rest}" if outside.strip() != "{" else "{" + rest.lstrip(", \n")
         )
         self.state = document if isinstance(document, dict) else _scalars(outside + rest)
-
-
-def _items(text: str) -> tuple[list[Any], str, bool]:
-    """Return the objects at the beginning of a text, what follows them, and whether their list ends there."""
-    decoder = json.JSONDecoder()
-    found: list[Any] = []
-    position = 0
-    while True:
-        while position < len(text) and text[position] in " \t\r\n,":
-            position += 1
-        if text[position : position + 1] == "]":
-            return found, text[position + 1 :], True
-        try:
-            entry, position = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            return found, text[position:], False
-        found.append(entry)
 
 
 def _scalars(text: str) -> dict[str, Any]:
     """Return the numbers of keys in a text that is no whole document."""
     found: dict[str, Any] = {}
     for key, value in re.findall(r'"(\w+)": *(-?[\d.eE+-]+)(?=[,\s}])', text):
-        number = _parsed(value)
+        number = parsed_json(value)
         if number is not None:
             found.setdefault(key, number)
     return found
-
-
-def _parsed(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _is_summary(entry: Mapping[str, Any]) -> bool:

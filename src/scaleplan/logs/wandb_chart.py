@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.logs.csv_rows import csv_blocks, csv_names
-from scaleplan.logs.metric_rows import MetricRun, read_numbers
+from scaleplan.logs.metric_run import MetricRun
 from scaleplan.logs.metrics import role_of
-from scaleplan.logs.run_log import Recorder
+from scaleplan.logs.recorder import Recorder
+from scaleplan.tables.cells import read_numbers
 from scaleplan.tables.headings import normalised
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def read(file: LogFile) -> Iterator[Recorder]:
                 recorder = Recorder(run, file.source, line=block.lines[int(here[0])], format_name="wandb-chart")
                 _describe(recorder, axis)
                 runs[run] = MetricRun(recorder)
-            picked = {name: type(each)(each.values[here], each.absent[here]) for name, each in numbers.items()}
+            picked = {name: each.take(here) for name, each in numbers.items()}
             runs[run].extend(picked, steps[here] * _factor(axis), _Lines(block.lines, here.tolist()))
     for each in runs.values():
         yield each.recorder
@@ -105,10 +106,10 @@ def _describe(recorder: Recorder, axis: str) -> None:
     meaning = role_of(axis)
     if axis == "Step":
         recorder.warn(
-            "logged-calls",
+            "logged_calls",
             "'Step' of a chart counts calls of the logger, unless the chart's x-axis is the trainer's step",
         )
     elif meaning is not None and meaning.role == "tokens":
         recorder.state(tokens_per_step=1.0)
     elif meaning is None or meaning.role != "step":
-        recorder.warn("other-axis", f"the chart is by '{axis}', not by steps")
+        recorder.warn("other_axis", f"the chart is by '{axis}', not by steps")

@@ -18,6 +18,9 @@ _INDENT = "  "
 
 _WIDTH = 100
 
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|FLOP|GB|days?|h)(?!\w))")
+"""The space between a number and its unit, at which no line is broken."""
+
 Line = tuple[str, str]
 """A line and its style: ``title``, ``head``, ``body`` or ``remark``."""
 
@@ -95,12 +98,14 @@ def _wrapped(text: str, *, first: str, rest: str) -> Iterator[str]:
 
 
 def _parted(text: str, width: int, *, first: str = "", rest: str = "") -> list[str]:
-    """Return text in lines of a width; long words such as paths stay whole."""
+    """Return text in lines of a width; long words such as paths stay whole, and numbers with their units."""
     from textwrap import wrap
 
-    return wrap(
-        text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    whole = _UNIT.sub("\N{NO-BREAK SPACE}", text)
+    lines = wrap(
+        whole, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _grid(grid: ReportTable) -> Iterator[Line]:

@@ -515,7 +515,7 @@ class Planner:
             least = forecast.loss(*forecast.best_split(math.exp(forecast.span[1])))
             there = "" if self.limits or least <= loss else f": {least:.4g} is the least there"
             raise UnreachableError(
-                f"a loss of {loss:g} is not reached within 100 times the largest run of preset "
+                f"a loss of {loss:g} is not reached within {forecast.reach:,.0f} times the largest run of preset "
                 f"'{self.preset.id}'{there}",
                 hint="aim for a higher loss, or fit larger runs",
             )

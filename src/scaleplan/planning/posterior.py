@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from scaleplan.arrays import Number, choose, log, maximum, minimum, somewhere
 from scaleplan.errors import Notice, UnreachableError
-from scaleplan.laws.forecast import HALF
+from scaleplan.laws.forecast import HALF, REACH
 from scaleplan.planning.uncertainty import Interval, around, sigmas_of
 from scaleplan.units import format_count
 
@@ -247,8 +247,10 @@ def forecast_doubts(
     params, tokens = problem.counted(*outcome[:2])
     if _rises(surface, math.exp(math.log(params) + math.log(tokens))):
         yield _RISING
+    if intervals.params is not None and surface.far(params, tokens):
+        yield _FAR
     if intervals.params is None:
-        yield _NOT_VOUCHED
+        yield _not_vouched(surface.reach)
     elif intervals.params[0] < intervals.params[1]:
         other = _other_optimum(problem, outcome[0], spent)
         if other is not None:
@@ -259,10 +261,19 @@ def forecast_doubts(
             yield Notice(code="two_optima", message=message)
 
 
-_NOT_VOUCHED = Notice(
-    code="not_vouched",
-    message="this optimum is beyond what the runs of the law can vouch for (more than 100 times the largest of them, "
-    "below the smallest, or far from their tokens per parameter): a point without an interval",
+def _not_vouched(reach: float) -> Notice:
+    return Notice(
+        code="not_vouched",
+        message="this optimum is beyond what the runs of the law can vouch for (more than "
+        f"{reach:,.0f} times the largest of them, below the smallest, or far from their tokens per parameter): a "
+        "point without an interval",
+    )
+
+
+_FAR = Notice(
+    code="far_beyond",
+    message=f"this optimum is more than {REACH:g} times the largest run: its interval is that of the model, and no "
+    "record says how often such ones hold",
 )
 
 _RISING = Notice(

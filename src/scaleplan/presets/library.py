@@ -224,11 +224,11 @@ def _forecast(top: Table, known: FitRange) -> Forecast:
 
     The range of compute is that of the file of runs, which may count more or less than 6ND, and says nothing here.
     """
-    from scaleplan.laws.forecast import MARGIN, REACH, Forecast  # only fits have one
+    from scaleplan.laws.forecast import MARGIN, Forecast  # only fits have one
 
     forecast = Forecast.from_table(top.table("forecast"))
     _, farthest, narrow, wide = forecast.span
-    room = math.log(REACH) + _ROUNDED
+    room = math.log(forecast.reach) + _ROUNDED
     beyond = False
     if known.params is not None and known.tokens is not None:
         beyond = farthest > room + math.log(known.params[1]) + math.log(known.tokens[1])
@@ -237,7 +237,8 @@ def _forecast(top: Table, known: FitRange) -> Forecast:
         beyond = beyond or max(low - narrow, wide - high) > MARGIN + _ROUNDED
     if beyond:
         hint = (
-            f"it ends at {REACH:g} times the largest run, and a factor of {math.exp(MARGIN):.2g} beyond their ratios"
+            f"it ends at {forecast.reach:,.0f} times the largest run, and a factor of {math.exp(MARGIN):.2g} beyond "
+            "their ratios"
         )
         raise FileError(f"{top.source}: forecast.span: reaches farther than the runs of 'range' allow", hint=hint)
     return forecast

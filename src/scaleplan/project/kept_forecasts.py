@@ -15,14 +15,16 @@ from scaleplan import api
 from scaleplan.errors import FileError, Notice, UsageError, quote
 from scaleplan.files import is_file, is_folder, read_bytes, read_text
 from scaleplan.logs.collect import runs
+from scaleplan.logs.run_sizes import names_listed
 from scaleplan.planning.context import Context
 from scaleplan.planning.uncertainty import require_level
 from scaleplan.presets.preset import NOT_STATED
 from scaleplan.project.saved import MAX_SAVED_BYTES, read_located
 from scaleplan.project.source import display_name
+from scaleplan.tables.loss_units import LOSS_UNITS
 from scaleplan.tracking.registered import (
     LEVELS,
-    ForecastInterval,
+    LossInterval,
     Outcome,
     RegisteredForecast,
     TrackRecord,
@@ -78,7 +80,7 @@ def register(
     if plan.loss is None:
         raise UsageError(f"{plan.preset} has no loss to register", hint="besiroglu-2024 has one, and so has a fit")
     intervals = tuple(
-        ForecastInterval(level=each, loss=found.interval.loss)
+        LossInterval(level=each, loss=found.interval.loss)
         for each, found in plans.items()
         if found.interval is not None and found.interval.loss is not None
     )
@@ -113,7 +115,7 @@ def _question(given: Mapping[str, Any]) -> dict[str, object]:
 
 def _hashed(
     plan: Plan,
-    intervals: tuple[ForecastInterval, ...],
+    intervals: tuple[LossInterval, ...],
     preset: Preset,
     *,
     question: Mapping[str, object],
@@ -239,19 +241,37 @@ def _of_log(log: str | Path | None, forecast: RegisteredForecast) -> tuple[float
     assert log is not None
     table = runs(log)
     if len(table.runs) > 1:
-        names = ", ".join(each.run for each in table.runs[:4])
-        raise UsageError(f"{quote(log)} holds {len(table.runs)} runs ({names} …)", hint="name the log of one")
+        names = names_listed([each.run for each in table.runs])
+        raise UsageError(f"{quote(log)} holds {len(table.runs)} runs: {names}", hint="name the log of one")
     run = table.runs[0]
     _require_its_run(run, forecast)
-    validated = run.val_loss is not None and run.steps is not None and run.val_step == run.steps
-    value = run.val_loss if validated or run.loss is None else run.loss
+    validated = run.validated_at_end or run.loss is None
+    value = run.val_loss if validated else run.loss
     if value is None:
         raise UsageError(f"{quote(log)} has no loss", hint="--loss states it")
-    if validated or run.loss is None:
+    if validated:
         source = f"{run.source}: validation loss at step {run.val_step or 0:.0f}"
     else:
         source = f"{run.source}: training loss, {run.smoothing}"
-    return value, source, (*table.warnings, *run.warnings)
+    kept = tuple(each for each in table.warnings if each.code not in _SIZES_UNKNOWN)
+    return value, source, (*kept, *_of_outcome(run, validated=validated))
+
+
+_SIZES_UNKNOWN = frozenset({"params_unknown", "tokens_unknown", "state_unknown"})
+"""Warnings that name an option of ``runs``; the forecast has the sizes."""
+
+
+def _of_outcome(run: LoggedRun, *, validated: bool) -> Iterator[Notice]:
+    """Yield what is to be doubted of a final loss."""
+    if run.state is None:
+        message = "whether the run finished is not known: its last loss is taken as the final one"
+        yield Notice(code="state_unknown", message=message)
+    if not validated and run.loss is not None and run.val_loss is not None:
+        message = (
+            f"the training loss is scored, as the last validation is at step {run.val_step or 0:,.0f} of "
+            f"{run.steps or 0:,.0f}; --loss {run.val_loss:.4g} scores that"
+        )
+        yield Notice(code="training_outcome", message=message)
 
 
 _ALIKE = 0.02  # of tokens and parameters: a last partial batch, and counts by another convention of the embeddings
@@ -262,6 +282,10 @@ def _require_its_run(run: LoggedRun, forecast: RegisteredForecast) -> None:
     hint = "--loss states the outcome all the same"
     if run.state in ("running", "crashed", "diverged", "stopped"):
         raise UsageError(f"run {quote(run.run)} is {run.state}, and has no final loss", hint=hint)
+    unit = LOSS_UNITS[run.loss_unit].meaning
+    if forecast.loss_unit not in (unit, NOT_STATED):
+        message = f"the loss of run {quote(run.run)} is in {unit}, and that of the forecast in {forecast.loss_unit}"
+        raise UsageError(message, hint=hint)
     for name, found, expected in (
         ("tokens", run.tokens, forecast.tokens),
         ("parameters", run.params, forecast.params),

@@ -1,4 +1,4 @@
-"""Read one cell of a table as a number, a text, or nothing.
+"""Read cells of a table as numbers, as texts, or as nothing.
 
 Numbers are read as they are written: ``26450112``, ``529M``, ``1,439,795,200``, ``4.116163e+08``, ``263.4344e9``; a
 value that is not there is an empty cell, ``-``, ``NaN`` or ``?``. Cells are read more leniently than options, because
@@ -7,18 +7,21 @@ an export cannot be retyped; an unreadable cell is reported with its text and ne
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
-from typing import TYPE_CHECKING
+from itertools import repeat
+from operator import is_
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from scaleplan.arrays import Array
+    from scaleplan.arrays import Array, Index, Mask
 
-__all__ = ["Cell", "is_missing", "is_number", "to_number", "to_numbers", "to_text"]
+__all__ = ["Cell", "Numbers", "is_missing", "is_number", "read_numbers", "to_number", "to_numbers", "to_text"]
 
 Cell = str | int | float | bool | None
 """One value of a table: the text of a delimited file, or a scalar of a JSON document."""
@@ -82,6 +85,56 @@ def to_numbers(cells: Sequence[Cell]) -> tuple[Array, Mapping[int, str]]:
         except ValueError:
             unreadable[position] = to_text(cell)
     return numbers, unreadable
+
+
+class Numbers(NamedTuple):
+    """A column as numbers: ``values`` (NaN where there is none) and which cells are ``absent`` rather than NaN."""
+
+    values: Array
+    absent: Mask
+
+    def there(self) -> Mask:
+        """Return where there is a finite value."""
+        return np.isfinite(self.values)
+
+    def take(self, rows: Index | slice) -> Numbers:
+        """Return some rows, in their order."""
+        return Numbers(self.values[rows], self.absent[rows])
+
+
+_float = cast("Callable[[Cell], float]", float)
+"""Of any cell: of one that is no number it raises."""
+
+
+def read_numbers(cells: Sequence[Cell]) -> Numbers:
+    """Return the numbers of a column of any length; a cell that cannot be read is absent."""
+    count = len(cells)
+    try:
+        values = np.fromiter(map(_float, cells), np.float64, count)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    else:
+        return Numbers(values, np.zeros(count, dtype=bool))
+    absent = np.fromiter(map(is_, cells, repeat(None)), bool, count)
+    try:
+        return Numbers(np.array(cells, dtype=float), absent)  # None is read as NaN
+    except (TypeError, ValueError, OverflowError):
+        absent |= np.fromiter((cell == "" for cell in cells), bool, count)
+    try:
+        filled = (math.nan if none else _float(cell) for cell, none in zip(cells, absent, strict=True))
+        return Numbers(np.fromiter(filled, np.float64, count), absent)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    values, unreadable = to_numbers([cell if isinstance(cell, str | int | float) else None for cell in cells])
+    absent = np.isnan(values)
+    for position in np.flatnonzero(absent).tolist():
+        absent[position] = position in unreadable or not _is_nan(cells[position])
+    return Numbers(values, absent)
+
+
+def _is_nan(cell: Cell) -> bool:
+    """Whether a cell says that a value was computed and is no number."""
+    return cell.strip().lower() in {"nan", "-nan", "+nan"} if isinstance(cell, str) else isinstance(cell, float)
 
 
 def _written(text: str) -> float:

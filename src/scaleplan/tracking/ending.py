@@ -11,16 +11,17 @@ weight follow from how far it missed there.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaleplan.record import Record
-from scaleplan.tracking.kriging import mixed_sd
+from scaleplan.tracking.kriging import heavier_tail, mixed_sd
 from scaleplan.tracking.recipe_shape import TREND, RecipeRun, forecast_by_shape
 from scaleplan.tracking.schedule_law import forecast_by_law, outline, summarise
-from scaleplan.tracking.seen_part import level_at_end, seen_part
+from scaleplan.tracking.seen_part import level_at_end, noise_beside, seen_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,10 +46,14 @@ _FINISHED = 0.97  # of a reference: what is left to fall is within the noise of 
 _SAME_SHAPE = 0.06  # rms difference of two schedules, relative to the peak: warm-ups of other length stay below it
 _WAY = 40  # points of the way to the end
 
-_MISSES = {"law": 0.18, "shape": 0.0, "power": 0.35}
+_MISSES = {"law": 0.18, "power": 0.35}
 """Share of the fall still to come that a method misses by beyond its own sd, before references say: the law and the
 power law are only nearly true; the shape's scatter is measured from the references already."""
 _MISSES_COUNT = 3.0  # references that this expectation counts for
+_TRUSTED = 2.0  # trials that the shape's own sd counts for: it rests on what families differ by, not on this one
+_EARLIER = (0.5, 0.7)
+"""Of the part seen: from there the present is forecast as a trial. Later ones would try the noise of the present."""
+_MOST_SQUARE = 16.0  # in sd of one trial: a restart or spike in one reference tells nothing of the others
 _UNLIKE = 0.5  # of what a reference of another schedule counts
 _POWER_FROM = 0.1  # of the part seen, where the power law of an unknown start-up begins
 _UNSEEN_GAIN, _MOST_UNSEEN = 1.2, 0.15
@@ -100,12 +105,16 @@ class _Run(Record, eq=False):
 
 
 class _Guess(Record, eq=False):
-    """What a method says: ln loss at the end, its sd, ln loss on the way, and the fall after a quarter of the run."""
+    """What a method says: ln loss at the end, its sd, ln loss on the way, and the fall after a quarter of the run.
+
+    ``leap`` is the part of the sd that references elsewhere cannot try.
+    """
 
     loss: float
     sd: float
     way: Array
     fall: float = 0.0
+    leap: float = 0.0
 
 
 class _Question(Record, eq=False):
@@ -139,6 +148,8 @@ def forecast_end(curve: LossCurve, references: Sequence[LossCurve] = (), *, leve
     now = level_at_end(part)[0]
     guesses = {}
     for name, method in _METHODS.items():
+        if name == "power" and "shape" in guesses:  # the references know of a decay, which it does not
+            continue
         guess = method(run, others, question)
         if guess is not None and np.ptp(np.append(guess.way, [now, guess.loss])) < _MOST_LN:
             guesses[name] = guess
@@ -184,10 +195,26 @@ def _prepared(curve: LossCurve, part: SeenPart, references: Sequence[LossCurve])
         others.append(found)
     away = np.abs(features[0] - [one.features for one in others]) @ np.abs(TREND) if others else np.empty(0)
     order = sorted(range(len(others)), key=lambda k: (not _alike(others[k], run), float(away[k]), k))
-    chosen = [others[k] for k in order[:_MOST_REFERENCES]]
+    chosen = _less_noisy([others[k] for k in order[:_MOST_REFERENCES]])
     if chosen and len(part.shares) < _ENOUGH_POINTS:
         run = replace(run, part=part.with_noise(float(np.median([one.part.noise for one in chosen]))))
+    elif chosen:
+        run = replace(run, part=part.with_noise(noise_beside(part, [one.part for one in chosen if _alike(one, run)])))
     return run, [_ended(one, chosen) for one in chosen]
+
+
+def _less_noisy(runs: Sequence[_Run]) -> list[_Run]:
+    """Return the references with the noise that is left when they are held against each other."""
+    quieter = []
+    for run in runs:
+        beside = [one.part for one in runs if one is not run and _alike(one, run)]
+        part = run.part.with_noise(noise_beside(run.part, beside))
+        reference = run.reference
+        if reference is not None:
+            end, end_sd = level_at_end(part)
+            reference = replace(reference, part=part, end=end, end_sd=end_sd)
+        quieter.append(replace(run, part=part, reference=reference))
+    return quieter
 
 
 def _ended(run: _Run, others: Sequence[_Run]) -> _Run:
@@ -273,7 +300,7 @@ def _by_shape(run: _Run, others: Sequence[_Run], question: _Question) -> _Guess 
     known = [one.reference for one in others if one.reference is not None and _alike(one, run)]
     known = [one for one in known if one.part.shares[0] < run.part.shares[-1]]
     found = forecast_by_shape(run.part, known, run.features, question.shares) if known else None
-    return None if found is None else _Guess(loss=found.loss, sd=found.sd, way=found.way)
+    return None if found is None else _Guess(loss=found.loss, sd=found.sd, way=found.way, leap=found.leap)
 
 
 def _by_power(run: _Run, _: Sequence[_Run], question: _Question) -> _Guess | None:
@@ -297,12 +324,12 @@ def _with_misses(
     name: str, guess: _Guess, run: _Run, others: Sequence[_Run], question: _Question, *, left: float, seen: float
 ) -> float:
     """Return the sd of a method's guess with what it misses beyond it, measured on the references' ends."""
-    expected = _MISSES[name] ** 2
-    if expected == 0:
-        return guess.sd
-    total, count = _MISSES_COUNT * expected, _MISSES_COUNT
     alike = any(_alike(one, run) for one in others)  # else no held run has one of its own schedule either
     briefly = replace(question, shares=np.empty(0))
+    if name == "shape":
+        return _tried(guess, run, others, briefly, seen=seen)
+    expected = _MISSES[name] ** 2
+    total, count = _MISSES_COUNT * expected, _MISSES_COUNT
     for one in others:
         part = one.part.upto(seen)
         if one.reference is None or one.reference.part is not one.part or len(part.shares) < _LEAST_BESIDE:
@@ -317,6 +344,54 @@ def _with_misses(
         total += weight * max((miss**2 - held.sd**2 - one.reference.end_sd**2) / fall**2, -expected)
         count += weight
     return float(np.sqrt(guess.sd**2 + max(total / count, expected / 4) * left**2))
+
+
+def _tried(guess: _Guess, run: _Run, others: Sequence[_Run], question: _Question, *, seen: float) -> float:
+    """Return the sd of the shape's guess by trials on what is known already.
+
+    These are the ends of the references, each forecast from as much of it as was seen of the run, and what the run
+    has come to since earlier. The mean square of the misses, in sd, is that of the factor for the sd; as few trials
+    tell it badly, the interval is Student's as far as the factor rests on them. References of one length cannot
+    confirm the trend to a run of another: what comes of it is reduced by the run's own trials alone.
+    """
+    squares: list[float] = []
+    own: list[float] = []
+    for one in others:
+        part = one.part.upto(seen)
+        if one.reference is None or one.reference.part is not one.part or len(part.shares) < _LEAST_BESIDE:
+            continue
+        held = _by_shape(replace(one, part=part), [other for other in others if other is not one], question)
+        if held is not None:
+            squares.append((held.loss - one.reference.end) ** 2 / (held.sd**2 + one.reference.end_sd**2))
+    until = [_ended_at(one, seen) for one in others if one.reference is not None and _alike(one, run)]
+    until = [one for one in until if len(one.part.shares) >= _LEAST_BESIDE]
+    now, now_sd = level_at_end(run.part)
+    for earlier in _EARLIER:
+        part = run.part.upto(earlier * seen)
+        held = _by_shape(replace(run, part=part), until, question) if len(part.shares) >= _LEAST_BESIDE else None
+        if held is not None:
+            own.append((held.loss - now) ** 2 / (held.sd**2 + now_sd**2))
+    factor = _factor(squares + own)
+    leap = min(guess.leap, guess.sd)
+    return float(np.hypot(factor * sqrt(guess.sd**2 - leap**2), max(factor, _factor(own)) * leap))
+
+
+def _factor(squares: Sequence[float]) -> float:
+    """Return the factor for an sd by the squares of trials of it."""
+    count = _TRUSTED + len(squares)
+    factor = sqrt((_TRUSTED + sum(min(square, _MOST_SQUARE) for square in squares)) / count)
+    return factor * (1 + heavier_tail(count) * len(squares) / count)
+
+
+def _ended_at(run: _Run, share: float) -> _Run:
+    """Return a reference as if it had ended at a share of its run."""
+    if run.reference is None:
+        return run
+    part = run.reference.part.upto(share)
+    if not len(part.shares):
+        return replace(run, part=part, reference=None)
+    end, end_sd = level_at_end(part)
+    return replace(run, part=part, reference=RecipeRun(part=part, end=end, end_sd=end_sd, features=run.features))
 
 
 def _informed(curve: LossCurve, guesses: Mapping[str, _Guess]) -> bool:

@@ -13,9 +13,9 @@ from scaleplan.record import Record
 if TYPE_CHECKING:
     from scaleplan.arrays import Array
 
-__all__ = ["Predicted", "krige", "mixed_sd"]
+__all__ = ["Predicted", "heavier_tail", "krige", "mixed_sd"]
 
-_TREND_SCALES, _TREND_LN_SD = (0.5, 1.0, 2.0), 0.7
+_TREND_SCALES, _TREND_LN_SD = (0.5, 1.0, 2.0), 0.5  # what families' trends differ by is measured to half of it
 _SCATTERS, _SCATTER_LN_SD = (0.06, 0.18, 0.55, 1.7, 5.0), 1.0
 """Multiples of the scales to expect that are tried, and the sd of their logarithms: families differ by that much."""
 _GRID = np.array(list(product(_TREND_SCALES, _SCATTERS)))
@@ -96,3 +96,12 @@ def mixed_sd(chance: Array, means: Array, sds: Array, mean: float) -> float:
         )
         low, high = (half, high) if inside < _CENTRAL else (low, half)
     return half / _CENTRAL_REACH
+
+
+def heavier_tail(freedom: float) -> float:
+    """Return by how much the 95 % quantile of Student's t exceeds the normal one, as a share of it.
+
+    The expansion by Cornish and Fisher to the second order, which is right to 2 % from three degrees of freedom on.
+    """
+    z = _CENTRAL_REACH
+    return (z**2 + 1) / (4 * freedom) + (5 * z**4 + 16 * z**2 + 3) / (96 * freedom**2)

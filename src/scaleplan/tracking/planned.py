@@ -22,7 +22,8 @@ from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.presets.preset import NOT_STATED
 from scaleplan.record import Record
-from scaleplan.tracking.registered import RegisteredForecast, content_hash
+from scaleplan.tables.loss_units import LOSS_UNITS
+from scaleplan.tracking.registered import LossInterval, RegisteredForecast, content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,15 @@ if TYPE_CHECKING:
     from scaleplan.planning.context import Context
     from scaleplan.presets.preset import Preset
 
-__all__ = ["LossInterval", "Metric", "PlanSource", "Planned", "planned_by_law", "planned_by_runs", "planned_in"]
+__all__ = [
+    "Metric",
+    "PlanSource",
+    "Planned",
+    "in_unit",
+    "planned_by_law",
+    "planned_by_runs",
+    "planned_in",
+]
 
 Metric = Literal["training", "validation"]
 
@@ -44,15 +53,10 @@ _FITTING = "scaleplan.fitting.fit"
 
 _AGAIN = "save it with 'scaleplan optimal … --json', or 'scaleplan loss … --json'"
 
-_NATS = ("nats/token", "nats", "nats per token", NOT_STATED)
-"""How laws name the unit that logs have; one that states none is taken at its word, with a warning."""
+_NATS = ("nats", "nats per token")
+"""What ``nats/token`` is called in laws, too."""
 
-
-class LossInterval(Record):
-    """The central interval of a loss, (low, high), at a confidence level."""
-
-    level: float
-    loss: tuple[float, float]
+_PUBLISHED = "it is published, and its loss of another text and tokenizer"
 
 
 class PlanSource(Record):
@@ -68,11 +72,12 @@ class Planned(Record):
     """A planned loss with its interval, and what the same source says of the run and its hardware.
 
     Plans are of the validation loss; only smaller runs without one are compared by their ``metric``, the training
-    loss.
+    loss. ``unit`` is that of the loss, as laws name it.
     """
 
     source: PlanSource
     loss: float
+    unit: str = "nats/token"
     metric: Metric = "validation"
     interval: LossInterval | None = None
     params: float | None = None
@@ -123,16 +128,16 @@ def planned_by_law(
 
 
 def planned_by_runs(
-    path: str, *, params: float | None, tokens: float | None, level: float, context: Context
+    path: str, *, params: float | None, tokens: float | None, level: float, context: Context, loss_unit: str
 ) -> Planned | Notice:
     """Return the loss that a law through smaller runs forecasts, or why there is none.
 
-    The runs, a table or logs, are fitted as ``fit`` does it.
+    The runs, a table or logs with losses in ``loss_unit``, are fitted as ``fit`` does it.
     """
     try:
         logged = is_log(path)
         fitting = import_module(_FITTING)
-        fitted: FitResult = (fitting.fit_logs if logged else fitting.fit)(path, samples=0)
+        fitted: FitResult = (fitting.fit_logs if logged else fitting.fit)(path, samples=0, loss_unit=loss_unit)
         found = planned_by_law(fitted.preset, params=params, tokens=tokens, level=level, context=context)
     except ScaleplanError as error:
         return Notice(code="no_ladder", message=f"the smaller runs give no loss to expect: {error.message}")
@@ -172,7 +177,7 @@ def _of_plan(plan: Plan, *, kind: PlanKind, name: str) -> Planned:
         name,
         loss=plan.loss,
         unit=plan.loss_unit,
-        published=plan.loss_text is not None,
+        reason=_PUBLISHED if plan.loss_text is not None else None,
         interval=None if interval is None or ends is None else LossInterval(level=interval.level, loss=ends),
         warnings=tuple(notice for notice in plan.warnings if notice.code.startswith("extrapolated")),
     )
@@ -222,7 +227,7 @@ def _of_saved(data: Mapping[str, Any], name: str) -> Planned:
         str(data.get("preset")),
         loss=loss,
         unit=str(data.get("loss_unit")),
-        published=data.get("loss_text") is not None,
+        reason=_PUBLISHED if data.get("loss_text") is not None else None,
         interval=_Numbers(data.get("interval"), name, "interval.").interval(),
         params=plan.number("params"),
         tokens=plan.number("tokens"),
@@ -239,7 +244,7 @@ _WIDEST = 0.9
 
 
 def _of_registered(data: Mapping[str, Any], name: str) -> Planned:
-    """Return what a registered forecast says, which judges as it was registered to.
+    """Return what a registered forecast says; it judges where its law was fitted to runs of one's own.
 
     Raises FileError for one that was changed since.
     """
@@ -255,35 +260,40 @@ def _of_registered(data: Mapping[str, Any], name: str) -> Planned:
     listed = data.get("intervals")
     found = [_Numbers(each, name, "intervals.").interval() for each in listed] if isinstance(listed, list) else []
     intervals = sorted((each for each in found if each is not None), key=lambda each: abs(each.level - _WIDEST))
-    planned = _judged(
+    reason = None
+    if data.get("runs_sha256") is None:
+        reason = f"{data.get('preset')}, which gave it, has no runs of your own, and its loss is of another text"
+    return _judged(
         "forecast",
         str(data.get("name")),
         loss=loss,
         unit=str(data.get("loss_unit")),
-        published=False,
+        reason=reason,
         interval=intervals[0] if intervals else None,
         params=forecast.number("params"),
         tokens=forecast.number("tokens"),
     )
-    if data.get("runs_sha256") is None:
-        law = f"{data.get('preset')}, a published law"
-        message = f"{planned.source.name} was registered by {law}: its loss is of another text"
-        planned = _warned(planned, Notice(code="published_law", message=message))
+
+
+def _judged(kind: PlanKind, name: str, *, unit: str, reason: str | None, **known: Any) -> Planned:  # noqa: ANN401
+    """Return a planned loss that judges, unless there is a reason against it."""
+    source = PlanSource(kind=kind, name=name, judges=reason is None, reason=reason)
+    return Planned(source=source, unit="nats/token" if unit in _NATS else unit, **known)
+
+
+def in_unit(planned: Planned, loss_unit: str) -> Planned | Notice:
+    """Return a planned loss for a log in a unit, a key of ``LOSS_UNITS``; of another unit, why it says nothing.
+
+    One that does not state its unit is taken at its word, with a warning.
+    """
+    unit, name = LOSS_UNITS[loss_unit].meaning, planned.source.name
+    if planned.unit not in (unit, NOT_STATED):
+        message = f"{name} says nothing of this run: its loss is in {planned.unit}, and that of the log in {unit}"
+        return Notice(code="no_verdict", message=message)
+    if planned.unit == NOT_STATED and planned.source.judges:
+        message = f"{name} does not state the unit of its loss: taken as {unit}, as the log has it"
+        return _warned(planned, Notice(code="loss_unit", message=message))
     return planned
-
-
-def _judged(kind: PlanKind, name: str, *, unit: str, published: bool, **known: Any) -> Planned:  # noqa: ANN401
-    """Return a planned loss that judges, unless it is one of another text or unit."""
-    reason = None
-    if published:
-        reason = "it is published, and its loss of another text and tokenizer"
-    elif unit not in _NATS:
-        reason = f"its loss is in {unit}, and that of the log in nats per token"
-    found = Planned(source=PlanSource(kind=kind, name=name, judges=reason is None, reason=reason), **known)
-    if reason is None and unit == NOT_STATED:
-        message = f"{name} does not state the unit of its loss: taken as nats per token, as the log has it"
-        found = _warned(found, Notice(code="loss_unit", message=message))
-    return found
 
 
 def _warned(planned: Planned, notice: Notice) -> Planned:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from scaleplan.tracking.spikes import clean_curve
+from scaleplan.tracking.loss_curve import clean_curve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index
     from scaleplan.tracking.loss_curve import LossCurve
 
-__all__ = ["RecipeComparison", "compare_recipe"]
+__all__ = ["FEWEST_FOR_SHAPE", "RecipeComparison", "compare_recipe", "excess_over"]
 
 FALSE_ALARMS = 0.05
 """Share of healthy runs that may be flagged at any look over their whole length, either way, by all tests."""
@@ -59,9 +59,9 @@ _FEWEST_FOR_TREND = 4
 
 
 class RecipeComparison(NamedTuple):
-    """Whether the references tell anything; and the departure, if any: size of ln loss, since when, found when."""
+    """Whether the references allow a conclusion, and the departure, if any: size of ln loss, since, found when."""
 
-    told: bool
+    conclusive: bool
     size: float | None = None
     since: float | None = None
     found: float | None = None
@@ -87,7 +87,7 @@ def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequ
     inside = shares >= _BEGIN
     shares, logs, steps = shares[inside], logs[inside], steps[inside]
     if len(shares) < 2:
-        return RecipeComparison(told=False)
+        return RecipeComparison(conclusive=False)
     spacing = float(np.median(np.diff(shares)))
     size = max(1, round(1 / (_MOST_LOOKS * spacing)))
     count = len(shares) // size
@@ -103,10 +103,10 @@ def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequ
         if _one_schedule(curve, each) and (row := _at_looks(each, along, size * spacing)) is not None
     ]
     if len(kept) < _FEWEST_REFERENCES:
-        return RecipeComparison(told=False)
+        return RecipeComparison(conclusive=False)
     series = _excess(curve, values, [each for each, _ in kept], np.stack([row for _, row in kept]))
     if series is None:
-        return RecipeComparison(told=False)
+        return RecipeComparison(conclusive=False)
     widths = [width for width in _WIDTHS if width == 1 or 8 * width <= len(along)]
     tests = [(width, True) for width in widths]
     if series.level:
@@ -119,8 +119,10 @@ def compare_recipe(curve: LossCurve, steps: Array, logs: Array, references: Sequ
     for look, width, sign in sorted(crossings):
         begin, size_of = _began(series, look, width)
         if size_of * sign > SMALLEST_STEP and _stays(series, look, begin, size_of):
-            return RecipeComparison(told=True, size=size_of, since=float(at[begin, 0]), found=float(at[look, -1]))
-    return RecipeComparison(told=True)
+            return RecipeComparison(
+                conclusive=True, size=size_of, since=float(at[begin, 0]), found=float(at[look, -1])
+            )
+    return RecipeComparison(conclusive=True)
 
 
 def _one_schedule(curve: LossCurve, reference: LossCurve) -> bool:
@@ -135,6 +137,26 @@ def _one_schedule(curve: LossCurve, reference: LossCurve) -> bool:
         if each.schedule
     )
     return not len(shares) or float(np.sqrt(((one - other) ** 2).mean())) < _SAME_RATES
+
+
+FEWEST_FOR_SHAPE = 2
+"""References whose mean is taken for the course of the recipe: one may have a step of its own."""
+
+
+def excess_over(curve: LossCurve, steps: Array, logs: Array, references: Sequence[LossCurve]) -> Array | None:
+    """Return by how much ln loss exceeds the mean of references at the same share; None of too few of them."""
+    shares = steps / curve.total
+    if len(shares) < 2:
+        return None
+    spacing = float(np.median(np.diff(shares)))
+    found = (_at_looks(each, shares[shares >= _BEGIN], spacing) for each in references)
+    rows = [row for row in found if row is not None]
+    if len(rows) < FEWEST_FOR_SHAPE:
+        return None
+    excess: Array = logs - np.concatenate([np.full(len(logs) - len(rows[0]), np.nan), np.mean(rows, axis=0)])
+    first = len(logs) - len(rows[0])
+    excess[:first] = excess[first]
+    return excess
 
 
 def _at_looks(reference: LossCurve, looks: Array, spacing: float) -> Array | None:

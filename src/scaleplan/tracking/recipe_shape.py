@@ -28,20 +28,21 @@ if TYPE_CHECKING:
 
 __all__ = ["TREND", "TREND_SD", "RecipeRun", "ShapeForecast", "forecast_by_shape"]
 
-TREND = np.array([0.13, -0.3])
-TREND_SD = np.array([0.035, 0.1])
+TREND = np.array([0.11, -0.3])
+TREND_SD = np.array([0.06, 0.1])
 """d ln f / d ln N and d ln f / d ln D to expect. Measured: 0.10 to 0.19 and -0.56 to -0.14 (constant rates the
-steepest, the last fifth of a decay the least) on public families of 25M-400M by constant, cosine and WSD schedules,
-12M-1B by cosine and 125M-175B by linear decay. L = E + A/N^a + g(x) B/D^b gives a A N^-a / L and -b."""
+steepest, the last fifth of a decay the least) on public families of 25M-400M by constant, cosine and WSD schedules
+and 12M-1B by cosine; 0 to 0.13 with the size on 125M-175B by linear decay. L = E + A/N^a + g(x) B/D^b gives
+a A N^-a / L, which is 0.1 at 100M and 0.05 at 10B, and -b."""
 
-PLAIN_TREND = np.array([0.06, -0.3])
+PLAIN_TREND = np.array([0.04, -0.3])
 """Likewise of a difference of losses: the loss itself falls by 0.07 with ln N on these families."""
 
 _SCATTER = 0.02  # of e to expect: 0.01-0.02 within one recipe, 0.1-0.2 where learning rates differ (same families)
 _CARRIES = ((0.0, 0.25), (0.5, 0.4), (1.0, 0.35))
 """Values of c and their chances; fitted ones on the same families lie between 0 and 1.3, most near 0.7."""
 _PACE_FROM, _PACE_POINTS = 0.5, 4
-_ANCHOR = 0.4  # of the part seen, at most, is what a curve's own level is taken from
+_ANCHOR = 0.1  # of the part seen, at most, is what a curve's own level is taken from
 _LEAST_LEFT = 1e-6
 
 
@@ -55,12 +56,16 @@ class RecipeRun(Record, eq=False):
 
 
 class ShapeForecast(Record, eq=False):
-    """ln loss at the end, its sd, ln loss at later shares, and the ln evidence of the references."""
+    """ln loss at the end, its sd, ln loss at later shares, and the ln evidence of the references.
+
+    ``leap`` is the part of the sd that comes of the trend, which runs that lie elsewhere cannot try.
+    """
 
     loss: float
     sd: float
     way: Array
     evidence: float
+    leap: float
 
 
 def forecast_by_shape(
@@ -92,6 +97,7 @@ def forecast_by_shape(
         sd=difference.sd / level,
         way=np.log(np.maximum(difference.way, 1e-3 * level)),
         evidence=difference.evidence,
+        leap=difference.leap / level,
     )
     weights = np.exp(np.array([ratio.evidence, logs.evidence]) - max(ratio.evidence, logs.evidence))
     weights = weights / weights.sum()
@@ -101,6 +107,7 @@ def forecast_by_shape(
         sd=mixed_sd(weights, np.array([ratio.loss, logs.loss]), np.array([ratio.sd, logs.sd]), loss),
         way=weights[0] * ratio.way + weights[1] * logs.way,
         evidence=ratio.evidence,
+        leap=float(weights @ (ratio.leap, logs.leap)),
     )
 
 
@@ -162,6 +169,7 @@ def _forecast(
         sd=float(np.hypot(level_sd, sd * unit)),
         way=level + stretch * (mixed @ ahead),
         evidence=evidence,
+        leap=float(np.linalg.norm(mixed @ away * TREND_SD[:count])) * abs(mean) * unit,
     )
 
 

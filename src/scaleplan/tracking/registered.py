@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LEVELS",
     "Coverage",
-    "ForecastInterval",
     "KeptForecast",
+    "LossInterval",
     "Outcome",
     "RegisteredForecast",
     "ScoredInterval",
@@ -61,8 +61,8 @@ def _canonical(value: object) -> object:
     return value
 
 
-class ForecastInterval(Record):
-    """The interval of the loss of one run at a level."""
+class LossInterval(Record):
+    """The central interval of the loss of one run, (low, high), at a confidence level."""
 
     level: float
     loss: tuple[float, float]
@@ -96,7 +96,7 @@ class RegisteredForecast(Record, Result):
     tokenizer: str | None
     corpus: str | None
     loss: float
-    intervals: tuple[ForecastInterval, ...]
+    intervals: tuple[LossInterval, ...]
     note: str | None = None
     warnings: tuple[Notice, ...] = ()
     sha256: str = ""

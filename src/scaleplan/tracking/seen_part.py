@@ -10,10 +10,12 @@ import numpy as np
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scaleplan.arrays import Array, Mask
     from scaleplan.tracking.loss_curve import LossCurve
 
-__all__ = ["SeenPart", "level_at_end", "seen_part"]
+__all__ = ["SeenPart", "level_at_end", "noise_beside", "seen_part"]
 
 _MEDIAN = 0.6744897501960817  # of the absolute value of a standard normal variable
 _MEAN = 0.7978845608028654  # likewise its mean
@@ -22,6 +24,7 @@ _PER_E_FOLD = 40  # bins: 2.5 % of the position wide, below which no curve of a 
 _ROUNDING = 1e-6  # of a bin: even shares of a run lie on the edges of bins
 _WIDEST = 0.01  # of the run, so that a decay over its last tenth still has ten bins
 _AGREE = 2.5  # standard deviations between two windows: noise alone goes beyond in one of 80
+_COMPARED = 8  # points whose spread tells their noise to a quarter
 _FEWEST = 3  # points whose spread or slope can be told
 
 
@@ -75,6 +78,22 @@ def seen_part(curve: LossCurve) -> SeenPart:
     return _binned(shares, losses, noise)
 
 
+def noise_beside(part: SeenPart, others: Sequence[SeenPart]) -> float:
+    """Return the noise of one value about the smooth curve, as far as runs of the recipe show what is no noise.
+
+    Where the schedule bends the curve of a sparse log, it bends theirs too, and differences are straighter. Noise that
+    they share, as runs do that see the same data in the same order, is not left in them either. Half of the
+    differences have at least this noise, and each that of both runs, so that it is rather too large.
+    """
+    apart = []
+    for other in others:
+        inside = part.after(float(other.shares[0])).upto(float(other.shares[-1]))
+        if len(inside.shares) >= _COMPARED and part.noise > 0:
+            unit = np.maximum(inside.spread / part.noise, _ROUNDING)
+            apart.append(_noise(inside.shares, (inside.loss - other.at(inside.shares)) / unit))
+    return min(part.noise, float(np.median(apart))) if apart else part.noise
+
+
 def _noise(shares: Array, losses: Array) -> float:
     """Return the standard deviation of one value about a smooth curve.
 
@@ -124,8 +143,8 @@ def _binned(shares: Array, losses: Array, noise: float) -> SeenPart:
     """Return the means of bins that widen with the logarithm of the share."""
     if not len(shares):
         return SeenPart(shares=shares, loss=losses, spread=losses, noise=noise, last=0.0)
-    place = np.where(shares < _WIDEST * _PER_E_FOLD, np.log(shares) * _PER_E_FOLD, 0.0)
-    late = shares >= _WIDEST * _PER_E_FOLD
+    late = shares >= _WIDEST * _PER_E_FOLD * (1 - _ROUNDING)
+    place = np.where(late, 0.0, np.log(shares) * _PER_E_FOLD)
     place[late] = np.log(_WIDEST * _PER_E_FOLD) * _PER_E_FOLD + 1 + (shares[late] / _WIDEST - _PER_E_FOLD)
     edges = np.flatnonzero(np.diff(np.floor(place + _ROUNDING), prepend=-np.inf))
     count = np.diff(np.append(edges, len(shares)))

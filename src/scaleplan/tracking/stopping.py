@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, ClassVar, get_args
 
-from scaleplan.errors import ScaleplanError, UnknownNameError, UsageError, quote
+from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError, quote
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.record import Record
 from scaleplan.tracking.verdict import Verdict
@@ -29,6 +29,16 @@ _QUANTITIES = {
     "tokens_per_second": "number",
 }
 """What a condition can be on, each with its kind: keys of the answer."""
+
+_TOLD_BY = {
+    "loss": "there is no forecast yet",
+    "plan_loss": "give --plan, --preset or --pilots",
+    "days_left": "the log has no times",
+    "tokens_per_second": "the log has no times",
+    "cost_left": "give --gpu and --gpus",
+    "mfu": "give --gpu and --gpus, and --params where the log lacks them",
+}
+"""Why a quantity is not known, or what tells it."""
 
 _VERDICT = re.compile(r"\s*verdict\s*(?P<operator><=|>=|!=|==?|<|>)\s*(?P<word>.*?)\s*")
 
@@ -60,6 +70,14 @@ class StopCondition(Record):
             return f"the verdict is {self.verdict}{place}" if tracking.verdict == self.verdict else None
         reasons = [_reason(limit, tracking) for limit in self.limits]
         return None if None in reasons else " and ".join(str(reason) for reason in reasons)
+
+    def unknown(self, tracking: Tracking) -> Notice | None:
+        """Return a warning where the condition cannot hold, because a quantity of it is not known."""
+        for limit in self.limits:
+            if getattr(tracking, limit.quantity) is None:
+                why = f"{limit.quantity} is not known; {_TOLD_BY.get(limit.quantity, 'the log does not tell it')}"
+                return Notice(code="condition_unknown", message=f"--fail-on {quote(self.text)} cannot hold: {why}")
+        return None
 
 
 def parse_condition(text: str) -> StopCondition:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from scaleplan.errors import Notice
     from scaleplan.tracking.ending import Ending, MethodForecast
     from scaleplan.tracking.loss_curve import LossCurve
-    from scaleplan.tracking.planned import LossInterval, Metric, PlanSource
+    from scaleplan.tracking.planned import Metric, PlanSource
+    from scaleplan.tracking.registered import LossInterval
     from scaleplan.tracking.verdict import Verdict
 
 __all__ = ["Departure", "Moment", "NextLook", "Tracked", "Tracking"]

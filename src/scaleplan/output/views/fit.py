@@ -1,4 +1,4 @@
-"""The reports of the commands about training runs: a fit, a backtest, a design of pilot runs.
+"""The reports of the commands about training runs: a fit, a backtest.
 
 Fit and backtest are shown from the mapping that ``--json`` prints, so that a saved one reads like a new one.
 """
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
 
     from scaleplan.fitting.fit import BacktestResult
     from scaleplan.fitting.fit_result import FitAnswer
-    from scaleplan.fitting.pilot import PilotDesign, StandardErrors
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.uncertainty import Interval
     from scaleplan.project.saved import SavedResult
 
     Array = NDArray[float64]
 
-__all__ = ["backtest_report", "design_report", "fit_report", "saved_report"]
+__all__ = ["backtest_report", "fit_report", "saved_report"]
 
 _LABELS = {"a": "a = β/(α + β)"}
 _LAW_NAMES = ("E", "alpha", "beta")
@@ -260,7 +259,7 @@ def _target(data: dict[str, Any], plan: Plan) -> Report:
     title = f"{'' if forecast is None else 'forecast '}at {format_flops(plan.flops)}"
     if data.get("largest_flops"):
         title += f", {format_number(plan.flops / data['largest_flops'])} times the largest run"
-    remarks = [notice.message for notice in plan.warnings if notice.code == "not_vouched"]
+    remarks = [notice.message for notice in plan.warnings if notice.code in {"not_vouched", "far_beyond"}]
     if data.get("line") is not None:
         title += ", on the line of the runs"
     elif data["refusal"] is not None:
@@ -582,65 +581,6 @@ def _members(members: Sequence[dict[str, Any]], data: dict[str, Any]) -> Report:
         grid=ReportTable(("discrepancy", "floor", "weight", "loss", level), rows=rows, text={"discrepancy", level}),
         remarks=("floor: the prior of E over the least loss; how far these lie apart is a part of the interval",),
     )
-
-
-def design_report(design: PilotDesign) -> Report:
-    """Return the report of one design."""
-    count = sum(run.seeds for run in design.runs)
-    rows = [
-        (
-            format_count(run.params),
-            format_count(run.tokens),
-            format_number(run.tokens / run.params),
-            format_flops(run.flops),
-            str(run.seeds),
-        )
-        for run in design.runs
-    ]
-    ratios = [run.tokens / run.params for run in design.runs]
-    compared = [("this design", str(count), _span(min(ratios), max(ratios)), *_errors(design.after))]
-    compared += [
-        (item.name, str(item.runs), _span(*item.tokens_per_param), *_errors(item.precision)) for item in design.rivals
-    ]
-    if design.before is not None:
-        compared.insert(0, ("the runs that are there", "", "", *_errors(design.before)))
-    columns = ("design", "new runs", "tokens/param", "error of N*", "of loss", "of a")
-    return Report(
-        title=f"{counted(count, 'pilot run')} for {format_flops(design.spent)}, to know the optimum of "
-        f"{format_flops(design.target)}",
-        grid=ReportTable(("parameters", "tokens", "tokens/param", "compute each", "seeds"), rows=rows),
-        sections=(
-            Report(
-                title="predicted standard errors at the target, each design for the same compute",
-                grid=ReportTable(columns, rows=compared, text={"design"}),
-                remarks=[*_remarks_design(design)],
-            ),
-        ),
-    )
-
-
-def _span(low: float, high: float) -> str:
-    return f"{format_number(low, digits=2)} – {format_number(high, digits=2)}"
-
-
-def _errors(precision: StandardErrors) -> tuple[str, str, str]:
-    size = format_fraction(precision.log_params, digits=2) if precision.log_params < 3 else "unidentified"
-    return size, format_fraction(precision.log_loss, digits=2), format_number(precision.exponent, digits=2)
-
-
-def _remarks_design(design: PilotDesign) -> Iterator[str]:
-    yield (
-        f"by local linearisation of {design.law} with noise of {format_fraction(design.noise)} in each loss: true if "
-        "the form is, so that a fit, whose forecast also holds what the form misses, has wider intervals; keep a few "
-        "central runs to test that"
-    )
-    if design.cooldown is not None:
-        full = sum(run.flops * run.seeds for run in design.runs)
-        yield (
-            f"runs of one size branch off one trunk at a constant rate, each with a cooldown of "
-            f"{format_fraction(design.cooldown)}; from scratch they would cost {format_flops(full)}"
-        )
-        yield "branches of one trunk share its noise, so that the errors are somewhat larger than predicted"
 
 
 def _residuals(data: dict[str, Any]) -> list[Report]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from scaleplan.charts.forecast_plots import calibration_chart
@@ -75,6 +76,9 @@ def record_report(record: TrackRecord) -> Report:
     resolved = sum(each.status == "resolved" for each in record.forecasts)
     title = f"{counted(len(record.forecasts), 'forecast')} in {record.folder}, {resolved} resolved"
     level = format_fraction(record.level)
+    held = next((each for each in record.coverage if math.isclose(each.level, record.level)), None)
+    if held is not None:
+        title += f": {held.inside} of {held.resolved} inside their {level} interval"
     columns = ("run", "registered", "forecast", level, "outcome", "error", "")
     grid = ReportTable(columns, rows=[*map(_row, record.forecasts)], text={"run", "registered", ""})
     if not record.coverage:
@@ -89,7 +93,7 @@ def _row(kept: KeptForecast) -> tuple[str, ...]:
         kept.name,
         kept.registered[:10],
         format_loss(kept.loss),
-        "–" if kept.interval is None else "–".join(map(format_loss, kept.interval)),
+        "–" if kept.interval is None else " – ".join(map(format_loss, kept.interval)),
         "–" if kept.outcome is None else format_loss(kept.outcome),
         "–" if kept.relative_error is None else f"{100 * kept.relative_error:+.2f} %",
         held if kept.status == "resolved" else kept.status,
@@ -98,7 +102,8 @@ def _row(kept: KeptForecast) -> tuple[str, ...]:
 
 def _remarks(record: TrackRecord) -> Iterator[str]:
     if record.bias is not None and record.rms is not None:
-        yield f"error: {100 * record.bias:+.2f} % on average (bias), {100 * record.rms:.2f} % rms"
+        bias, rms = f"{100 * record.bias:+.2f} % on average (bias)", f"{100 * record.rms:.2f} % rms"
+        yield f"error, + where the run came out worse: {bias}, {rms}"
     if record.score is not None:
         yield f"mean interval score at {format_fraction(record.level)}: {format_fraction(record.score)} of the loss"
 

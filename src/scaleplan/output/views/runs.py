@@ -19,6 +19,10 @@ _WIDTH = 80
 _LEAST_NAME = 12  # characters of a name that tell runs apart
 _ABSENT = "–"
 
+_SOURCES = {
+    "config.json": "counted by the config.json beside the log", "log": "as the log states", "name": "by the name",
+}  # fmt: skip
+
 
 def _loss(value: float) -> str:
     return f"{value:.4g}"
@@ -85,7 +89,7 @@ def _remarks(runs: Sequence[LoggedRun]) -> Iterator[str]:
         yield "; ".join(parts)
     sources = Counter(run.params_from.rpartition("/")[2] for run in runs if run.params_from is not None)
     if sources:
-        listed = ", ".join(f"{source} ({count})" for source, count in sources.most_common(3))
+        listed = ", ".join(f"{_SOURCES.get(source, source)} ({count})" for source, count in sources.most_common(3))
         yield f"params: {listed}{', …' if len(sources) > 3 else ''}"
 
 

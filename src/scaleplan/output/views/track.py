@@ -67,6 +67,8 @@ def track_line(tracking: Tracking) -> str:
         parts.append("finished")
     elif tracking.days_left is not None:
         parts.append(f"{format_seconds(tracking.days_left * SECONDS_PER_DAY)} left")
+    unknown = (each.message for each in tracking.warnings if each.code == "condition_unknown")
+    parts += [message.partition(":")[0] for message in unknown]  # a job that trusts in it would never stop
     return ", ".join(parts)
 
 
@@ -96,7 +98,7 @@ def _loss(label: str, loss: float | None, ends: tuple[float, float] | None, unit
 def _planned(tracking: Tracking) -> Iterator[Fact]:
     if tracking.plan_loss is None or tracking.plan_source is None:
         return
-    label = _PLANNED[tracking.plan_source.kind] if tracking.plan_source.judges else "another law"
+    label = _PLANNED[tracking.plan_source.kind] if tracking.plan_source.judges else "published law"
     ends = None if tracking.plan_interval is None else tracking.plan_interval.loss
     yield _loss(label, tracking.plan_loss, ends, tracking.loss_unit)
 

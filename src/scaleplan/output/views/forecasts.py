@@ -73,7 +73,7 @@ def outcome_report(outcome: Outcome) -> Report:
 
 def record_report(record: TrackRecord) -> Report:
     """Return the record: a row a forecast, then how often each level held, and the picture of it."""
-    resolved = sum(each.status == "resolved" for each in record.forecasts)
+    resolved = max((each.resolved for each in record.coverage), default=0)  # a copy of a forecast counts once
     title = f"{counted(len(record.forecasts), 'forecast')} in {record.folder}, {resolved} resolved"
     level = format_fraction(record.level)
     held = next((each for each in record.coverage if math.isclose(each.level, record.level)), None)

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 from tests.tracking import ending_curves
-from tests.tracking.ending_curves import cut, end_of, ladder, smaller
+from tests.tracking.ending_curves import cut, drifting_ladder, end_of, ladder, smaller
 
 from scaleplan.tracking.ending import forecast_end
 
@@ -85,6 +85,25 @@ def ladders(kind, noise, points, *, tokens, known=False):
         yield from by_size(curves, least=3, truth=ends)
 
 
+def drifting(least, most, *, sparse=None, noisy=None):
+    """Yield runs of 100 simulated ladders that drift, each with ``least`` to ``most`` smaller ones."""
+    for seed in range(100):
+        curves, ends, traits = drifting_ladder(seed)
+        if sparse in (None, traits["points"] < 40) and noisy in (None, traits["noise"] > 0.002):
+            runs = list(curves.items())
+            for count in range(least, min(most, len(runs) - 1) + 1):
+                name, curve = runs[count]
+                yield curve, [one for _, one in runs[:count]], ends[name]
+
+
+def sweep(rates, least_steps, most_steps):
+    """Yield runs of the groups of one rate and number of steps of the sweep, each with all smaller ones."""
+    groups = sorted({(int(row["total_steps"]), row["lr"]) for row in ending_curves.rows("misfitting_curves.csv")})
+    for steps, rate in groups:
+        if rate in rates and least_steps <= steps <= most_steps:
+            yield from by_size(ending_curves.misfitting(steps, rate))
+
+
 EVERY = ("25M", "100M", "400M")
 PUBLIC = {
     "multi-power: next smaller, same schedule": lambda: multi_power(next_smaller),
@@ -106,8 +125,15 @@ PUBLIC = {
         for steps, rate in ((1500, "0.002"), (4000, "0.001"), (6000, "0.001"), (16000, "0.001"))
     },
     **{
+        f"sweep at {' and '.join(rates)}, {span[0]} to {span[1]} steps": lambda rates=rates, span=span: sweep(
+            rates, *span
+        )
+        for rates in (("0.001", "0.004"), ("0.0004", "0.002"))
+        for span in ((1200, 3500), (4000, 20000))
+    },
+    **{
         f"speedrun {group}, {count} others": lambda group=group, count=count: seeds(group, count)
-        for group, counts in (("unet_1480", (1, 3, 8)), ("shortcuts_3200", (3,)))
+        for group, counts in (("unet_1480", (1, 2, 3, 8)), ("shortcuts_3200", (3,)))
         for count in counts
     },
     "llm.c GPT-2 124M, schedule known": lambda: ((one, [], end_of(one)) for one in ending_curves.llmc().values()),
@@ -119,6 +145,13 @@ SIMULATED = {
     for kind in ("cosine", "linear", "wsd")
     for noise, points in ((0.0005, 100), (0.002, 60), (0.005, 15), (0.01, 150))
     for tokens in (None, 3e11)
+} | {
+    f"drifting ladders, {least}-{most} smaller, {'sparse' if sparse else 'dense'}, {'noisy' if noisy else 'clean'}": (
+        lambda least=least, most=most, sparse=sparse, noisy=noisy: drifting(least, most, sparse=sparse, noisy=noisy)
+    )
+    for least, most in ((1, 1), (2, 2), (3, 5), (6, 7))
+    for sparse in (False, True)
+    for noisy in (False, True)
 }
 
 

@@ -1,5 +1,6 @@
 """Files that are no table of runs, and spellings of tables: logs, charts, scalars, comments, commas, nested cells."""
 
+import io
 import json
 import math
 
@@ -44,7 +45,7 @@ def test_a_log_is_read_as_its_run(tmp_path, text, name):
     "text",
     [
         "\x1b[31mstep:  1  \x1b[32mloss:  4.03881  \x1b[33mnorm: 0.3\nstep: 10  loss:  4.04249  norm: 0.2\n",
-        "{'loss': 4.01, 'epoch': 0.05}\n{'loss': 3.9, 'epoch': 0.1}\n step 20 loss 3.8\n step 30 loss 3.7\n",
+        "starting\n>> step 10 of 90, loss = 4.01\n>> step 20 of 90, loss = 3.9\n>> step 30 of 90, loss = 3.8\n",
     ],
 )
 @pytest.mark.parametrize("name", ["run.log", "log.txt", "log.csv"])
@@ -244,3 +245,11 @@ def test_the_global_batch_gives_the_tokens_and_the_trainer_counts_the_steps(tmp_
     assert step_column(["_step", "train/loss", "trainer/global_step"]) == "trainer/global_step"
     assert step_column(["loss", "epoch"]) == "epoch"
     assert step_column(["loss", "lr"]) is None
+
+
+def test_a_log_on_standard_input_is_sent_to_the_command_that_reads_it(monkeypatch):
+    """It is read once, as a table."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"s:0 trl:3.32 lr:1e-5\ns:1 trl:3.31 lr:2e-5\n")))
+    with pytest.raises(NotRunsError) as caught:
+        read_runs("-")
+    assert "scaleplan runs - -o runs.csv" in caught.value.hint

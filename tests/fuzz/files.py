@@ -176,6 +176,16 @@ def log(rng: Random) -> tuple[str, bytes]:
     text = head + ("," if head else "").join(lines) + tail if head else "".join(f"{line}\n" for line in lines)
     if name == "metrics.csv":
         text = f"step,train_loss,lr-AdamW\n{text}"
+    if name == "history.csv":
+        text = f"_step,_timestamp,train/loss,train/lr,eval/loss\n{text}"
+    if name == "wandb_export.csv":
+        text = f'"Step","a - train/loss","b - train/loss"\n{text}'
+    if name == "curve.csv":
+        text = f"run,params,tokens,loss\n{text}"
+    if name == "scalars.csv":
+        text = f"Wall time,Step,Value\n{text}"
+    if rng.random() < 0.1:
+        text = text.replace("\n", rng.choice(["\r\n", "\n\x1b[31m", "\r", "\n\0"]))
     return name, text.encode()
 
 
@@ -198,6 +208,87 @@ _LOGS: Sequence[tuple[str, Callable[[int, float, float, int], str]]] = (
             f"120.5 | learning rate: {rate:.6E} | global batch size: 8 | lm loss: {loss:.6E} | loss scale: 1.0 | "
         ),
     ),
+    (
+        "nemo.log",
+        lambda step, loss, rate, total: (
+            f"Training epoch 0, iteration {step}/{total} | lr: {rate:.4g} | global_batch_size: 8 | "
+            f"global_step: {step} | reduced_train_loss: {loss:.4g} | train_step_timing in s: 0.43 | "
+            f"val_loss: {loss:.3g}"
+        ),
+    ),
+    (
+        "trainer.log",
+        lambda step, loss, rate, total: (
+            f"  1%|#  | {step}/{total} [00:10<01:30]\r{{'loss': {loss!r}, 'learning_rate': {rate!r}, 'epoch': 0.1}}"
+        ),
+    ),
+    (
+        "titan.log",
+        lambda step, loss, *_: (
+            f"[rank0]:[titan] 2026-03-01 10:00:00,1 - root - INFO - step: {step:2d}  loss: {loss:8.5f}  "
+            "memory: 41.22GiB(51.54%)  tps: 2,046  tflops: 311.22  mfu: 31.47%"
+        ),
+    ),
+    (
+        "composer.log",
+        lambda step, loss, rate, _: (
+            f"[metric][batch={step}]: loss/train/total: {loss:.4f} \n"
+            f"[metric][batch={step}]: lr-DecoupledAdamW/group0: {rate:.4f} "
+        ),
+    ),
+    (
+        "olmo.log",
+        lambda step, loss, rate, total: (
+            f"2026-03-01 10:00:00.123\tnode-0:0\tolmo_core.train.callbacks.console_logger:68\tINFO\t"
+            f"[step={step}/{total},epoch=1,eta=1:02:10]\n    optim/LR (group 0)={rate:.4f}\n"
+            f"    train/CE loss={loss:.4f}"
+        ),
+    ),
+    (
+        "nanotron.log",
+        lambda step, loss, rate, total: (
+            f"[INFO|DP=0|PP=1|TP=0|ip-26-0-1]: iteration: {step} / {total} | consumed_tokens: {step * 262.0:.3g}K | "
+            f"global_batch_size: 262K | lm_loss: {loss:.3g} | lr: {rate:.3g} | grad_norm: 0.259"
+        ),
+    ),
+    (
+        "mlperf.txt",
+        lambda step, loss, *_: (
+            ":::MLLOG "
+            + json.dumps(
+                {
+                    "namespace": "",
+                    "time_ms": step,
+                    "event_type": "POINT_IN_TIME",
+                    "key": "eval_accuracy",
+                    "value": loss,
+                    "metadata": {"epoch_num": 1024 * step},
+                }
+            )
+        ),
+    ),
+    (
+        "nanochat.log",
+        lambda step, loss, rate, total: (
+            f"step {step:05d}/{total:05d} (1.00%) | loss: {loss:.6f} | lrm: {rate:.2f} | dt: 521.31ms | "
+            "tok/sec: 1,005,713"
+        ),
+    ),
+    ("nanogpt.log", lambda step, loss, *_: f"step {step}: train loss {loss:.4f}, val loss {loss:.4f}"),
+    (
+        "console.log",
+        lambda step, loss, rate, total: (
+            f"val loss {loss:.4f}\nstep {step}/{total} | loss {loss:.4f} | lr {rate:.2e} |"
+        ),
+    ),
+    (
+        "history.csv",
+        lambda step, loss, rate, _: f"{step},{1.7e9 + step},{loss!r},{rate!r},{loss if step % 5 == 0 else ''}",
+    ),
+    ("wandb_export.csv", lambda step, loss, *_: f'"{step}","{loss}","{loss + 1}"'),
+    ("curve.csv", lambda step, loss, *_: f"r{step % 3},1e8,{step * 1000},{loss!r}"),
+    ("scalars.csv", lambda step, loss, *_: f"{1.7e9 + step},{step},{loss!r}"),
+    ("train_loss", lambda step, loss, *_: f"{1700000000000 + step} {loss!r} {step}"),
     (
         "modded.txt",
         lambda step, loss, rate, total: f"step:{step}/{total} train_loss:{loss:.4f} train_time:{step * 9}ms",

@@ -170,6 +170,11 @@ def test_the_lowest_of_equals_is_the_first():
     assert lowest(curve([3, 2, 2, 2.5])) == (20, 2)
 
 
+def test_a_step_beyond_all_counting_is_written_short():
+    assert "steps 9.5e+301 to 9.9e+301" in final_loss(curve([3.0] * 100, every=1e300, start=0)).smoothing
+    assert "step 1500" in final_loss(curve([3.0], start=1500)).smoothing
+
+
 def test_a_rate_of_few_decimals_is_nothing_in_print_before_the_end():
     def ended(rates):
         recorder = Recorder("run", "none.log", line=1, format_name="hand-made", in_order=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -557,6 +558,12 @@ def test_the_bar_behind_an_entry_has_its_step(runs) -> None:
     for name in ("loss", "val_loss"):
         assert run.curves[name].steps.tolist() == [10, 20, 30, 40, 50]
     assert (run.stated.total_steps, run.stated.smoothing) == (500, "mean of 10 steps")
+    text = "".join(
+        f" 80%|████████  | {step}/250 [06:51<00:48,  1.04it/s]{{'loss': {4 - step / 100}, 'epoch': 0.02}}\n"
+        for step in range(190, 230, 10)
+    )
+    (run,) = runs(text)
+    assert run.curves["loss"].steps.tolist() == [190, 200, 210, 220]
 
 
 def test_mlperf_counts_samples_or_tokens(runs) -> None:
@@ -583,6 +590,19 @@ def test_mlperf_counts_samples_or_tokens(runs) -> None:
     assert run.ended == "stopped"
     other = start + line("submission_benchmark", '"bert"') + line("eval_accuracy", "0.71", '"epoch_num": 2030855')
     assert runs(other) == []
+
+
+def test_an_epoch_of_mlperf_counts_samples_or_tokens_throughout(runs) -> None:
+    """Samples are whole batches of tokens, too, after as many steps as a sequence has tokens."""
+
+    def line(key: str, value: object, **metadata: int) -> str:
+        return f":::MLLOG {json.dumps({'key': key, 'value': value, 'time_ms': 1, 'metadata': metadata})}\n"
+
+    head = line("global_batch_size", 16) + line("max_sequence_length", 64) + line("submission_benchmark", "gpt3")
+    for scale in (16, 16 * 64):
+        text = "".join(line("eval_accuracy", 4 - step / 1000, epoch_num=step * scale) for step in (10, 50, 64, 100))
+        (run,) = runs(head + text)
+        assert run.curves["val_loss"].steps.tolist() == [10, 50, 64, 100]
 
 
 def test_nanogpt_and_litgpt_as_printed(runs) -> None:

@@ -97,6 +97,49 @@ def ladder(
     return curves, ends
 
 
+def drifting_ladder(seed, *, most_noise=0.01):
+    """Return a simulated ladder of 4 to 8 runs with traits drawn by the seed, and the losses logged at their ends.
+
+    Unlike those of :func:`ladder`, runs drift: up to 0.3 % of the loss, slowly. They have one number of tokens,
+    20 for each parameter or any; 10 to 150 points, at the same shares or others; and noise of each value of its
+    own or, where they see the same data, in common. The end is the mean of what is logged over the last 2 %.
+    """
+    rng = np.random.default_rng((31, seed))
+    sizes = np.sort(
+        rng.choice([7e7, 1.6e8, 4.1e8, 1e9, 1.4e9, 2.8e9, 6.9e9, 13e9], rng.integers(4, 9), replace=False)
+    )
+    kind = ("cosine", "linear", "wsd")[seed % 3]
+    tokens = ("one", "20N", "any")[rng.integers(3)]
+    points = round(np.exp(rng.uniform(np.log(10), np.log(150))))
+    noise = np.exp(rng.uniform(np.log(5e-4), np.log(most_noise)))
+    common, drift, own = rng.choice([0, 0, 0.8]), rng.choice([0, 0.001, 0.003]), rng.choice([0, 0.01, 0.02])
+    floor, size, data = rng.uniform(1.55, 1.95), 400 * rng.uniform(0.7, 1.4), 410 * rng.uniform(0.7, 1.4)
+    exponent, gain, power = rng.uniform(0.3, 0.55), rng.uniform(0.35, 0.95), rng.uniform(0.22, 0.36)
+    warmup, decay, last = rng.uniform(0.002, 0.02), rng.uniform(0.1, 0.3), rng.choice([0.0, 0.1])
+    even, shared, waves = rng.integers(2), rng.normal(size=points), np.array([0.5, 1, 2, 4])
+    curves, ends = {}, {}
+    for params in sizes:
+        total = {"one": 3e11, "20N": 20 * params, "any": 20 * params * np.exp(rng.normal(1, 0.7))}[tokens]
+        count = points if even else max(points + rng.integers(-points // 4, points // 4 + 1), 8)
+        shares = np.linspace(0, 1, count + 1)[1:]
+        plan = schedule(kind, total, warmup=warmup, floor=last, decay=decay)
+        each = np.exp(rng.normal(0, own, 3))
+        fall = annealed(plan, shares * total, exponent=exponent * each[0], gain=gain * each[1])
+        loss = floor + size / params**0.34 + data * 3e9 ** (power - 0.28) / total**power * each[2] * fall
+        size_of_waves = drift * rng.normal(size=4) / (0.85 * np.sqrt(waves))
+        drifted = size_of_waves @ np.sin(2 * np.pi * np.outer(waves, shares) + rng.uniform(0, 2 * np.pi, (4, 1)))
+        values = rng.normal(size=count)
+        if even:
+            values = np.sqrt(common) * shared + np.sqrt(1 - common) * values
+        logged = loss * np.exp(drifted + noise * values)
+        name = f"{params:g}"
+        ends[name] = float(np.exp(np.mean(np.log(logged[-max(round(0.02 * count), 1) :]))))
+        curves[name] = LossCurve(
+            name=name, steps=shares * total, loss=logged, total=float(total), params=params, tokens=float(total)
+        )
+    return curves, ends, {"points": points, "noise": noise, "drift": drift}
+
+
 def cut(curve, share):
     """Return the part of a curve up to a share of its run."""
     keep = curve.steps <= share * curve.total * (1 + 1e-9)

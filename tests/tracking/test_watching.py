@@ -25,6 +25,7 @@ class Scene:
 
     def __init__(self, path, *events):
         self.path, self.events, self.slept, self.used = path, list(events), [], 0.0
+        self.spent = 0.0
 
     def sleep(self, seconds):
         self.slept.append(seconds)
@@ -46,7 +47,7 @@ class Scene:
 
         found = looks(
             self.path, read, lambda run: run, lambda run: run.last_step >= 1000,
-            every=10, sleep=self.sleep, clock=self.clock,
+            every=10, sleep=self.sleep, clock=self.clock, spent=self.spent,
         )  # fmt: skip
         return [(run.curves["loss"].steps[0], run.last_step) for run in found]
 
@@ -73,8 +74,19 @@ def test_a_rotated_or_truncated_log_goes_on(tmp_path):
         path.write_text("451 1000")
         assert path.stat().st_ino == inode
 
-    scene = Scene(path, rotate, lambda: path.write_text("101 450 and much more"), truncate)
-    assert scene.steps() == [(1, 100), (1, 450), (1, 1000)]
+    first, more = "101 300 and more", "101 450 and much, much more"  # the new log grows before it is truncated
+    scene = Scene(path, rotate, lambda: path.write_text(first), lambda: path.write_text(more), truncate)
+    assert scene.steps() == [(1, 100), (1, 300), (1, 450), (1, 1000)]
+
+
+def test_the_start_of_the_program_counts_as_the_first_look(tmp_path):
+    """A second before it, and 0.3 for each look."""
+    path = tmp_path / "run.log"
+    path.write_text("1 100")
+    scene = Scene(path, lambda: path.write_text("1 500"), lambda: path.write_text("1 1000 "))
+    scene.spent = 1.0
+    scene.steps()
+    assert scene.slept == pytest.approx([130.0, 30.0])
 
 
 def test_a_log_that_is_written_anew_as_a_whole_counts_alone():

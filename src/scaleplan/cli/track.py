@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -145,7 +146,8 @@ def track(
     if watch:
         if path is not None:
             raise UsageError("--watch draws no file", hint="leave out -o, or look once")
-        return Answer(chunks=_watching(watched(log, every=every or _EVERY, **given), output))
+        looks = watched(log, every=every or _EVERY, spent=time.process_time(), **given)
+        return Answer(chunks=_watching(looks, output))
     if every is not None:
         raise UsageError("--every is the time between the looks of --watch", hint="add --watch, or leave it out")
     found = tracked(log, **given)

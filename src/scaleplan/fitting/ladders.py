@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.table import RawTable
 
-__all__ = ["ladder_doubts"]
+__all__ = ["SMALL_MODEL", "ladder_doubts"]
 
-_SMALL = 5e6  # parameters; models below it have bent away from the laws of larger ones
+SMALL_MODEL = 5e6  # parameters; models below it have bent away from the laws of larger ones
 _SHARE = 0.25  # of the runs
 _SHALLOW = 3  # layers: models of one leave the trend of others (Kaplan et al. 2020, figure 6), of ours those of two
 _CHANGE = 2.0  # the factor by which depth, or width over depth, must change to be a change of shape
@@ -44,9 +44,9 @@ def ladder_doubts(table: RawTable, runs: Runs, positions: Index) -> tuple[Notice
     ``runs`` are those that are used, at ``positions`` of the table.
     """
     found = []
-    small = int(np.count_nonzero(runs.params < _SMALL))
+    small = int(np.count_nonzero(runs.params < SMALL_MODEL))
     if small >= _SHARE * len(runs) and runs.flops_convention != "MD":
-        message = f"{small} of {len(runs)} runs have models below {format_count(_SMALL)} parameters{_NAMED}"
+        message = f"{small} of {len(runs)} runs have models below {format_count(SMALL_MODEL)} parameters{_NAMED}"
         found.append(Notice(code="small_models", message=message))
     depth, width = _shapes(table, positions)
     change = None if depth is None or len(runs) < _LEAST_RUNS else _change(runs.params, depth, width)

@@ -19,6 +19,7 @@ from scaleplan.fitting.exchange import Candidates, Merit, Schedule, best_list, g
 from scaleplan.fitting.expected_error import Aim, Belief, StandardErrors
 from scaleplan.fitting.fit_request import FitRequest, RunsKeywords, reading_arguments
 from scaleplan.fitting.forecaster import fit_forecast
+from scaleplan.fitting.ladders import SMALL_MODEL
 from scaleplan.fitting.pilot_worth import PilotWorth, Stage, worth_of_pilots
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.rival_designs import RunBounds, rival_lists
@@ -488,8 +489,11 @@ def _bounds(guess: _Guess, limits: Sequence[Limit], budget: float) -> RunBounds:
     size = best(1.0)
     ratio = budget / k / size**2
     smallest = float(np.min(guess.params)) if len(guess.params) else math.inf
+    floor = _LEAST_PARAMS
+    if len(guess.params):  # a ladder without tiny models is not given any
+        floor = min(SMALL_MODEL, best(_LARGEST))
     found = {
-        "params": (min(max(best(_SMALLEST), _LEAST_PARAMS), smallest), best(_LARGEST) * math.sqrt(_WIDTH)),
+        "params": (min(max(best(_SMALLEST), floor), smallest), best(_LARGEST) * math.sqrt(_WIDTH)),
         "tokens": (1.0, math.inf),
         "tokens_per_param": (ratio / _WIDTH, ratio * _WIDTH),
     }

@@ -201,6 +201,9 @@ def _recognised(
         return table, recognised(table)
     except FileError as error:
         curves = isinstance(error, NotRunsError)
+        if curves and not by_step and str(source) == "-":  # which cannot be read twice
+            hint = "name its file, or make a table of it: scaleplan runs - -o runs.csv"
+            raise NotRunsError(error.message, hint=hint) from None
         if by_step or str(source) == "-" or not ((curves or text) and is_log(source, tables=curves)):
             raise
         cause = error

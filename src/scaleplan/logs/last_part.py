@@ -60,6 +60,10 @@ _CLOCKS = 15 * 3600.0
 _MOST_FILES = 1000  # of a folder that are looked at for the time of writing
 
 
+_EXACT = 2.0**53
+"""Whole numbers above it are not all numbers of double precision: their digits say nothing."""
+
+
 class FinalLoss(NamedTuple):
     """A loss, what it is the median of, and how many entries of the curve that is."""
 
@@ -69,8 +73,8 @@ class FinalLoss(NamedTuple):
 
 
 def step_text(step: float) -> str:
-    """Return a step as text: ``1500``, ``1500.5``."""
-    return f"{step:.0f}" if float(step).is_integer() else f"{step:g}"
+    """Return a step as text: ``1500``, ``1500.5``, ``1e+300``."""
+    return f"{step:.0f}" if float(step).is_integer() and abs(step) < _EXACT else f"{step:g}"
 
 
 def final_loss(curve: LoggedCurve, smoothed: str | None = None) -> FinalLoss:

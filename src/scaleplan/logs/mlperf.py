@@ -46,6 +46,7 @@ class MlperfLog(PrintedLog):
     def __init__(self, file: LogFile) -> None:
         super().__init__(file)
         self._given: dict[str, Any] = {}
+        self._in_tokens: bool | None = None  # whether an epoch_num counts tokens: the first of a log tells it of all
 
     @classmethod
     def recognise(cls, file: LogFile) -> bool:
@@ -64,10 +65,11 @@ class MlperfLog(PrintedLog):
         per_step = {name: self._per_step(name) for name in set(named)}
         steps = at * np.array([per_step[name] for name in named])
         if "epoch_num" in named:
-            tokens = np.array(
-                [self._counts_tokens(name, each) for name, each in zip(named, at.tolist(), strict=True)]
-            )
-            steps = np.where(tokens, steps / self._setting("max_sequence_length"), steps)
+            epochs = np.array([name == "epoch_num" for name in named])
+            if self._in_tokens is None and (told := at[epochs & (at > 0)]).size:
+                self._in_tokens = self._counts_tokens(float(told[0]))
+            if self._in_tokens:
+                steps = np.where(epochs, steps / self._setting("max_sequence_length"), steps)
         trains = np.array([key == "train_loss" for key in keys], dtype=bool)
         accuracy = np.array([key == "eval_accuracy" for key in keys], dtype=bool)
         known = ~accuracy | np.array([self._is_loss(value) for value in values.tolist()], dtype=bool)
@@ -85,10 +87,10 @@ class MlperfLog(PrintedLog):
         """Return the steps of one unit of what places an entry."""
         return 1.0 if name in ("step", "step_num") else 1.0 / self._setting("global_batch_size")
 
-    def _counts_tokens(self, name: str, at: float) -> bool:
-        """Return whether an ``epoch_num`` counts tokens rather than samples: a whole number of batches of them."""
+    def _counts_tokens(self, at: float) -> bool:
+        """Return whether the first ``epoch_num`` counts tokens, not samples: a whole number of batches of them."""
         batch, length = self._setting("global_batch_size"), self._setting("max_sequence_length")
-        return name == "epoch_num" and length > 1 and at >= batch * length and at % length == 0
+        return length > 1 and at >= batch * length and at % length == 0
 
     def _setting(self, name: str) -> float:
         """Return a setting that counts something; 1 where the log states none."""

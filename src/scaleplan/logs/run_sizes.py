@@ -63,7 +63,7 @@ class RunSizes(NamedTuple):
 
 
 class SizesOfRuns:
-    """Finds the sizes of one run after the other, and keeps what is to be said of them.
+    """The sizes of runs, found one run after the other, and the warnings about them.
 
     ``vocab`` is the vocabulary of configs that have none; with ``by_name`` a size may be read from the name of a run.
     """
@@ -75,7 +75,7 @@ class SizesOfRuns:
         self._notices: dict[tuple[str, str], list[str]] = {}
 
     def notices(self) -> Iterator[Notice]:
-        """Yield what is to be said, with the names of the runs."""
+        """Yield the warnings, each with the names of its runs."""
         for (code, message), names in self._notices.items():
             yield Notice(code=code, message=f"{names_listed(names)}: {message}")
 

@@ -96,11 +96,12 @@ class TrainerConsole(PrintedLog):
         bars: dict[int, list[tuple[int, int]]] = {}
         for each in _BAR.finditer(text):
             bars.setdefault(int(each[2]), []).append((each.start(), int(each[1])))
+        lines = np.array([text.rfind(b"\n", 0, int(place)) for place in places.tolist()])
         if self._bars is None:  # of evaluations, downloads and training the ones that go on from entry to entry
             likeliest = sorted(bars, key=lambda total: -len(bars[total]))[:_MOST_BARS]
-            rises = {total: _rises(_beside(bars[total], places, trains)[trains]) for total in likeliest}
+            rises = {total: _rises(_beside(bars[total], lines, places, trains)[trains]) for total in likeliest}
             self._bars = max(rises, key=lambda total: rises[total], default=None)
-        return _beside(bars.get(self._bars or 0, []), places, trains)
+        return _beside(bars.get(self._bars or 0, []), lines, places, trains)
 
     def settings(self, text: bytes, run: Recorder) -> None:
         """Record what the text before the first entry of a run states."""
@@ -120,15 +121,19 @@ class TrainerConsole(PrintedLog):
         run.label, run.val_label = "loss", "eval_loss"
 
 
-def _beside(bars: list[tuple[int, int]], places: Array, trains: Array) -> Array:
-    """Return the steps of bars beside entries: of the one drawn anew behind an entry, or the one before it."""
+def _beside(bars: list[tuple[int, int]], lines: Array, places: Array, trains: Array) -> Array:
+    """Return the steps of bars beside entries: of one on the same line, one drawn anew behind, or the last before it.
+
+    ``lines`` are the places where the lines of the entries begin.
+    """
     at = np.array([*(place for place, _ in bars), np.inf])
     step = np.array([*(float(step) for _, step in bars), np.nan])
     behind = np.searchsorted(at, places)
-    anew = at[behind] < np.append(places[1:], np.inf)
     before = np.where(behind > 0, step[behind - 1], np.nan)
+    same_line = np.where(behind > 0, at[behind - 1], -np.inf) > lines
+    anew = at[behind] < np.append(places[1:], np.inf)
     older = np.greater(before, step[behind])  # a bar of a training that was resumed
-    return np.where(np.logical_and.reduce([anew, trains, ~older]), step[behind], before)
+    return np.where(np.logical_and.reduce([anew, trains, ~older, ~same_line]), step[behind], before)
 
 
 def _rises(steps: Array) -> int:

@@ -28,6 +28,7 @@ from scaleplan.tracking.registered import (
     Outcome,
     RegisteredForecast,
     TrackRecord,
+    changed_error,
     content_hash,
     scored,
     track_record,
@@ -181,10 +182,7 @@ def read_forecast(path: str | Path) -> RegisteredForecast:
         hint = "'scaleplan register … -o FILE' writes one"
         raise FileError(f"{display_name(Path(path))}: this is no registered forecast", hint=hint)
     if not found.unchanged:
-        raise FileError(
-            f"{display_name(Path(path))}: changed after it was registered: its content has another hash",
-            hint="take the file as it was registered, from version control or a copy",
-        )
+        raise changed_error(display_name(Path(path)))
     return found
 
 

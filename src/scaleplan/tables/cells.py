@@ -115,14 +115,14 @@ def read_numbers(cells: Sequence[Cell]) -> Numbers:
         pass
     else:
         return Numbers(values, np.zeros(count, dtype=bool))
-    absent = np.fromiter(map(is_, cells, repeat(None)), bool, count)
     try:
-        return Numbers(np.array(cells, dtype=float), absent)  # None is read as NaN
+        return Numbers(np.array(cells, dtype=float), np.fromiter(map(is_, cells, repeat(None)), bool, count))
     except (TypeError, ValueError, OverflowError):
-        absent |= np.fromiter((cell == "" for cell in cells), bool, count)
+        pass
+    empty = [cell is None or cell == "" for cell in cells]
     try:
-        filled = (math.nan if none else _float(cell) for cell, none in zip(cells, absent, strict=True))
-        return Numbers(np.fromiter(filled, np.float64, count), absent)
+        filled = (math.nan if none else _float(cell) for cell, none in zip(cells, empty, strict=True))
+        return Numbers(np.fromiter(filled, np.float64, count), np.array(empty))
     except (TypeError, ValueError, OverflowError):
         pass
     values, unreadable = to_numbers([cell if isinstance(cell, str | int | float) else None for cell in cells])

@@ -50,7 +50,9 @@ _MISSES = {"law": 0.18, "power": 0.35}
 """Share of the fall still to come that a method misses by beyond its own sd, before references say: the law and the
 power law are only nearly true; the shape's scatter is measured from the references already."""
 _MISSES_COUNT = 3.0  # references that this expectation counts for
-_TRUSTED = 2.0  # trials that the shape's own sd counts for: it rests on what families differ by, not on this one
+_TRUSTED, _TRIAL = 3.0, 0.5
+"""What the shape's own sd counts for, as the expected misses above, and a trial: half, as the references that are
+tried have been used for the sd already, and two trials of the run itself see one course."""
 _EARLIER = (0.5, 0.7)
 """Of the part seen: from there the present is forecast as a trial. Later ones would try the noise of the present."""
 _MOST_SQUARE = 16.0  # in sd of one trial: a restart or spike in one reference tells nothing of the others
@@ -378,9 +380,10 @@ def _tried(guess: _Guess, run: _Run, others: Sequence[_Run], question: _Question
 
 def _factor(squares: Sequence[float]) -> float:
     """Return the factor for an sd by the squares of trials of it."""
-    count = _TRUSTED + len(squares)
-    factor = sqrt((_TRUSTED + sum(min(square, _MOST_SQUARE) for square in squares)) / count)
-    return factor * (1 + heavier_tail(count) * len(squares) / count)
+    tried = _TRIAL * len(squares)
+    count = _TRUSTED + tried
+    factor = sqrt((_TRUSTED + _TRIAL * sum(min(square, _MOST_SQUARE) for square in squares)) / count)
+    return factor * (1 + heavier_tail(count) * tried / count)
 
 
 def _ended_at(run: _Run, share: float) -> _Run:

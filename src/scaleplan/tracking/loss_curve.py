@@ -60,8 +60,12 @@ def averaged(steps: Array, values: Array, most: int) -> tuple[Array, Array, int]
     return np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts, group
 
 
-_MEDIAN_OF = 9
-"""Points of the running median that spikes are seen against: it passes over up to four points in a row."""
+_MEDIANS = (9, 17, 33, 65)
+"""Points of the running medians that spikes are seen against, one after the other: each passes over rises of fewer
+than half as many points."""
+
+_PARTS = 4
+"""How many times a wider median must fit in the curve: a rise that lasts longer than an eighth of it is no spike."""
 
 _SPIKE = 6.0
 """Robust standard deviations of a spike: of 65,536 normal points one in ten thousand runs has one."""
@@ -84,35 +88,22 @@ class CleanedCurve(NamedTuple):
 
 def clean_curve(steps: Array, logs: Array) -> CleanedCurve:
     """Return ln loss without its spikes; a curve of fewer points than the median takes is returned as it is."""
-    if len(logs) <= _MEDIAN_OF:
+    if len(logs) <= _MEDIANS[0]:
         return CleanedCurve(logs, ())
-    half = _MEDIAN_OF // 2
     trend = _trend(steps, logs)
-    logs = logs - trend
-    window = np.lib.stride_tricks.sliding_window_view
-    around = window(np.pad(logs, half, mode="reflect", reflect_type="odd"), _MEDIAN_OF)
-    median = np.partition(around, half, axis=1)[:, half].copy()
-    scale = 1.4826 * float(np.median(np.abs(logs - median))) * 1.06  # a median of nine follows its own middle
-    limit = max(_SPIKE * scale, _LEAST)
-    off = np.flatnonzero(np.abs(logs - median) > limit)
-    off = off[(off >= half) & (off < len(logs) - 1)]  # the first have nothing before them, the last may stay
-    slope = np.median(np.diff(around[off], axis=1), axis=1)  # of a curve that falls from point to point
-    median[off] = np.median(around[off] - slope[:, None] * (np.arange(_MEDIAN_OF) - half), axis=1)
-    sides = window(np.pad(logs, _MEDIAN_OF - 1, mode="reflect", reflect_type="odd"), _MEDIAN_OF - 1)
-    fall = slope * _MEDIAN_OF / 2  # from the middle of either side to the point
-    before, after = np.median(sides[off], axis=1) + fall, np.median(sides[off + _MEDIAN_OF], axis=1) - fall
-    high, low = np.maximum(before, after), np.minimum(before, after)
-    # a spike stands out from both sides, a steep fall or a step from one
-    outside = (logs[off] > high + limit) | (logs[off] < low - limit)
-    miss = logs - median
-    out = np.zeros(len(logs), dtype=bool)
-    out[off] = outside & (np.abs(miss[off]) > limit)
+    level = cleaned = logs - trend
+    for width in _MEDIANS:
+        if width > _MEDIANS[0] and len(logs) < _PARTS * width:
+            break
+        cleaned = _without(cleaned, width, rises=True)
+    cleaned = _without(cleaned, _MEDIANS[0], rises=False)  # between a rise and a lasting step the loss seems to dip
+    miss = level - cleaned
     spikes = []
-    for first, stop in _stretches(out & (miss > 0)):
+    for first, stop in _stretches(miss > 0):
         height = math.expm1(float(miss[first:stop].max()))
         if height >= _SEEN_SPIKE:
             spikes.append(LossSpike(step=float(steps[first]), height=height, points=stop - first))
-    return CleanedCurve(np.where(out, median, logs) + trend, tuple(spikes))
+    return CleanedCurve(cleaned + trend, tuple(spikes))
 
 
 def _trend(steps: Array, logs: Array) -> Array:
@@ -122,6 +113,37 @@ def _trend(steps: Array, logs: Array) -> Array:
     powers = np.stack([away**power for power in range(4)], axis=1)
     trend: Array = powers @ np.linalg.solve(powers.T @ powers + 1e-9 * np.eye(4), powers.T @ logs)
     return trend
+
+
+def _without(logs: Array, width: int, *, rises: bool) -> Array:
+    """Return ln loss without the rises, or dips, that lie off its running median and stand out from both sides."""
+    half, narrow = width // 2, width == _MEDIANS[0]
+    window = np.lib.stride_tricks.sliding_window_view
+    around = window(np.pad(logs, half, mode="reflect", reflect_type="odd"), width)
+    median = np.partition(around, half, axis=1)[:, half].copy()
+    scale = 1.4826 * float(np.median(np.abs(logs - median))) * 1.06  # a median of nine follows its own middle
+    limit = max(_SPIKE * scale, _LEAST)
+    off = np.flatnonzero((logs - median if rises else median - logs) > limit)
+    off = off[(off >= half) & (off < len(logs) - 1)]  # the first have nothing before them, the last may stay
+    slope = np.median(np.diff(around[off], axis=1), axis=1)  # of a curve that falls from point to point
+    median[off] = np.median(around[off] - slope[:, None] * (np.arange(width) - half), axis=1)
+    sides = window(np.pad(logs, width - 1, mode="reflect", reflect_type="odd"), width - 1)
+    fall = slope * width / 2  # from the middle of either side to the point
+    before, after = np.median(sides[off], axis=1) + fall, np.median(sides[off + width], axis=1) - fall
+    # a spike stands out from both sides, a steep fall and a lasting step from one
+    clear = limit if narrow else 0.5 * limit  # of many points the mean is what counts, and its noise is less
+    if rises:
+        outside = (logs[off] > np.maximum(before, after) + clear) & (logs[off] - median[off] > limit)
+    else:
+        outside = (logs[off] < np.minimum(before, after) - clear) & (median[off] - logs[off] > limit)
+    out = np.zeros(len(logs), dtype=bool)
+    out[off] = outside
+    kept = np.flatnonzero(~out)
+    if len(kept) == len(logs):
+        return logs
+    beside = np.pad(logs[kept], _MEDIANS[0] // 2, mode="reflect", reflect_type="odd")
+    level = np.median(window(beside, _MEDIANS[0]), axis=1)  # of what is no spike, unlike the median above
+    return np.where(out, np.interp(np.arange(len(logs)), kept, level), logs)
 
 
 _LEAST = 0.01

@@ -23,7 +23,7 @@ from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.presets.preset import NOT_STATED
 from scaleplan.record import Record
 from scaleplan.tables.loss_units import LOSS_UNITS
-from scaleplan.tracking.registered import LossInterval, RegisteredForecast, content_hash
+from scaleplan.tracking.registered import LossInterval, RegisteredForecast, changed_error, content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -249,10 +249,7 @@ def _of_registered(data: Mapping[str, Any], name: str) -> Planned:
     Raises FileError for one that was changed since.
     """
     if content_hash(data) != data.get("sha256"):
-        raise FileError(
-            f"{name}: changed after it was registered: its content has another hash",
-            hint="take the file as it was registered, from version control or a copy",
-        )
+        raise changed_error(name)
     forecast = _Numbers(data, name)
     loss = forecast.number("loss")
     if loss is None:

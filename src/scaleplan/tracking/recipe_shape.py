@@ -42,6 +42,7 @@ _SCATTER = 0.02  # of e to expect: 0.01-0.02 within one recipe, 0.1-0.2 where le
 _CARRIES = ((0.0, 0.25), (0.5, 0.4), (1.0, 0.35))
 """Values of c and their chances; fitted ones on the same families lie between 0 and 1.3, most near 0.7."""
 _PACE_FROM, _PACE_POINTS = 0.5, 4
+_DRIFTING = 4.0  # independent values in what a run strays from the shape there, which it does smoothly
 _ANCHOR = 0.1  # of the part seen, at most, is what a curve's own level is taken from
 _LEAST_LEFT = 1e-6
 
@@ -193,11 +194,9 @@ def _pace(inside: SeenPart, left: Array, noise: Array, begin: float) -> _Pace | 
     power = float(fall @ fall)
     if power <= 0:
         return None
-    own = inside.loss[recent] - inside.loss[recent].mean()
-    mine = float(own @ fall) / power
-    return _Pace(
-        excess=left[:, recent] @ fall / power - 1.0,
-        excess_sd=noise / np.sqrt(power),
-        mine=mine - 1.0,
-        mine_sd=max(inside.noise, float(np.std(own - mine * fall))) / float(np.sqrt(power)),
-    )
+    levels = np.vstack([inside.loss[recent], left[:, recent]])
+    levels = levels - levels.mean(axis=1, keepdims=True)
+    pace = levels @ fall / power
+    drift = np.std(levels - np.outer(pace, fall), axis=1) * np.sqrt(max(recent.sum() / _DRIFTING, 1.0))
+    sds = np.hypot(np.append(inside.noise, noise), drift) / np.sqrt(power)
+    return _Pace(excess=pace[1:] - 1.0, excess_sd=sds[1:], mine=float(pace[0]) - 1.0, mine_sd=float(sds[0]))

@@ -13,6 +13,7 @@ import json
 import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from scaleplan.errors import FileError
 from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "RegisteredForecast",
     "ScoredInterval",
     "TrackRecord",
+    "changed_error",
     "content_hash",
     "score",
     "track_record",
@@ -48,6 +50,14 @@ def content_hash(content: Mapping[str, object]) -> str:
     plain = {key: value for key, value in content.items() if key != "sha256"}
     text = json.dumps(_canonical(plain), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def changed_error(name: str) -> FileError:
+    """Return the error for a registered forecast whose content is not that of its hash."""
+    return FileError(
+        f"{name}: changed after it was registered: its content has another hash",
+        hint="take the file as it was registered, from version control or a copy",
+    )
 
 
 def _canonical(value: object) -> object:

@@ -81,7 +81,7 @@ def seen_part(curve: LossCurve) -> SeenPart:
 def noise_beside(part: SeenPart, others: Sequence[SeenPart]) -> float:
     """Return the noise of one value about the smooth curve, as far as runs of the recipe show what is no noise.
 
-    Where the schedule bends the curve of a sparse log, it bends theirs too, and differences are straighter. Noise that
+    Where the schedule bends the curve of a sparse log, it bends theirs too: differences are straighter. Noise that
     they share, as runs do that see the same data in the same order, is not left in them either. Half of the
     differences have at least this noise, and each that of both runs, so that it is rather too large.
     """

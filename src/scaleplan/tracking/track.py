@@ -163,12 +163,16 @@ def watched(
     log: str | Path,
     *,
     every: Amount = 60.0,
+    spent: float = 0.0,
     run: str | None = None,
     fail_on: Sequence[str] = (),
     data: Context | None = None,
     **options: Any,  # noqa: ANN401  those of track
 ) -> Iterator[Tracked]:
-    """Yield the answer of :func:`track` now and whenever the log has grown, until the run ends or must stop."""
+    """Yield the answer of :func:`track` now and whenever the log has grown, until the run ends or must stop.
+
+    ``spent`` is the processor time of the start of the program, which counts as that of the first look.
+    """
     conditions = [parse_condition(text) for text in fail_on]
     request = track_request(data or Context(), **options)
     yield from looks(
@@ -177,6 +181,7 @@ def watched(
         lambda found: track_run(found, request, conditions),
         lambda each: each.tracking.finished or bool(each.tracking.stopped_by),
         every=parse_seconds(every),
+        spent=spent,
     )
 
 

@@ -37,6 +37,7 @@ def looks(
     every: float,
     sleep: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.process_time,
+    spent: float = 0.0,
 ) -> Iterator[T]:
     """Yield the answer now, and again each time that the log has changed, until one of them is the last.
 
@@ -55,12 +56,15 @@ def looks(
         Seconds between two looks at least.
     sleep, clock
         Wait for some seconds, and the processor time so far; others in tests.
+    spent
+        Processor time before the first look that watching took too: that of the start of a program.
 
     """
     path = Path(log)
     if str(log) == "-":
         raise UsageError("standard input cannot be watched", hint="name the file that the run writes")
     before: RunLog | None = None
+    older: RunLog | None = None  # of a log that was replaced, what was read until then
     seen: Signature = ()
     while True:
         began = clock()
@@ -68,14 +72,17 @@ def looks(
         if now != seen or before is None:
             found = _read(read, first=before is None)
             if found is not None:
-                if before is not None and _replaced(seen, now):
-                    found = continued(before, found)
+                if _replaced(seen, now):
+                    older = before
+                if older is not None:
+                    found = continued(older, found)
                 before, seen = found, now
                 given = answer(found)
                 yield given
                 if done(given):
                     return
-        sleep(max(every, (clock() - began) / _SHARE))
+        sleep(max(every, (clock() - began + spent) / _SHARE))
+        spent = 0.0
 
 
 def _read(read: Callable[[], RunLog], *, first: bool) -> RunLog | None:

@@ -106,7 +106,11 @@ def _place(run: LoggedRun) -> str:
 
 
 def _step(value: float) -> str:
-    return f"{value:,.0f}"
+    return f"{value:,.0f}" if abs(value) < _EXACT else f"{value:g}"
+
+
+_EXACT = 2.0**53
+"""Whole numbers above it are not all numbers of double precision: their digits say nothing."""
 
 
 def _facts(run: LoggedRun) -> Iterator[Fact]:

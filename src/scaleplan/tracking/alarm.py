@@ -91,7 +91,7 @@ def check_course(curve: LossCurve, references: Sequence[LossCurve] = ()) -> Cour
     if len(steps) < FEWEST_POINTS:
         return CourseCheck(alarm=None, conclusive=False, spikes=cleaned.spikes)
     alarm, recovered = _alone(curve, steps, cleaned.logs, downwards=curve.schedule is not None)
-    if alarm is None and curve.schedule is None and references:
+    if alarm is None and curve.schedule is None and references and against == "itself":
         excess = excess_over(curve, steps, cleaned.logs, references)
         if excess is not None:  # a decay that is not known of is in theirs too: a step down is none
             alarm, _ = _alone(curve, steps, excess, downwards=True)

@@ -16,6 +16,10 @@ from scaleplan.tracking.recipe_alarm import student_tail
 TOTAL = 10_000.0
 
 
+def alarm_of(*given):
+    return check_course(*given).alarm
+
+
 def run(rng, *, points=300, noise=0.003, fault=0.0, at=0.4, schedule=None, level=0.0, seen=1.0):
     steps = np.linspace(TOTAL / points, TOTAL, points)
     loss = (2 + 6 * steps**-0.35) * np.exp(noise * rng.normal(size=points) + level)
@@ -31,7 +35,7 @@ class TestAlone:
     def test_healthy_runs_are_not_flagged(self, schedule):
         rng = np.random.default_rng(0)
         known = schedule and parse_schedule(schedule, total=TOTAL, warmup=100)
-        assert sum(check_course(run(rng, points=150, schedule=known)).alarm is not None for _ in range(12)) <= 1
+        assert sum(alarm_of(run(rng, points=150, schedule=known)) is not None for _ in range(12)) <= 1
 
     def test_noise_that_forgets_slowly_is_no_departure(self):
         rng = np.random.default_rng(10)
@@ -40,13 +44,13 @@ class TestAlone:
             curve, shocks = run(rng, points=100, noise=0.0), rng.normal(size=100)
             for index in range(1, 100):
                 shocks[index] = 0.8 * shocks[index - 1] + 0.6 * shocks[index]
-            flagged += check_course(replace(curve, loss=curve.loss * np.exp(0.005 * shocks))).alarm is not None
+            flagged += alarm_of(replace(curve, loss=curve.loss * np.exp(0.005 * shocks))) is not None
         assert flagged <= 1
 
     @pytest.mark.parametrize("fault", [0.01, 0.03])
     def test_a_step_up_is_worse(self, fault):
         rng = np.random.default_rng(1)
-        alarms = [check_course(run(rng, fault=fault)).alarm for _ in range(6)]
+        alarms = [alarm_of(run(rng, fault=fault)) for _ in range(6)]
         found = [each for each in alarms if each is not None and each.kind == "worse"]
         assert len(found) >= 5
         assert np.median([each.size for each in found]) == pytest.approx(fault, rel=0.15)
@@ -139,12 +143,12 @@ class TestReferences:
 
     def test_healthy_runs_are_not_flagged(self):
         rng = np.random.default_rng(7)
-        assert sum(check_course(*self.recipe(rng, 5)).alarm is not None for _ in range(15)) <= 1
+        assert sum(alarm_of(*self.recipe(rng, 5)) is not None for _ in range(15)) <= 1
 
     @pytest.mark.parametrize("fault", [0.01, -0.01])
     def test_a_step_is_found_soon(self, fault):
         rng = np.random.default_rng(8)
-        alarms = [check_course(*self.recipe(rng, 5, fault=fault, seen=0.42)).alarm for _ in range(8)]
+        alarms = [alarm_of(*self.recipe(rng, 5, fault=fault, seen=0.42)) for _ in range(8)]
         kinds = [each.kind for each in alarms if each is not None and each.against == "references"]
         assert kinds.count("worse" if fault > 0 else "better") == 8
 
@@ -155,7 +159,7 @@ class TestReferences:
         drifted = [
             replace(one, loss=one.loss * np.exp(drift * rng.normal() * one.steps / TOTAL)) for one in (curve, *runs)
         ]
-        alarm = check_course(drifted[0], drifted[1:]).alarm
+        alarm = alarm_of(drifted[0], drifted[1:])
         assert alarm.since == alarm.found == curve.steps[curve.steps >= 0.25 * TOTAL][0]
         assert alarm.size == pytest.approx(0.05, abs=0.01)
 

@@ -1,14 +1,15 @@
 """How well the runs that ``design --pool`` chooses predict larger ones, beside the cheapest rows and random ones.
 
 Run on demand: ``python -m tests.benchmarks.candidate_pools [SHARE ...]``, of the pool's cost, 2 %, 5 % and 10 % by
-default, some two minutes. The pools are other people's and not part of the project: they are read from
+default, some six minutes. The pools are other people's and not part of the project: they are read from
 ``../shared/data``, and without it there is nothing to do.
 
-Of each pool the most expensive fifth, the most expensive tenth and the largest sizes are held out in turn, then two
-random quarters; the rest is the pool to choose from. Laws of the kinds in the benchmark of Li et al. 2026
+Of each pool the most expensive fifth, the most expensive tenth and the largest sizes are held out in turn, then each
+of five random folds; the rest is the pool to choose from. Laws of the kinds in the benchmark of Li et al. 2026
 (arXiv:2604.22753), and for sizes alone the forecast of ``fit``, are fitted to the chosen rows, and the mean relative
 error of the rows held out is shown in per cent, as the mean over the laws; of random rows the median of four draws.
-No choice has seen a loss.
+The folds are shown as their mean, with one draw each, and last by how much the choice differs from the cheapest rows,
+with the standard error over the folds: a difference below two of these is none. No choice has seen a loss.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import csv
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ from scaleplan.fitting.runs import Points
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "pools"
 SHARES = ("2%", "5%", "10%")
-DRAWS = 4
+DRAWS, FOLDS = 4, 5
 
 
 def _exp(values):
@@ -165,26 +167,25 @@ POOLS = {
         },
     ),
 }
+POOLS["moe by dense_parameter_count*num_experts"] = (*POOLS["moe"][:2], lambda n, e: n * e, POOLS["moe"][3])
 
 
 def held_out(inputs, cost):
-    """Yield the ways to hold rows out."""
-    yield "dearest fifth", cost >= np.quantile(cost, 0.8)
-    yield "dearest tenth", cost >= np.quantile(cost, 0.9)
-    yield "largest sizes", inputs[0] >= np.quantile(inputs[0], 0.85)
-    order = np.random.default_rng(0).permutation(len(cost))
-    yield "random quarter", np.isin(np.arange(len(cost)), order[::4])
-    yield "another quarter", np.isin(np.arange(len(cost)), order[1::4])
+    """Yield the ways to hold rows out, each with its masks."""
+    yield "dearest fifth", [cost >= np.quantile(cost, 0.8)]
+    yield "dearest tenth", [cost >= np.quantile(cost, 0.9)]
+    yield "largest sizes", [inputs[0] >= np.quantile(inputs[0], 0.85)]
+    fold = np.random.default_rng(100).permutation(len(cost)).argsort() % FOLDS
+    yield "random folds", [fold == i for i in range(FOLDS)]
 
 
-def by_design(name, rows, kept, share, folder):
+def by_design(rows, kept, share, path, pool_cost):
     """Return the positions that the program chooses among the rows that are kept."""
-    path = Path(folder) / f"{name}.csv"
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows[i] for i in kept)
-    chosen = sp.choose_runs(path, flops=share)
+    chosen = sp.choose_runs(path, flops=share, pool_cost=pool_cost)
     return [int(kept[run.row - 2]) for run in chosen.runs]
 
 
@@ -199,28 +200,37 @@ def main(shares):
     if not DATA.is_dir():
         sys.exit(f"no pools in {DATA}")
     with tempfile.TemporaryDirectory() as folder:
-        for name, (columns, target, cost_of, laws) in POOLS.items():
+        for title, (columns, target, cost_of, laws) in POOLS.items():
+            name, _, pool_cost = title.partition(" by ")
             with (DATA / f"{name}_train.csv").open(encoding="utf-8", newline="") as stream:
                 rows = list(csv.DictReader(stream))
             inputs = [np.array([float(row[column]) for row in rows]) for column in columns]
             loss = np.array([float(row[target]) for row in rows])
             cost = cost_of(*inputs)
-            print(f"{name}: mean relative error in per cent ({', '.join(laws)})")
+            path = Path(folder) / f"{name}.csv"
+            print(f"{title}: mean relative error in per cent ({', '.join(laws)})")
             print(f"  {'held out':16s} {'share':>5s} {'design':>14s} {'cheapest':>14s} {'random':>14s}")
-            for way, out in held_out(inputs, cost):
-                kept = np.flatnonzero(~out)
-                for share in shares:
+            for (way, masks), share in product(held_out(inputs, cost), shares):
+                tried = []
+                for draw, out in enumerate(masks):
+                    kept = np.flatnonzero(~out)
                     budget = float(share.rstrip("%")) / 100 * float(np.sum(cost[kept]))
-                    lists = {
-                        "design": [by_design(name, rows, kept, share, folder)],
-                        "cheapest": [kept[cheapest(cost[kept], budget)]],
-                        "random": [kept[random_runs(cost[kept], budget, len(kept), seed)] for seed in range(DRAWS)],
-                    }
-                    cells = []
-                    for found in lists.values():
-                        errors = [_errors(laws, inputs, loss, list(one), out) for one in found]
-                        cells.append(f"{len(found[0]):5d} {100 * np.median(errors):6.2f} %")
-                    print(f"  {way:16s} {share:>5s} " + " ".join(f"{cell:>14s}" for cell in cells), flush=True)
+                    seeds = range(DRAWS) if len(masks) == 1 else [draw]
+                    lists = [
+                        [by_design(rows, kept, share, path, pool_cost or None)],
+                        [kept[cheapest(cost[kept], budget)]],
+                        [kept[random_runs(cost[kept], budget, len(kept), seed)] for seed in seeds],
+                    ]
+                    errors = [
+                        np.median([_errors(laws, inputs, loss, list(one), out) for one in some]) for some in lists
+                    ]
+                    tried.append([*(len(some[0]) for some in lists), *(100 * error for error in errors)])
+                runs, errors = np.split(np.mean(tried, axis=0), 2)
+                line = " ".join(f"{count:5.0f} {error:6.2f} %" for count, error in zip(runs, errors, strict=True))
+                if len(tried) > 1:
+                    apart = np.array(tried) @ [0, 0, 0, 1, -1, 0]
+                    line += f"  {np.mean(apart):+.2f} +- {np.std(apart, ddof=1) / np.sqrt(len(apart)):.2f}"
+                print(f"  {way:16s} {share:>5s} {line}", flush=True)
 
 
 if __name__ == "__main__":

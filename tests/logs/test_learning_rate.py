@@ -105,6 +105,13 @@ def test_few_decimals_tell_a_cosine(decimals):
     assert found.end == pytest.approx(1e-4, abs=2e-5)
 
 
+def test_six_decimals_tell_a_straight_fall_without_its_end():
+    steps = np.arange(1.0, 301)
+    rates = formula(steps, "linear", total=600, peak=1e-3, end=0.0, warmup=12)
+    found = recognise_schedule(steps, np.round(rates, 6))
+    assert (found.kind, found.total, found.warmup) == ("linear", 600, pytest.approx(12, abs=0.1))
+
+
 def test_three_significant_digits_tell_a_decay():
     steps = np.arange(10.0, 901, 10)
     rates = formula(steps, "wsd", total=1000, peak=3e-4, end=0.0, warmup=20, decay_from=800, shape="linear")
@@ -159,6 +166,14 @@ def test_no_shape_is_a_table():
     found = recognise_schedule(steps, 1e-3 * (1 + 0.3 * np.sin(steps / 50)), 2000)
     assert (found.kind, found.known_to) == ("table", 990)
     assert found.at(np.array([500.0])) == pytest.approx(1e-3 * (1 + 0.3 * np.sin(10)), rel=1e-6)
+
+
+def test_a_damaged_rate_is_passed_over():
+    steps = np.arange(1.0, 101)
+    rates = formula(steps, "cosine", total=100, peak=1e-3, end=0.0, warmup=0)
+    rates[40] = 1e200
+    found = recognise_schedule(steps, rates, 100)
+    assert (found.kind, found.peak) == ("cosine", pytest.approx(1e-3, rel=1e-3))
 
 
 def test_nothing_to_recognise():

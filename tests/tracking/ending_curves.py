@@ -98,10 +98,10 @@ def ladder(
 
 
 def drifting_ladder(seed, *, most_noise=0.01):
-    """Return a simulated ladder of 4 to 8 runs with traits drawn by the seed, and the losses logged at their ends.
+    """Return a simulated ladder of 4 to 8 runs, the losses logged at their ends, and the traits drawn by the seed.
 
-    Unlike those of :func:`ladder`, runs drift: up to 0.3 % of the loss, slowly. They have one number of tokens,
-    20 for each parameter or any; 10 to 150 points, at the same shares or others; and noise of each value of its
+    Apart from :func:`ladder` runs drift: up to 0.3 % of the loss, slowly along the run. They have one number of
+    tokens, 20 for each parameter or any; 10 to 150 points, at the same shares or at other ones; and noise of their
     own or, where they see the same data, in common. The end is the mean of what is logged over the last 2 %.
     """
     rng = np.random.default_rng((31, seed))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.tracking import ending_curves
-from tests.tracking.ending_curves import annealed, cut, end_of, ladder, schedule, smaller
+from tests.tracking.ending_curves import annealed, cut, drifting_ladder, end_of, ladder, schedule, smaller
 
 from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import LossCurve
@@ -88,6 +88,47 @@ def test_intervals_hold_as_often_as_they_say():
                 inside += ending.interval[0] <= ends[name] <= ending.interval[1]
                 count += 1
     assert 0.82 <= inside / count <= 0.99
+
+
+def regression(seen, references):
+    """Return ln loss at the end by ln ratio = a + b ln N + c ln D/N over the references, from the last value seen."""
+    share = seen.steps[-1] / seen.total
+    ratios = [math.log(one.loss[-1] / np.interp(share * one.total, one.steps, one.loss)) for one in references]
+    terms = np.array([[1, math.log(one.params), math.log(one.tokens / one.params)] for one in (seen, *references)])
+    return math.log(seen.loss[-1]) + terms[0] @ np.linalg.lstsq(terms[1:], ratios, rcond=None)[0]
+
+
+def test_ladders_that_drift_end_where_the_smaller_runs_let_expect():
+    """Beside three smaller runs or more, better than a regression of the ratios, and with intervals that hold."""
+    errors, plain, inside = {0.2: [], 0.3: [], 0.5: [], 0.8: []}, [], []
+    for seed in range(1000, 1018):
+        curves, ends, traits = drifting_ladder(seed, most_noise=1e-3)
+        if traits["drift"] > 0.001:  # of which no method can know
+            continue
+        name = list(curves)[-1]
+        references = smaller(curves, name)
+        for seen, found in errors.items():
+            part = cut(curves[name], seen)
+            if len(part.steps) < 2:
+                continue
+            ending = forecast_end(part, references)
+            found.append(abs(miss(ending, ends[name])))
+            plain.append(abs(regression(part, references) - math.log(ends[name])))
+            inside.append(ending.interval[0] <= ends[name] <= ending.interval[1])
+    medians = [float(np.median(found)) for found in errors.values()]
+    assert all(found < most for found, most in zip(medians, (0.009, 0.0045, 0.0025, 0.0015), strict=True))
+    assert np.median(np.concatenate(list(errors.values()))) < 0.8 * np.median(plain)
+    assert 0.82 <= np.mean(inside) <= 0.99
+
+
+def test_a_run_that_goes_like_its_reference_is_known_better_than_one_that_does_not():
+    """One reference tells nothing of the scatter; what the run has done so far does."""
+    curve, _ = one_run("cosine", points=60, noise=2e-4, known=False)
+    reference, _ = one_run("cosine", points=60, noise=2e-4, known=False, seed=1)
+    swaying = replace(curve, loss=curve.loss * np.exp(0.004 * np.sin(12 * curve.steps / curve.total)))
+    like, unlike = (forecast_end(cut(run, 0.5), [reference]) for run in (curve, swaying))
+    assert [method.name for method in like.methods] == ["shape"]
+    assert like.sd < 0.8 * unlike.sd
 
 
 def test_the_trend_in_size_is_what_makes_the_references_right():

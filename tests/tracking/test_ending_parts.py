@@ -11,9 +11,9 @@ from tests.tracking.ending_curves import schedule
 from scaleplan.laws.curves import MultiPower
 from scaleplan.logs.learning_rate import LearningRate
 from scaleplan.tracking.annealing import EXPONENTS, SATURATIONS, along
-from scaleplan.tracking.kriging import krige
+from scaleplan.tracking.kriging import heavier_tail, krige
 from scaleplan.tracking.loss_curve import LossCurve
-from scaleplan.tracking.seen_part import level_at_end, seen_part
+from scaleplan.tracking.seen_part import level_at_end, noise_beside, seen_part
 
 
 def falling(points, *, noise=0.0, seed=0, first=0.01):
@@ -122,3 +122,23 @@ def test_one_run_predicts_itself_with_what_runs_have_of_their_own():
     far = krige(np.array([1.0]), np.zeros(1), np.array([[4.0, 4.0]]), trend_sd=np.array([0.04, 0.1]), scatter=0.02)
     assert near.mean == far.mean == pytest.approx(1.0)
     assert 0.01 < near.sd < far.sd
+
+
+@pytest.mark.parametrize(("freedom", "quantile"), [(3, 2.3534), (5, 2.0150), (10, 1.8125), (30, 1.6973)])
+def test_the_tail_of_few_trials_is_that_of_student(freedom, quantile):
+    assert 1.64485 * (1 + heavier_tail(freedom)) == pytest.approx(quantile, rel=0.02)
+
+
+def test_a_bend_that_runs_of_the_recipe_share_is_no_noise():
+    shares = np.linspace(0.08, 1.0, 12)
+
+    def bent(seed):
+        losses = 3.0 - 0.3 * np.sqrt(shares) - np.maximum(shares - 0.7, 0)
+        losses = losses * np.exp(np.random.default_rng(seed).normal(0, 3e-4, 12))
+        return seen_part(LossCurve(name="bent", steps=shares, loss=losses, total=1.0))
+
+    runs = [bent(seed) for seed in range(5)]
+    assert np.median([run.noise for run in runs]) > 1e-3
+    beside = [noise_beside(run, [other for other in runs if other is not run]) for run in runs]
+    assert np.median(beside) == pytest.approx(4e-4, rel=0.4)
+    assert noise_beside(runs[0], []) == runs[0].noise

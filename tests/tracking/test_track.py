@@ -19,7 +19,7 @@ from scaleplan.tracking import track as tracking
 from scaleplan.tracking.alarm import Alarm, CourseCheck
 from scaleplan.tracking.ending import Ending, forecast_end
 from scaleplan.tracking.pace import pace_of, steps_per_second
-from scaleplan.tracking.planned import Planned, PlanSource, in_unit, planned_in
+from scaleplan.tracking.planned import Planned, PlanSource, in_unit, of_run, planned_in
 from scaleplan.tracking.registered import LossInterval, content_hash
 from scaleplan.tracking.stopping import parse_condition
 from scaleplan.tracking.verdict import FALL, compared, look_again, since_when, verdict_of
@@ -236,6 +236,16 @@ class TestPlans:
         assert [notice.code for notice in in_unit(planned_in(path), "nats").warnings] == ["loss_unit"]
 
     @pytest.mark.parametrize(
+        ("params", "tokens", "judges"),
+        [(1e9, 2e10, True), (1.2e9, 2.08e10, True), (1e9, 2.2e10, False), (2e9, 2e10, False), (None, None, True)],
+    )
+    def test_a_plan_judges_a_run_of_its_size_and_tokens_only(self, params, tokens, judges):
+        own = replace(planned(), params=1e9, tokens=2e10)
+        found = of_run(own, params=params, tokens=tokens).source
+        assert found.judges is judges
+        assert judges or "20.0B tokens" in found.reason or "1.00B parameters" in found.reason
+
+    @pytest.mark.parametrize(
         "change", [{"loss": None}, {"loss": "x"}, {"loss": -1}, {"interval": {"level": 2, "loss": [1, 2]}},
                    {"interval": {"level": 0.9, "loss": [3, 2]}}, {"params": True}, {"schema": "scaleplan/fit/1"}],
     )  # fmt: skip
@@ -307,6 +317,27 @@ class TestTrack:
         assert sp.track("run.log", run="b").run == "b"
         with pytest.raises(UnknownNameError):
             sp.track("run.log", run="c")
+
+    def test_a_loss_without_a_square_is_none(self, tmp_path, monkeypatch):
+        monkeypatch.undo()
+        path = tmp_path / "run.csv"
+        path.write_text("step,loss\n" + "".join(f"{step},{3 - step / 300}e300\n" for step in range(1, 100)))
+        with pytest.raises(FileError, match="no numbers above 0"):
+            sp.track(path, steps=200)
+
+    def test_the_run_itself_and_larger_runs_are_no_smaller_ones(self, tmp_path, monkeypatch):
+        monkeypatch.undo()
+        rows = [f"{{}},{{}},{step * 1000},{2 + 4 * step**-0.4 + step % 3 / 500:.4f}" for step in range(1, 100)]
+        log, pilots = tmp_path / "run.csv", tmp_path / "pilots.csv"
+        log.write_text("\n".join(["run,params,tokens,loss", *(row.format("big", 10**9) for row in rows)]))
+        others = (("big", 10**9), ("a", 10**7), ("b", 2 * 10**9))
+        rows = [
+            row.format(*each).replace(".2", ".3" if each[0] != "big" else ".2") for each in others for row in rows
+        ]
+        pilots.write_text("\n".join(["run,params,tokens,loss", *rows]))
+        found = sp.track(log, tokens=200_000, pilots=pilots)
+        assert found.smaller_runs == 2
+        assert {"own_pilot", "larger_pilots"} <= {each.code for each in found.warnings}
 
     def test_two_plans_are_refused(self):
         with pytest.raises(UsageError, match="twice"):

@@ -57,7 +57,9 @@ def track_chart(tracked: Tracked) -> Chart:
         )
     rules: tuple[GuideLine, ...] = ()
     if tracking.plan_loss is not None:
-        name = "plan" if tracking.plan_source is None or tracking.plan_source.judges else "published law"
+        source = tracking.plan_source
+        beside = "published law" if source is not None and source.kind == "law" else "other plan"
+        name = "plan" if source is None or source.judges else beside
         rules = (
             GuideLine(axis="y", at=tracking.plan_loss, label=f"{name} {format_number(tracking.plan_loss, digits=4)}"),
         )

@@ -57,6 +57,10 @@ _SAME_REST = 0.05
 10 % of the peak moves a final loss by about a thousandth."""
 
 
+_LARGEST = 1e100
+"""A rate above it is a damaged number: its powers are none of double precision."""
+
+
 def recognise_schedule(steps: Array, rates: Array, total: float | None = None) -> LearningRate | None:
     """Return the schedule that a logged rate follows, with its rest where the part seen determines it.
 
@@ -65,7 +69,7 @@ def recognise_schedule(steps: Array, rates: Array, total: float | None = None) -
     readings as simple leave the rest open, it is not known (``known_to``). None for a curve without rates.
     """
     steps, rates = np.asarray(steps, dtype=float), np.asarray(rates, dtype=float)
-    finite = np.isfinite(steps) & np.isfinite(rates) & (rates >= 0)
+    finite = np.isfinite(steps) & (rates >= 0) & (rates < _LARGEST)
     steps, rates = steps[finite], rates[finite]
     if len(steps) < 2 or rates.max() <= 0:
         return None
@@ -509,16 +513,31 @@ def _straight(seen: _Seen, fall: _Seen, planned: float, shape: DecayShape) -> It
         ends = values[0], values[-1]
         if shape != "exponential" and (seen.total is None or ends[1] < -1e-6 * peak):
             stop, ends = 0.5 * sum(line.crossings(_transformed(0.0, peak, shape))), (0.0, 0.0)
+            if shape == "linear":
+                stop = _stop_of_line(fall, start, peak) or stop
     made = _made(seen, planned, "wsd", shape, peak=peak, ends=ends, start=start, stop=stop)
     implied = seen.total is not None or floor is not None
     yield made if implied else replace(made, known_to=float(seen.steps[-1]))
+
+
+def _stop_of_line(fall: _Seen, start: float, peak: float) -> float | None:
+    """Return the step of fewest digits at which a line from the peak at ``start`` is at nothing; None without a line.
+
+    The end of the line in the middle of the bounds may not go with a start that was rounded.
+    """
+    later = fall.steps > start
+    since, gone, slack = fall.steps[later] - start, peak - fall.rates[later], fall.slack[later]
+    slowest, fastest = ((gone - slack) / since).max(initial=0.0), ((gone + slack) / since).min(initial=math.inf)
+    if not 0 < slowest <= fastest < math.inf:
+        return None
+    return _fewest_digits(start + peak / fastest, start + peak / slowest)
 
 
 def _hidden_peak(seen: _Seen, fall: _Line) -> tuple[float, float] | None:
     """Return step and rate of a peak between two entries, where the line of the warm-up meets that of the decay.
 
     Of lines of the warm-up that are as likely, the one counts that ends at a whole step. Without any warm-up in the
-    log, the roundest peak between step 0 and the first entry.
+    log, the peak of fewest digits between step 0 and the first entry.
     """
     if seen.climb is None:
         first = float(seen.steps[0])

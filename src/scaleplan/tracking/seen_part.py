@@ -25,6 +25,7 @@ _ROUNDING = 1e-6  # of a bin: even shares of a run lie on the edges of bins
 _WIDEST = 0.01  # of the run, so that a decay over its last tenth still has ten bins
 _AGREE = 2.5  # standard deviations between two windows: noise alone goes beyond in one of 80
 _COMPARED = 8  # points whose spread tells their noise to a quarter
+_DENSE = 40  # points a run, between which a smooth schedule bends less than a cubic through four does
 _FEWEST = 3  # points whose spread or slope can be told
 
 
@@ -81,11 +82,13 @@ def seen_part(curve: LossCurve) -> SeenPart:
 def noise_beside(part: SeenPart, others: Sequence[SeenPart]) -> float:
     """Return the noise of one value about the smooth curve, as far as runs of the recipe show what is no noise.
 
-    Where the schedule bends the curve of a sparse log, it bends theirs too: differences are straighter. Noise that
-    they share, as runs do that see the same data in the same order, is not left in them either. Half of the
-    differences have at least this noise, and each that of both runs, so that it is rather too large.
+    Where the schedule bends the curve of a sparse log, it bends theirs too, and differences are straighter. Noise
+    that they share, as runs do that see the same data in the same order, is not left in them either. The median of
+    the differences is taken; as each has the noise of both runs, it is rather too large. A dense log tells its own.
     """
     apart = []
+    if len(part.shares) >= _DENSE * part.last:
+        return part.noise
     for other in others:
         inside = part.after(float(other.shares[0])).upto(float(other.shares[-1]))
         if len(inside.shares) >= _COMPARED and part.noise > 0:

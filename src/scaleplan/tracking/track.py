@@ -21,7 +21,7 @@ from scaleplan.tracking.alarm import FEWEST_POINTS, Alarm, CourseCheck, check_co
 from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import averaged
 from scaleplan.tracking.pace import pace_of
-from scaleplan.tracking.planned import in_unit, planned_by_law, planned_by_runs
+from scaleplan.tracking.planned import in_unit, of_run, planned_by_law, planned_by_runs
 from scaleplan.tracking.recipe_alarm import FEWEST_FOR_SHAPE
 from scaleplan.tracking.registered import LossInterval
 from scaleplan.tracking.stopping import parse_condition
@@ -200,7 +200,7 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
     metric, raw = chosen_curve(run, request, planned, warnings)
     curve = loss_curve(run.name, raw, total=total, schedule=schedule, params=params, tokens=tokens)
     lost = lost_since(run)
-    references = reference_curves(request, metric, run.stated.loss_unit)
+    references = reference_curves(request, metric, run, params, warnings)
     course = _course(curve, references, lost)
     alarm = course.alarm
     ending = forecast_end(_rejoined(curve, alarm), references, level=request.level) if lost is None else None
@@ -335,7 +335,7 @@ def _planned(
     if isinstance(judge, Notice):
         warnings.append(judge)
         return None
-    planned = judge
+    planned = of_run(judge, params=params, tokens=tokens)
     warnings += planned.warnings
     if not planned.source.judges:
         message = f"there is no verdict by {planned.source.name}: {planned.source.reason}"
@@ -445,7 +445,9 @@ def _about_forecast(run: RunLog, ending: Ending | None, curve: LossCurve) -> lis
     found = []
     if ending is None:
         few = f"{counted(len(curve.steps), 'point')} in {format_fraction(min(curve.seen, 1.0), digits=2)} of the run"
-        why = "the loss is no number any more" if run.lost else f"{few} are too few"
+        enough = len(curve.steps) >= FEWEST_POINTS and curve.seen >= _EARLY
+        why = f"{few} are too few" if not enough else "the loss shows no course that could go on"
+        why = "the loss is no number any more" if run.lost else why
         found.append(Notice(code="no_forecast", message=f"there is no forecast: {why}"))
     if ending is not None and ending.upper_bound:
         rate = "the log has no learning rate" if curve.schedule is None else "the rest of the schedule is not known"

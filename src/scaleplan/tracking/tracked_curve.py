@@ -15,7 +15,7 @@ from scaleplan.logs.schedule_recognition import recognise_schedule
 from scaleplan.logs.sizes_given import GivenSizes
 from scaleplan.tracking.alarm import FEWEST_POINTS
 from scaleplan.tracking.loss_curve import LossCurve, averaged
-from scaleplan.units import format_count
+from scaleplan.units import counted, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +45,8 @@ _POINTS = 2000
 """Points of a curve that the methods get: neighbours are averaged, which keeps what they hold of its course."""
 
 _LOST = 3  # entries without a number at the end of a log that mean a run is lost: one is skipped by a loss scale
+
+_LARGEST = 1e100  # of what is taken for a loss
 
 _DIFFERS = 0.01  # of the tokens: two statements of where a run ends that agree as well as round numbers do
 
@@ -190,8 +192,8 @@ def loss_curve(
 
 
 def usable_points(curve: LoggedCurve) -> Mask:
-    """Return where a loss has a logarithm."""
-    found: Mask = np.isfinite(curve.values) & (curve.values > 0)
+    """Return where a loss has a logarithm, and a square and its inverse as well."""
+    found: Mask = (curve.values > 1 / _LARGEST) & (curve.values < _LARGEST)
     return found
 
 
@@ -203,24 +205,49 @@ def lost_since(run: RunLog) -> float | None:
     return max(run.not_finite.first, max(finite, default=0.0))
 
 
-def reference_curves(request: TrackRequest, metric: Metric, loss_unit: str) -> tuple[LossCurve, ...]:
-    """Return the curves of the smaller runs, of the same loss in the same unit as the tracked one."""
-    name = _QUANTITY[metric]
-    fine = [
+def reference_curves(
+    request: TrackRequest, metric: Metric, tracked: RunLog, params: float | None, warnings: list[Notice]
+) -> tuple[LossCurve, ...]:
+    """Return the curves of the smaller runs, of the same loss in the same unit as the tracked run, without itself."""
+    name, unit = _QUANTITY[metric], tracked.stated.loss_unit
+    usable = [
         run
         for run in request.references
-        if len(run.curves.get(name, ())) > 1 and not run.lost and run.stated.loss_unit == loss_unit
+        if len(run.curves.get(name, ())) > 1 and not run.lost and run.stated.loss_unit == unit and run.last_step > 0
     ]
+    fine = [run for run in usable if not _same(run.curves[name], tracked.curves[name])]
+    if len(fine) < len(usable):
+        message = "the tracked run itself is among the smaller runs: it is left out of their curves"
+        warnings.append(Notice(code="own_pilot", message=message))
     rows = collected(fine, GivenSizes.read({})).runs  # at once, so that the files beside them are read once
-    return tuple(
-        loss_curve(
-            run.name,
-            run.curves[name],
-            total=run.last_step,
-            schedule=schedule_in(run, replace(request, schedule=None), run.last_step),
-            params=row.params,
-            tokens=row.tokens,
-        )
-        for run, row in zip(fine, rows, strict=True)
-        if run.last_step > 0
+    larger = [row.run for row in rows if params is not None and row.params is not None and row.params > params]
+    if larger:
+        runs = counted(len(larger), "run")
+        message = f"{runs} of --pilots, such as {larger[0]}, have more parameters than this one"
+        warnings.append(Notice(code="larger_pilots", message=message))
+    return tuple(_reference(request, run, run.curves[name], row) for run, row in zip(fine, rows, strict=True))
+
+
+def _same(one: LoggedCurve, other: LoggedCurve) -> bool:
+    """Tell whether two curves are of one run, by the points that both may hold."""
+    count = min(len(one), len(other))
+    return bool(
+        count
+        and one.stride == other.stride
+        and np.array_equal(one.steps[:count], other.steps[:count])
+        and np.array_equal(one.values[:count], other.values[:count], equal_nan=True)
+    )
+
+
+def _reference(request: TrackRequest, run: RunLog, raw: LoggedCurve, row: LoggedRun) -> LossCurve:
+    """Return the curve of a smaller run, which may not have come to its end."""
+    ended = row.state == "finished" or row.total_steps is None
+    total = run.last_step if ended else max(run.last_step, row.total_steps or 0.0)
+    return loss_curve(
+        run.name,
+        raw,
+        total=total,
+        schedule=schedule_in(run, replace(request, schedule=None), total),
+        params=row.params,
+        tokens=row.tokens if row.tokens is None else row.tokens * total / run.last_step,
     )

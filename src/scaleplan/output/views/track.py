@@ -8,6 +8,7 @@ from scaleplan.output import Fact, Report
 from scaleplan.output.views.plan import format_loss
 from scaleplan.units import (
     SECONDS_PER_DAY,
+    counted,
     format_count,
     format_fraction,
     format_number,
@@ -26,6 +27,9 @@ __all__ = ["track_line", "track_report"]
 _PLANNED = {
     "law": "planned loss", "plan": "planned loss", "forecast": "registered loss", "pilots": "loss by smaller runs",
 }  # fmt: skip
+
+_BESIDE = {"law": "published law", "plan": "other plan", "forecast": "other forecast", "pilots": "smaller runs"}
+"""Of a loss that does not judge."""
 
 _NO_VERDICT = "none"
 
@@ -98,7 +102,8 @@ def _loss(label: str, loss: float | None, ends: tuple[float, float] | None, unit
 def _planned(tracking: Tracking) -> Iterator[Fact]:
     if tracking.plan_loss is None or tracking.plan_source is None:
         return
-    label = _PLANNED[tracking.plan_source.kind] if tracking.plan_source.judges else "published law"
+    source = tracking.plan_source
+    label = (_PLANNED if source.judges else _BESIDE)[source.kind]
     ends = None if tracking.plan_interval is None else tracking.plan_interval.loss
     yield _loss(label, tracking.plan_loss, ends, tracking.loss_unit)
 
@@ -174,7 +179,7 @@ def _remarks(tracking: Tracking) -> Iterator[str]:
             for method in ranked
             if method.weight > 0
         )
-        runs = f" with {tracking.smaller_runs} smaller runs" if tracking.smaller_runs else ""
+        runs = f" with {counted(tracking.smaller_runs, 'smaller run')}" if tracking.smaller_runs else ""
         yield f"forecast{runs}: {shown}"
     if tracking.tokens_per_second is not None:
         yield f"measured speed: {format_number(tracking.tokens_per_second)} tokens/s, without pauses"

@@ -229,7 +229,7 @@ def _chosen(builder: Builder, command: Command) -> list[Option]:
     chosen = [name for name, option in known.items() if option.required]
     if builder.temper != "wild" or builder.chance(0.7):
         chosen += rng.choice(_NEEDS.get(command.words[0], _BUDGETS if "time" in known else ((),)))
-    others = [name for name in known if name not in chosen and name not in _ENDLESS]
+    others = [name for name in known if name not in chosen and name not in ENDLESS]
     for _ in range(rng.choice([0, 0, 1, 2] if "runs" in known else [0, 0, 1, 1, 2, 3, 4, 6])):
         if others:
             name = others.pop(rng.randrange(len(others)))
@@ -247,7 +247,7 @@ def _chosen(builder: Builder, command: Command) -> list[Option]:
     return sorted([*found, *repeated], key=lambda option: option.is_argument and [*known].index(option.name) + 1)
 
 
-_ENDLESS = {"watch", "every"}
+ENDLESS = {"watch", "every"}
 """Options that wait for what does not happen here."""
 
 # an edge here would only make a call long

@@ -70,7 +70,11 @@ def test_every_option_of_every_command_is_tried():
     """The grammar is made of the program's own tables, so a new option is tried without another word."""
     for words, command in grammar.commands().items():
         flags = {flag: option.name for option in command.options.values() for flag in option.flags}
-        unseen = {name for name, option in command.options.items() if not option.is_argument} - grammar.RARE - grammar.ENDLESS
+        unseen = (
+            {name for name, option in command.options.items() if not option.is_argument}
+            - grammar.RARE
+            - grammar.ENDLESS
+        )
         for index in range(1000):
             if not unseen:
                 break

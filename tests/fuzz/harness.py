@@ -94,6 +94,7 @@ class Sandbox:
         self._before = dict(os.environ), Path.cwd()
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "TMPDIR") if name in os.environ}
         self._environment = kept | {
+            "SOURCE_DATE_EPOCH": "1767225600",  # a forecast is dated
             "HOME": str(self.home),
             "XDG_CONFIG_HOME": str(self.home / "config"),
             "MPLCONFIGDIR": str(self.root / "matplotlib"),

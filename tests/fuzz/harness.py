@@ -435,8 +435,8 @@ _INTERRUPTED = 130
 _HARMLESS = {"errors full", "settings unreadable", "home missing", "terminal", "interrupted", *_ENCODINGS}
 """Surroundings in which the answer is the usual one."""
 
-_UNREAD = {"COLUMNS", "TERM", "LC_ALL", "TZ", "NO_COLOR", "FORCE_COLOR", "SOURCE_DATE_EPOCH", "MPLBACKEND", "LINES"}
-"""Variables that change no data: how wide a terminal is, of which kind, its language, its clock."""
+_UNREAD = {"COLUMNS", "TERM", "LC_ALL", "TZ", "NO_COLOR", "FORCE_COLOR", "MPLBACKEND", "LINES"}
+"""Variables that change no data: how wide a terminal is, of which kind, its language."""
 
 _KNOWN_STARTS = ("error: ", "hint: ", "warning: ", "setting: ", "  ")
 

@@ -127,18 +127,28 @@ IN_EVERY_FORMAT = [  # one of each schema
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def kept():
+    """Return where a registered forecast and its outcome are kept by name, so that they are made once."""
+    return {}
+
+
 @pytest.fixture
-def folder(apart, cli, monkeypatch):
+def folder(apart, cli, monkeypatch, kept):
     """Fill the working folder with what the questions read."""
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
     Path("forecasts").mkdir()
+    if not kept:
+        cli("register", "--flops", "1e21", "-o", "forecasts/big.json")
+        cli("resolve", "forecasts/big.json", "--loss", "2.31")
+        kept.update((path.name, path.read_text()) for path in Path("forecasts").iterdir())
+    for name, text in kept.items():
+        Path("forecasts", name).write_text(text)
     lines, ripple = [], Random(2)
     for step in range(300):
         loss, rate = 1.8 + 4 / (step + 10) ** 0.4 + ripple.gauss(0, 0.01), 3e-4 * (1 - step / 400)
         lines.append(f"s:{step} trl:{loss:.4f} lr:{rate:.6f} norm:0.4\n")
     Path("part.log").write_text("".join(lines))
-    cli("register", "--flops", "1e21", "-o", "forecasts/big.json")
-    cli("resolve", "forecasts/big.json", "--loss", "2.31")
     Path("scaleplan.toml").write_text(PROJECT)
     Path("main.log").write_text("".join(f"s:{step} trl:{4 / step**0.1:.4f} lr:0.000300\n" for step in range(1, 41)))
     noise = Random(1)

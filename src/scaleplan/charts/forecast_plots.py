@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from scaleplan.fitting.runs import Points
     from scaleplan.laws.base import LossSurface
     from scaleplan.laws.forecast import Forecast
-    from scaleplan.tracking.registered import TrackRecord
 
-__all__ = ["calibration_chart", "discrepancy_chart", "forecast_chart"]
+__all__ = ["discrepancy_chart", "forecast_chart"]
 
 _FORECAST, _LAW, _BEST, _ONE_RUN, _OTHERS = 0, 1, 4, 6, 8
 """Tones: the runs are black and grey, so that they do not belong to a curve."""
@@ -226,37 +225,3 @@ def _omitted(count: int) -> str:
 def _series(label: str, x: Array, y: Array, band: tuple[Array, Array] | None = None, *, tone: int) -> Series:
     low, high = ((), ()) if band is None else (tuple(np.asarray(side).tolist()) for side in band)
     return Series(label=label, x=tuple(x.tolist()), y=tuple(y.tolist()), low=low, high=high, tone=tone)
-
-
-def calibration_chart(record: TrackRecord) -> Chart:
-    """Return how often the intervals of registered forecasts held, against the level that they promised.
-
-    Raises UsageError while no forecast is resolved.
-    """
-    if not record.coverage:
-        raise UsageError(
-            "no forecast is resolved yet: there is no calibration to draw", hint="'scaleplan resolve' scores one"
-        )
-    levels = tuple(each.level for each in record.coverage)
-    resolved = max(each.resolved for each in record.coverage)
-    return Chart(
-        kind="calibration",
-        title="How often the intervals of registered forecasts held",
-        x=Axis(label="level of the interval", kind="percent", scale="linear"),
-        y=Axis(label="share of the outcomes inside", kind="percent", scale="linear"),
-        series=(
-            Series(label="as promised", x=(0.0, 1.0), y=(0.0, 1.0), style="dashed", tone=_OTHERS),
-            Series(
-                label="held, 90 % interval of the share",
-                x=levels,
-                y=tuple(each.share for each in record.coverage),
-                low=tuple(each.interval[0] for each in record.coverage),
-                high=tuple(each.interval[1] for each in record.coverage),
-                style="points",
-            ),
-        ),
-        caption=(
-            f"{counted(resolved, 'resolved forecast')}. The band is the 90 % interval of the share (Wilson). Below "
-            "the line the intervals promised too much, above it too little."
-        ),
-    )

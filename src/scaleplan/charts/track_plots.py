@@ -1,4 +1,7 @@
-"""The picture of a tracked run: its curve, the cone of its forecast, the planned loss, and smaller runs."""
+"""The picture of a tracked run (its curve, the cone of its forecast, plan and smaller runs), and of kept forecasts.
+
+Little is imported: a look at a run, or at the record of forecasts, does not wait for what fits laws.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
+from scaleplan.errors import UsageError
 from scaleplan.tracking.loss_curve import averaged
-from scaleplan.units import format_count, format_fraction, format_number
+from scaleplan.units import counted, format_count, format_fraction, format_number
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array
     from scaleplan.tracking.loss_curve import LossCurve
+    from scaleplan.tracking.registered import TrackRecord
     from scaleplan.tracking.tracked_run import Tracked, Tracking
 
-__all__ = ["track_chart"]
+__all__ = ["calibration_chart", "track_chart"]
 
-_RUN, _FORECAST, _SMALLER, _PLAN = 4, 0, 8, 1
+_RUN, _FORECAST, _GREY, _PLAN = 4, 0, 8, 1
 
 _POINTS = 100
 """Points of a curve that are drawn: neighbours are averaged."""
@@ -34,7 +39,7 @@ def track_chart(tracked: Tracked) -> Chart:
     tracking, level = tracked.tracking, 0.9 if tracked.ending is None else tracked.ending.level
     own = _curve("this run", tracked.curve, tone=_RUN)
     largest = sorted(tracked.references, key=lambda each: each.params or 0.0)[-_MOST_RUNS:]
-    smaller = [_curve("smaller runs, moved", curve, tone=_SMALLER) for curve in largest]
+    smaller = [_curve("smaller runs, moved", curve, tone=_GREY) for curve in largest]
     series = [*(_moved(each, own) for each in smaller if each.x and own.x), own]
     marks = []
     if tracked.ending is not None and tracking.verdict != "diverging":  # whose end no curve leads to
@@ -139,3 +144,37 @@ def _curve(label: str, curve: LossCurve, *, tone: int) -> Series:
 def _floats(values: Array) -> tuple[float, ...]:
     found: list[float] = np.asarray(values, dtype=float).tolist()
     return tuple(found)
+
+
+def calibration_chart(record: TrackRecord) -> Chart:
+    """Return how often the intervals of registered forecasts held, against the level that they promised.
+
+    Raises UsageError while no forecast is resolved.
+    """
+    if not record.coverage:
+        raise UsageError(
+            "no forecast is resolved yet: there is no calibration to draw", hint="'scaleplan resolve' scores one"
+        )
+    levels = tuple(each.level for each in record.coverage)
+    resolved = max(each.resolved for each in record.coverage)
+    return Chart(
+        kind="calibration",
+        title="How often the intervals of registered forecasts held",
+        x=Axis(label="level of the interval", kind="percent", scale="linear"),
+        y=Axis(label="share of the outcomes inside", kind="percent", scale="linear"),
+        series=(
+            Series(label="as promised", x=(0.0, 1.0), y=(0.0, 1.0), style="dashed", tone=_GREY),
+            Series(
+                label="held, 90 % interval of the share",
+                x=levels,
+                y=tuple(each.share for each in record.coverage),
+                low=tuple(each.interval[0] for each in record.coverage),
+                high=tuple(each.interval[1] for each in record.coverage),
+                style="points",
+            ),
+        ),
+        caption=(
+            f"{counted(resolved, 'resolved forecast')}. The band is the 90 % interval of the share (Wilson). Below "
+            "the line the intervals promised too much, above it too little."
+        ),
+    )

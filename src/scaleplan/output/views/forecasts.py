@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from scaleplan.charts.forecast_plots import calibration_chart
 from scaleplan.charts.terminal import chart_lines
+from scaleplan.charts.track_plots import calibration_chart
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import SIZES, format_loss
 from scaleplan.units import counted, format_count, format_flops, format_fraction

@@ -1,6 +1,6 @@
 """Writes the generated parts of the documentation: what commands print, and the help of every command.
 
-Used by cog in ``README.md``, ``docs/cli.md`` and ``docs/architectures.md``: ``bash docs/write`` rewrites them, and
+Used by cog in ``README.md``, ``docs/reference/commands.md`` and ``docs/guides/architectures.md``: ``bash docs/write`` rewrites them, and
 ``.ci/run`` fails when they no longer match the program.
 """
 
@@ -55,7 +55,7 @@ def families() -> str:
     for each in family_list().families:
         types = ", ".join(f"`{name}`" for name in each.model_types)
         lines.append(
-            f"| [{each.id}](../presets/families/{each.id}.toml) | {types} | {each.title.replace('|', '/')} |"
+            f"| `{each.id}` | {types} | {each.title.replace('|', '/')} |"
         )
     return "\n".join(lines)
 

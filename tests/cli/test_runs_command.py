@@ -316,7 +316,7 @@ def test_a_log_comes_on_standard_input(tmp_path):
 
 def test_the_page_has_every_format():
     """By the name that stands in the table of runs."""
-    page = (Path(__file__).parents[2] / "docs" / "run-logs.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "run-logs.md").read_text()
     table = page.partition("| format | in the table |\n| --- | --- |\n")[2].partition("\n\n")[0]
     rows = [tuple(cell.strip().strip("`") for cell in line.strip("|").split("|")) for line in table.splitlines()]
     assert rows == sorted(((known.title, known.name) for known in FORMATS), key=lambda row: row[0].casefold())

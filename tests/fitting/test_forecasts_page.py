@@ -1,4 +1,4 @@
-"""``docs/forecasts.md`` states the model that the program fits, and the keys that it stores."""
+"""``docs/explanation/forecasts.md`` states the model that the program fits, and the keys that it stores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scaleplan.laws.forecast import HALF, REACH
 @pytest.fixture(scope="module")
 def page():
     """Return the page as one line, so that no break of a line parts a statement."""
-    text = (Path(__file__).parents[2] / "docs" / "forecasts.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "explanation" / "forecasts.md").read_text(encoding="utf-8")
     return text, " ".join(text.split())
 
 

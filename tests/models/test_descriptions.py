@@ -349,12 +349,12 @@ def test_ones_own_families_are_known_by_their_model_types(tmp_path, monkeypatch)
         FamilyLibrary([FAMILIES, tmp_path / "families"]).get("newer")
 
 
-DOCS = Path(__file__).parents[2] / "docs" / "architectures.md"
+DOCS = Path(__file__).parents[2] / "docs" / "guides" / "architectures.md"
 
 
 @pytest.mark.skipif(not DOCS.is_file(), reason="the documentation lies in the repository")
 def test_the_documentation_names_the_whole_language():
-    """Every function, kind of field, shorthand and key of a description is in docs/architectures.md."""
+    """Every function, kind of field, shorthand and key of a description is in docs/guides/architectures.md."""
     words = set(re.findall(r"[a-z_0-9]+", DOCS.read_text(encoding="utf-8").partition("\n## Families")[0]))
     kinds = {"size", "count", "integer", "number", "flag", "text", "list", "each", "pattern", "any", "present"}
     assert {*FUNCTIONS, *SHORTHANDS, *kinds, *PART_SIZES, *KEYS} <= words
@@ -362,7 +362,7 @@ def test_the_documentation_names_the_whole_language():
 
 @pytest.mark.skipif(not DOCS.is_file(), reason="the documentation lies in the repository")
 def test_the_examples_of_the_documentation_are_counted():
-    """Each description in docs/architectures.md, with the sizes of a small config."""
+    """Each description in docs/guides/architectures.md, with the sizes of a small config."""
     sizes = {"hidden_size": 64, "num_hidden_layers": 8, "num_attention_heads": 4}
     sizes |= {"intermediate_size": 128, "vocab_size": 100}
     texts = re.findall(r"```toml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)

@@ -18,7 +18,7 @@ from scaleplan.cli.app import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 ACTION = ROOT / ".github/actions/scaleplan/action.yml"
-DOCUMENT = (ROOT / "docs/ci.md").read_text()
+DOCUMENT = (ROOT / "docs/guides/ci.md").read_text()
 
 
 @pytest.fixture

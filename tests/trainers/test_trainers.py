@@ -140,7 +140,7 @@ def test_the_formulas_of_the_samples_hold_with_devices():
 
 def test_the_page_lists_what_is_read():
     """A row for each trainer, as the registry has it."""
-    page = (Path(__file__).parents[2] / "docs" / "training-configs.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "training-configs.md").read_text()
     rows = [line for line in page.split("\n") if line.startswith("| ")][2:]
     expected = {
         f"| {each.name} | {each.forms} | {each.model} | {each.batch} | {each.length} | {each.left} |"

@@ -249,7 +249,7 @@ class MethodOptions:
         str | None,
         typer.Option(
             metavar="LIST",
-            help="Other habits, in docs/memory.md: in-backward, dropout, unpacked, upcast, merged, untied, …",
+            help="Other habits, in docs/guides/memory.md: in-backward, dropout, unpacked, upcast, merged, untied, …",
         ),
     ] = None
 

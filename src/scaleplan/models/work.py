@@ -2,7 +2,7 @@
 
 A product of a matrix costs two FLOP a weight forward, two for the gradient of what it reads, and two for its own
 gradient, which a frozen matrix does not have; what is recomputed costs its forward pass again. Layers below the first
-trained one have a forward pass alone. ``docs/memory.md`` has how this was held against published speeds.
+trained one have a forward pass alone. ``docs/guides/memory.md`` has how this was held against published speeds.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A description is a TOML table: ``[fields]`` are fields of a ``config.json``, ``[let]`` sizes that follow, ``[model]``
 what stands outside of the layers, ``[[stack]]`` the order of layers, ``[part.NAME]`` what a layer is made of. The
-language is explained in ``docs/architectures.md``.
+language is explained in ``docs/guides/architectures.md``.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ PANELS = {
     "memory": "Memory",
     "constraints": "Data, precision, serving and experts",
     "output": "Output",
-    "common": "Help",
+    "common": "General",
 }
 """The panels of the help by the groups of options, in their order; panels of one command follow its own options."""
 
@@ -184,26 +184,32 @@ def _format(*names: str) -> Any:  # noqa: ANN401  typer types its options so
     return typer.Option("--format", "-f", metavar="NAME", envvar="SCALEPLAN_FORMAT", help=listed)
 
 
+def _general(*names: str, **settings: Any) -> Any:  # noqa: ANN401
+    return typer.Option(*names, rich_help_panel=PANELS["common"], **settings)
+
+
 class OutputOptions(Record):
     """The form of the answer."""
 
-    format: Annotated[str, _format(*FORMATS)] = "text"
-    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
+    TITLE = PANELS["output"]
+
+    format: Annotated[str, _format(*FORMATS), EVERYDAY] = "text"
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json."), EVERYDAY] = False
     get: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …")
+        str | None,
+        typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …"),
+        EVERYDAY,
     ] = None
-    color: Annotated[str, typer.Option(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = (
-        "auto"
-    )
-    no_color: Annotated[bool, typer.Option("--no-color", help="Short for --color never.")] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No warnings on standard error.")] = False
+    color: Annotated[str, _general(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = "auto"
+    no_color: Annotated[bool, _general("--no-color", help="Short for --color never.")] = False
+    quiet: Annotated[bool, _general("--quiet", "-q", help="No warnings on standard error.")] = False
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say on standard error where each setting came from.")
+        bool, _general("--verbose", "-v", help="Say on standard error where each setting came from.")
     ] = False
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+    debug: Annotated[bool, _general("--debug", help="Show the traceback of an error.")] = False
 
 
 class JudgingOptions(OutputOptions):
     """The form of an answer that judges, for CI services too."""
 
-    format: Annotated[str, _format(*FORMATS, *JUDGING)] = "text"
+    format: Annotated[str, _format(*FORMATS, *JUDGING), EVERYDAY] = "text"

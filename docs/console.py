@@ -68,9 +68,11 @@ def _commands(body: str, indent: str) -> list[str]:
     for line in (line.removeprefix(indent) for line in body.splitlines()):
         if line.startswith(_PROMPT):
             found.append(line.removeprefix(_PROMPT))
-        elif typed and line.startswith(_MORE):
-            found[-1] += "\n" + line.removeprefix(_MORE)
-        typed = line.startswith((_PROMPT, _MORE)) and (typed or line.startswith(_PROMPT))
+            typed = True
+        elif typed and (line.startswith(_MORE) or line == _MORE.rstrip()):
+            found[-1] += "\n" + line.removeprefix(_MORE.rstrip()).removeprefix(" ")
+        else:
+            typed = False
     return found
 
 

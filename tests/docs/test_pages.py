@@ -1,4 +1,4 @@
-"""The documentation stays in step: the README is short, its translation has the same commands, and links lead somewhere."""
+"""The documentation stays in step: a short README, a translation with the same commands, links that lead somewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 pytestmark = pytest.mark.skipif(not (ROOT / "docs" / "index.md").is_file(), reason="the pages lie in the repository")
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+_NAME = re.compile(r"^((?:\w+/)?[\w-]+)$", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 
 
@@ -38,7 +40,7 @@ def test_the_translation_has_the_same_code_and_leads_to_the_same_pages():
 
 
 def _links(text: str) -> list[str]:
-    return [one or other for one, other in _LINK.findall(re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))]
+    return [one or other for one, other in _LINK.findall(_CODE.sub("", text))]
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -50,9 +52,7 @@ def test_links_to_files_lead_somewhere(page):
 
 
 def test_every_page_is_reached_from_the_index():
-    listed = set(re.findall(r"^((?:\w+/)?[\w-]+)$", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"), re.M))
-    found = {
-        str(path.relative_to(ROOT / "docs").with_suffix("")) for path in (ROOT / "docs").rglob("*.md")
-    } - {"index"}
+    docs = ROOT / "docs"
+    listed = _NAME.findall((docs / "index.md").read_text(encoding="utf-8"))
 
-    assert found <= listed
+    assert {str(page.relative_to(docs).with_suffix("")) for page in docs.rglob("*.md")} <= {*listed, "index"}

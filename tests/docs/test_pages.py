@@ -1,4 +1,4 @@
-"""The documentation stays in step: a short README, a translation with the same commands, links that lead somewhere."""
+"""The documentation stays in step: a short README, its translation with the same commands, links that lead on."""
 
 from __future__ import annotations
 

@@ -219,7 +219,8 @@ def sweep(
         For a range without a beginning or an end, or what else is no range.
 
     """
-    low, high = either("from_", from_, "start", start), either("to", to, "stop", stop)
+    low: Amount | None = either("from_", from_, "start", start)
+    high: Amount | None = either("to", to, "stop", stop)
     if low is None or high is None:
         raise UsageError("a sweep goes from one budget to another", hint="give from_ and to")
     budgets = spaced(low, high, points=points, by=by)

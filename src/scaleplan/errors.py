@@ -15,7 +15,7 @@ The command line is the only place that prints them, and the warnings, each a :c
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.record import Record
 
@@ -36,8 +36,6 @@ __all__ = [
     "is_visible",
     "quote",
 ]
-
-T = TypeVar("T")
 
 _LONGEST_QUOTE = 80
 
@@ -304,8 +302,8 @@ class UnreachableError(ScaleplanError):
     exit_status = 1
 
 
-def either(name: str, value: T | None, old: str, old_value: T | None) -> T | None:
-    """Return the value of a keyword or option that has an earlier name too; raises UsageError where both are given."""
+def either(name: str, value: object, old: str, old_value: object) -> Any:  # noqa: ANN401  the type of either
+    """Return the value of a keyword that has an earlier name too; raises UsageError where both are given."""
     if value is not None and old_value is not None:
         raise UsageError(f"{name} and {old} are one thing", hint=f"give {name} alone")
     return value if old_value is None else old_value

@@ -67,9 +67,9 @@ def break_even(
         raise UsageError(
             "the loss to compare at is missing or given twice", hint="give --loss, or --params for its loss"
         )
-    first = either("from_", from_, "start", start)
-    last = either("to", to, "stop", stop)
-    ends = (_DEMANDS[0] if first is None else first, _DEMANDS[1] if last is None else last)
+    first: Amount | None = either("from_", from_, "start", start)
+    last: Amount | None = either("to", to, "stop", stop)
+    ends: tuple[Amount, Amount] = (_DEMANDS[0] if first is None else first, _DEMANDS[1] if last is None else last)
     low, high = (parse_count(end, what="tokens", most=math.inf) for end in ends)
     number = int(parse_integer(points))
     if not 1 <= low < high or not 2 <= number <= _MOST_POINTS:

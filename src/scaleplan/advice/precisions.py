@@ -86,9 +86,7 @@ def compare_precisions(**options: Any) -> PrecisionChoice:  # noqa: ANN401  thos
     plans, left_out = _plans(options, context)
     reference = next((name for name in _REFERENCES if name in plans), None)
     if reference is None:
-        raise UsageError(
-            "there is no plan in 16 bits to compare with", hint="choose another GPU or give --mfu"
-        )
+        raise UsageError("there is no plan in 16 bits to compare with", hint="choose another GPU or give --mfu")
     base = plans[reference]
     rows = tuple(_row(name, plan, base, options, context) for name, plan in plans.items())
     best = min(rows, key=lambda row: row.loss)

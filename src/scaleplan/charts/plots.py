@@ -341,7 +341,8 @@ def plot(
 
     """
     laws = either("presets", presets or None, "laws", laws or None) or ()
-    ends = (either("from_", from_, "start", start), either("to", to, "stop", stop))
+    beginning: Amount | None = either("from_", from_, "start", start)
+    end: Amount | None = either("to", to, "stop", stop)
     if kind not in PICTURES:
         raise UnknownNameError("picture", kind, PICTURES)
     need = PICTURES[kind].need
@@ -358,7 +359,7 @@ def plot(
     idle = [*(read if need != "runs" else ()), *(known if need != "log" else ())]
     if idle:
         raise UsageError(f"{kind} has no use for --{idle[0].replace('_', '-')}", hint="leave it out")
-    first, last = (None if end is None else parse_flops(end) for end in ends)
+    first, last = (None if each is None else parse_flops(each) for each in (beginning, end))
     if runs is not None and need == "log":
         return track_chart(tracked(runs, **known, **_taken(kind, {**options, "from": first, "to": last})))
     if runs is not None:

@@ -60,9 +60,7 @@ def hyperparameters(
     context: Annotated[
         str, typer.Option("--context", "--sequence", metavar="T", help="Tokens in a training sequence.")
     ] = str(DEFAULT_CONTEXT),
-    gpus_per_replica: Annotated[
-        str, typer.Option(metavar="N", help="GPUs that hold one copy of the model.")
-    ] = "1",
+    gpus_per_replica: Annotated[str, typer.Option(metavar="N", help="GPUs that hold one copy of the model.")] = "1",
 ) -> Answer:
     """Give batch and learning rate by every published rule, their spread, and the time the critical batch allows."""
     if (tuned_batch is None) != (tuned_tokens is None):

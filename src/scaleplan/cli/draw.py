@@ -13,9 +13,17 @@ from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.fit import ReadingOptions  # noqa: TC001  read at run time, for its options
-from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, LawReportOptions, OutputOptions, keywords
-from scaleplan.cli.track import TrackOptions  # noqa: TC001  likewise
+from scaleplan.cli.options import (
+    BoundOptions,
+    BudgetOptions,
+    ConstraintOptions,
+    LawOptions,
+    LawReportOptions,
+    OutputOptions,
+    keywords,
+)
 from scaleplan.cli.settings import standing
+from scaleplan.cli.track import TrackOptions  # noqa: TC001  likewise
 from scaleplan.files import require_writable, write_atomic
 from scaleplan.output.html.page import page
 from scaleplan.output.html.subject import gather

@@ -67,7 +67,10 @@ def model(
     ] = None,
     context: Annotated[
         str | None,
-        typer.Option(metavar="T", help="Tokens in a training sequence, for attention: 8k; 2,048 if not given, or the model's own if less."),
+        typer.Option(
+            metavar="T",
+            help="Tokens in a training sequence, for attention: 8k; 2,048 if not given, or the model's own if less.",
+        ),
     ] = None,
     vocab: Annotated[
         str | None, typer.Option(metavar="V", help="Vocabulary of a training config that leaves it to the tokenizer.")
@@ -97,7 +100,9 @@ class ShapeOptions:
     tensor_parallel: Annotated[
         str, typer.Option(metavar="N", help="GPUs that share each layer; all widths are divisible by it.")
     ] = "1"
-    context: Annotated[str | None, typer.Option(metavar="T", help="Longest context of the model; that of the style if not given.")] = None
+    context: Annotated[
+        str | None, typer.Option(metavar="T", help="Longest context of the model; that of the style if not given.")
+    ] = None
     experts: Annotated[str | None, typer.Option(metavar="N", help="Experts in a layer.")] = None
     experts_per_token: Annotated[str | None, typer.Option(metavar="N", help="Experts that a token uses.")] = None
 
@@ -139,7 +144,12 @@ class MemoryOptions:
         typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="The GPU; 'scaleplan gpus list' shows them."),
     ] = None
     gpus: Annotated[str | None, typer.Option(metavar="N", help="GPUs; the fewest that fit if not given.")] = None
-    context: Annotated[str | None, typer.Option(metavar="T", help="Tokens in a sequence; to train 2,048, or the model's own if less; to serve its own.")] = None
+    context: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T", help="Tokens in a sequence; to train 2,048, or the model's own if less; to serve its own."
+        ),
+    ] = None
     batch: Annotated[str | None, typer.Option(metavar="TOKENS", help="Tokens of a step.")] = None
     micro_batch: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once on a GPU.")] = None
     vocab: Annotated[

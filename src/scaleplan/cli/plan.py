@@ -160,7 +160,10 @@ def compare(
     constraints: ConstraintOptions,
     *,
     laws: Annotated[
-        list[str] | None, typer.Option("--preset", "-p", "--with", metavar="NAME", help="Scaling law to show, repeatable; nine if not given.")
+        list[str] | None,
+        typer.Option(
+            "--preset", "-p", "--with", metavar="NAME", help="Scaling law to show, repeatable; nine if not given."
+        ),
     ] = None,
     level: Annotated[str, typer.Option(metavar="F", help="Confidence level of the intervals.")] = "0.9",
     count: Annotated[

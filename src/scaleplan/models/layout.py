@@ -138,9 +138,7 @@ class Excess(Record):
         )
         share = format_fraction(self.share, digits=2)
         if self.limit == "states":
-            return (
-                f"the states need {needed}, {over} more than the {share} of a GPU ({allowed}) that they may take"
-            )
+            return f"the states need {needed}, {over} more than the {share} of a GPU ({allowed}) that they may take"
         return (
             f"all parts need {needed}, {over} more than the {share} of a GPU ({allowed}) that can be used; "
             f"the largest is {PARTS.get(self.part, self.part)}, {part}"

@@ -336,9 +336,7 @@ class Situation(Record):
         """Return the FLOP of one accelerator-hour of training."""
         budget = self.budget
         if budget is None or budget.peak_flops_per_s is None or budget.utilisation is None:
-            raise UsageError(
-                f"a limit on {quantity} needs --gpu", hint="name the GPU, or limit flops instead"
-            )
+            raise UsageError(f"a limit on {quantity} needs --gpu", hint="name the GPU, or limit flops instead")
         return budget.peak_flops_per_s * budget.utilisation * SECONDS_PER_HOUR
 
 

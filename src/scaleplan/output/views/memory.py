@@ -99,9 +99,7 @@ def _memory_title(needs: MemorySummary) -> str:
         nearest = "the nearest layout needs " if needs.parallel is not None else ""
         return f"{needs.model} does not fit {devices} {purpose}{why}: {nearest}{held}{of} on each GPU"
     if fewest == needs.gpus and fewest > 1:
-        return (
-            f"{needs.model} needs {devices} {purpose}, it does not fit on {fewest - 1:,}: {held}{of} on each GPU"
-        )
+        return f"{needs.model} needs {devices} {purpose}, it does not fit on {fewest - 1:,}: {held}{of} on each GPU"
     if needs.idle_devices:
         devices = f"{needs.gpus - needs.idle_devices:,} of {devices}"
     return f"{needs.model} fits on {devices} {purpose}: {held}{of} on each GPU"

@@ -360,7 +360,7 @@ def _refuse_two_formats(ctx: typer.Context, output: OutputOptions) -> None:
 
 
 def _drop_hardware_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
-    """Drop the hardware of the environment and of settings files where no accelerator is given.
+    """Drop the hardware of the environment and of settings files where no GPU is given.
 
     On the command line ``--mfu`` without ``--gpu`` is a mistake; as a standing setting it has no effect.
     """

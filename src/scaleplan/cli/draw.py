@@ -131,4 +131,5 @@ def report(
 
 def _if_named(result: T, output: OutputOptions) -> T | None:
     """Return a result beside a picture or a page of it only where a format or a field of it is named."""
-    return None if chosen_format(output) == "text" and output.get is None else result
+    named = output.get is not None or output.fields is not None
+    return result if named or chosen_format(output) != "text" else None

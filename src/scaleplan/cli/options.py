@@ -197,6 +197,9 @@ class OutputOptions(Record):
     get: Annotated[
         str | None, typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …")
     ] = None
+    fields: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Only these fields: params,tokens,loss; in any format.")
+    ] = None
     color: Annotated[str, typer.Option(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = (
         "auto"
     )

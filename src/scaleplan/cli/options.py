@@ -33,6 +33,7 @@ __all__ = [
     "HardwareOptions",
     "JudgingOptions",
     "LawOptions",
+    "LawReportOptions",
     "LimitOptions",
     "MarginOptions",
     "OutputOptions",
@@ -141,14 +142,14 @@ class DeviceOptions(
     OptionGroup,
     names={
         "gpu": None,
-        "gpus": "Number of accelerators, if neither the log nor the plan has it.",
+        "gpus": "Number of GPUs, if neither the log nor the plan has it.",
         "precision": None,
         "price": None,
         "mfu": "Planned model FLOP utilisation, 40%; that of the plan if not given.",
         "level": None,
     },
 ):
-    """The devices of a run that is measured, and the level of the intervals."""
+    """The GPUs of a run that is measured, and the level of the intervals."""
 
 
 class BudgetOptions(HardwareOptions, groups=("budget",)):
@@ -157,6 +158,10 @@ class BudgetOptions(HardwareOptions, groups=("budget",)):
 
 class LawOptions(OptionGroup, groups=("law",)):
     """The scaling law, and how its uncertainty is reported."""
+
+
+class LawReportOptions(OptionGroup, names=dict.fromkeys(("level", "overhead", "batch_regime"))):
+    """How the uncertainty of a law is reported, in a command that may take several laws."""
 
 
 class LimitOptions(OptionGroup, groups=("limits",)):
@@ -198,6 +203,11 @@ class OutputOptions(Record):
     get: Annotated[
         str | None,
         typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …"),
+        EVERYDAY,
+    ] = None
+    fields: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Only these fields: params,tokens,loss; in any format."),
         EVERYDAY,
     ] = None
     color: Annotated[str, _general(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = "auto"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -17,7 +17,16 @@ from typer.main import get_command
 
 from scaleplan.cli.command import HELP, is_completing
 from scaleplan.cli.settings import from_environment, load_defaults
-from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
+from scaleplan.errors import (
+    FileError,
+    QuantityError,
+    ScaleplanError,
+    UnknownNameError,
+    UsageError,
+    did_you_mean,
+    escape_control,
+    quote,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,6 +113,13 @@ START = """scaleplan plans the training of a language model: a budget in; parame
 class LazyGroup(TyperGroup):
     """A group that imports a command only when it runs, and lists the others from the table above."""
 
+    table, sections = COMMANDS, SECTIONS
+
+    def page_of(self, name: str) -> str:
+        """Return the page of the documentation about a command: its own, or that of its section."""
+        pages = [SECTIONS[each][1] for each in list(COMMANDS)[: list(COMMANDS).index(name) + 1] if each in SECTIONS]
+        return PAGES.get(name, pages[-1])
+
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Return the names, in the order of the table."""
         return [*COMMANDS, "help"]
@@ -111,9 +127,7 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]  # noqa: ANN401
         """Import and build one command; None when there is none of this name."""
         if cmd_name == "help":
-            from scaleplan.cli.help import help_command
-
-            return help_command()
+            return _help_command()
         if cmd_name not in COMMANDS:
             return None
         command = build(cmd_name)
@@ -153,6 +167,37 @@ def _root() -> Any:  # noqa: ANN401
         """Plan the training of a language model: a compute budget in; parameters, tokens and expected loss out."""
 
     return get_command(app)
+
+
+def _help_command() -> Any:  # noqa: ANN401
+    """Return the command that shows the help of the program, or of the command that its words name."""
+    app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+    @app.command("help", context_settings=HELP)
+    def show(
+        ctx: typer.Context,
+        words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", autocompletion=_named)] = None,
+    ) -> None:
+        """Show the help of the program, or of a command."""
+        context: Any = ctx.parent
+        for word in words or ():
+            group = context.command
+            inner = group.get_command(context, word) if isinstance(group, TyperGroup) else None
+            if inner is None:
+                names = group.list_commands(context) if isinstance(group, TyperGroup) else ()
+                raise UnknownNameError("command", word, names)
+            context = inner.make_context(word, [], parent=context, resilient_parsing=True)
+        sys.stdout.write(f"{context.command.get_help(context)}\n")
+
+    return get_command(app)
+
+
+def _named(ctx: typer.Context) -> list[str]:
+    """Return the commands that the words so far can go on with."""
+    words = ctx.params.get("words") or ()
+    if not words:
+        return list(COMMANDS)
+    return list(getattr(build(words[0]), "commands", ())) if len(words) == 1 and words[0] in COMMANDS else []
 
 
 def execute(arguments: Sequence[str]) -> int:

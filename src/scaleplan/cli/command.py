@@ -13,12 +13,12 @@ import os
 import sys
 from dataclasses import fields, is_dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from scaleplan.cli.options import EVERYDAY, MORE, OLD_NAMES, HardwareOptions, JudgingOptions, OutputOptions
+from scaleplan.cli.options import OLD_NAMES, HardwareOptions, JudgingOptions, OutputOptions, Place
 from scaleplan.cli.settings import from_environment
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError, escape_control
 from scaleplan.files import discard_output
@@ -38,7 +38,6 @@ __all__ = [
     "HELP",
     "Answer",
     "Commands",
-    "Place",
     "chosen_format",
     "command",
     "group",
@@ -283,25 +282,6 @@ class _Parameters:
             from scaleplan.cli.completion import complete_values  # a shell needs it, a command does not
 
             complete_values(self.layout)
-
-
-class Place(NamedTuple):
-    """The place of an option in the help: a command's own, or that of a group that may have a panel."""
-
-    annotation: Any
-    panel: str | None = None
-    is_own: bool = False
-
-    @property
-    def option(self) -> Any:  # noqa: ANN401  typer's
-        """The declaration of the option, with its panel if it has its own."""
-        return self.annotation.__metadata__[0]
-
-    @property
-    def is_everyday(self) -> bool:
-        """Whether the help shows it at once."""
-        marks = self.annotation.__metadata__
-        return EVERYDAY in marks or (self.is_own and MORE not in marks)
 
 
 class _Command(TyperCommand):

@@ -10,23 +10,19 @@ import re
 import shutil
 import sys
 from textwrap import wrap
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
-
-import typer
-from typer.main import get_command
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.ascii import spelled
-from scaleplan.cli.app import COMMANDS, PAGES, SECTIONS, build
-from scaleplan.cli.command import HELP
 from scaleplan.cli.options import PANELS
-from scaleplan.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from scaleplan.cli.command import Place
+    import typer
 
-__all__ = ["DOCUMENTATION", "help_command", "help_of_command", "help_of_group", "help_of_program", "page"]
+    from scaleplan.cli.options import Place
+
+__all__ = ["DOCUMENTATION", "help_of_command", "help_of_group", "help_of_program", "first_line", "page"]
 
 DOCUMENTATION = "https://scaleplan.readthedocs.io"
 """The site of the documentation, whose address stands in ``pyproject.toml`` too."""
@@ -57,19 +53,20 @@ def help_of_program(ctx: typer.Context) -> str:
     """Return the help of the program: its commands, a line each, grouped by the job that they are for."""
     panels: dict[str, list[Row]] = {}
     rows: list[Row] = []
-    for name, (_, line) in COMMANDS.items():
-        if name in SECTIONS:
-            rows = panels[SECTIONS[name][0]] = []
+    root: Any = ctx.command  # the group of the whole program
+    for name, (_, line) in root.table.items():
+        if name in root.sections:
+            rows = panels[root.sections[name][0]] = []
         rows.append(Row(name, line))
-    options = [parameter for parameter in ctx.command.params if parameter.opts[0] != "--show-completion"]
-    rows = [Row(_names(each), each.help or "") for each in options]
+    options = [parameter for parameter in root.params if parameter.opts[0] != "--show-completion"]
+    rows = [Row(_names(each), str(getattr(each, "help", ""))) for each in options]
     rows.append(Row("-h, --help", "Show this help; 'scaleplan help COMMAND' of a command."))
     examples = ("scaleplan optimal --gpus 64 --gpu h100-sxm --time 30d", "scaleplan optimal --help")
     return _written(
         [
             "Usage: scaleplan COMMAND [OPTIONS]",
             "",
-            *_paragraph(ctx.command.help or ""),
+            *_paragraph(root.help or ""),
             *_panels(panels),
             *_panels({"Options": rows}),
             *_examples(examples),
@@ -84,7 +81,7 @@ def help_of_group(group: Any, ctx: typer.Context) -> str:  # noqa: ANN401  the c
     rows, examples = [], []
     for name in group.list_commands(ctx):
         command = group.get_command(ctx, name)
-        rows.append(Row(name, _first_line(command.help)))
+        rows.append(Row(name, first_line(command.help)))
         examples += command.examples[:1]
     return _written(
         [
@@ -236,12 +233,12 @@ def _examples(examples: Sequence[str]) -> Iterator[str]:
 
 def _documentation(ctx: typer.Context) -> Iterator[str]:
     """Yield the address of the page about a command."""
-    name = ctx.command_path.split()[1]
-    titled = [SECTIONS[each][1] for each in list(COMMANDS)[: list(COMMANDS).index(name) + 1] if each in SECTIONS]
-    yield f"Documentation: {page(PAGES.get(name, titled[-1]))}"
+    root: Any = ctx.find_root().command
+    yield f"Documentation: {page(root.page_of(ctx.command_path.split()[1]))}"
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
+    """Return what the first line of a help says."""
     return text.partition("\n")[0].rstrip(".")
 
 
@@ -260,34 +257,3 @@ def _written(lines: Iterable[str]) -> str:
         if plain
         else re.sub(r"^(?:Usage(?=:)|\w[^\n:]*(?=:$))", "\x1b[1m\\g<0>\x1b[0m", text, flags=re.MULTILINE)
     )
-
-
-def help_command() -> Any:  # noqa: ANN401  of typer
-    """Return the command that shows the help of the program, or of the command that its words name."""
-    app = typer.Typer(rich_markup_mode=None, add_completion=False)
-
-    @app.command("help", context_settings=HELP)
-    def show(
-        ctx: typer.Context,
-        words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", autocompletion=_commands)] = None,
-    ) -> None:
-        """Show the help of the program, or of a command."""
-        context: Any = ctx.parent
-        for word in words or ():
-            inner = getattr(context.command, "get_command", lambda *_: None)(context, word)
-            if inner is None:
-                names = context.command.list_commands(context) if hasattr(context.command, "list_commands") else ()
-                raise UnknownNameError("command", word, names)
-            context = inner.make_context(word, [], parent=context, resilient_parsing=True)
-        sys.stdout.write(context.command.get_help(context) + "\n")
-
-    return get_command(app)
-
-
-def _commands(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Return the commands that the words so far can go on with, each with its line."""
-    words = ctx.params.get("words") or ()
-    if not words:
-        return [(name, line) for name, (_, line) in COMMANDS.items()]
-    inner = getattr(build(words[0]), "commands", {}) if words[0] in COMMANDS and len(words) == 1 else {}
-    return [(name, _first_line(command.help)) for name, command in inner.items()]

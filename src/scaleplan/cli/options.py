@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 from inspect import get_annotations
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -37,6 +37,7 @@ __all__ = [
     "LimitOptions",
     "MarginOptions",
     "OutputOptions",
+    "Place",
     "RunOptions",
     "keywords",
 ]
@@ -67,6 +68,25 @@ PANELS = {
     "common": "General",
 }
 """The panels of the help by the groups of options, in their order; panels of one command follow its own options."""
+
+
+class Place(NamedTuple):
+    """The place of an option in the help: a command's own, or that of a group that may have a panel."""
+
+    annotation: Any
+    panel: str | None = None
+    is_own: bool = False
+
+    @property
+    def option(self) -> Any:  # noqa: ANN401  typer's
+        """The declaration of the option, with its panel if it has its own."""
+        return self.annotation.__metadata__[0]
+
+    @property
+    def is_everyday(self) -> bool:
+        """Whether the help shows it at once."""
+        marks = self.annotation.__metadata__
+        return EVERYDAY in marks or (self.is_own and MORE not in marks)
 
 
 def keywords(*groups: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -15,7 +15,7 @@ from scaleplan.planning.request import Request
 from scaleplan.units import parse_count, parse_integer
 
 if TYPE_CHECKING:
-    from scaleplan.planning.request import GoalKeywords
+    from scaleplan.planning.request import LimitedKeywords
     from scaleplan.units import Amount
 
 __all__ = ["break_even"]
@@ -30,7 +30,7 @@ def break_even(
     start: Amount = 1e10,
     stop: Amount = 1e14,
     points: Amount = 9,
-    **options: Unpack[GoalKeywords],
+    **options: Unpack[LimitedKeywords],
 ) -> Plans:
     """Return the cheapest plan for training and serving at one loss, for demands evenly spaced in the logarithm.
 

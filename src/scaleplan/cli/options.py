@@ -32,6 +32,7 @@ __all__ = [
     "DeviceOptions",
     "HardwareOptions",
     "JudgingOptions",
+    "KeepingOptions",
     "LawOptions",
     "LawReportOptions",
     "LimitOptions",
@@ -170,6 +171,17 @@ class DeviceOptions(
     },
 ):
     """The GPUs of a run that is measured, and the level of the intervals."""
+
+
+class KeepingOptions(
+    OptionGroup,
+    names={
+        "gpus": "Number of GPUs, to tell the days; without it as many as --time takes.",
+        "time": "Deadline: 30d. How many GPUs finish in it, or with --gpus how likely these do.",
+        "cost": "Money to keep: 250k. How likely the run does.",
+    },
+):
+    """The GPUs of a run, and the time and the money that it is to keep."""
 
 
 class BudgetOptions(HardwareOptions, groups=("budget",)):

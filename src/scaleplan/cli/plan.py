@@ -13,6 +13,7 @@ from scaleplan.cli.options import (
     BudgetOptions,
     ConstraintOptions,
     HardwareOptions,
+    KeepingOptions,
     LawOptions,
     LimitOptions,
     OutputOptions,
@@ -78,39 +79,46 @@ def optimal(
         "scaleplan loss --params 7B --tokens 2T",
         "scaleplan loss --params 70B --tokens 1.4T --preset hoffmann",
         "scaleplan loss --model config.json --tokens 2T",
+        "scaleplan loss --params 7B --tokens 2T --gpu h100-sxm --time 30d",
     ],
 )
 def loss(
     law: LawOptions,
     constraints: ConstraintOptions,
     hardware: HardwareOptions,
+    keeping: KeepingOptions,
     run: RunOptions,
     *,
     params: Annotated[str | None, typer.Option(metavar="N", help="Model size: 7B; or give --model.")] = None,
     tokens: Annotated[str, typer.Option(metavar="D", help="Training tokens: 2T.")],
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of GPUs, to tell the days.")] = None,
 ) -> Answer:
     """Predict the loss of a model trained on some tokens, and how far it is from the optimum."""
-    given = keywords(law, constraints, hardware)
-    return _one(api.loss(params=params, tokens=tokens, gpus=gpus, **given, **_run(run)))
+    given = keywords(law, constraints, hardware, keeping)
+    return _one(api.loss(params=params, tokens=tokens, **given, **_run(run)))
 
 
-@command(APPS["target"], examples=["scaleplan target --loss 2.1", "scaleplan target --params 70B --get flops"])
+@command(
+    APPS["target"],
+    examples=[
+        "scaleplan target --loss 2.1",
+        "scaleplan target --params 70B --get flops",
+        "scaleplan target --loss 2.1 --gpu h100-sxm --time 30d",
+    ],
+)
 def target(
     law: LawOptions,
     limits: LimitOptions,
     constraints: ConstraintOptions,
     hardware: HardwareOptions,
+    keeping: KeepingOptions,
     *,
     loss: Annotated[str | None, typer.Option(metavar="L", help="The loss to reach, in the law's unit.")] = None,
     params: Annotated[str | None, typer.Option(metavar="N", help="The size that is to be optimal.")] = None,
     tokens: Annotated[str | None, typer.Option(metavar="D", help="The tokens that are to be optimal.")] = None,
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of GPUs, to tell the days.")] = None,
 ) -> Answer:
     """Find the least budget that reaches a loss, or that makes a size or a number of tokens optimal."""
-    return _one(
-        api.target(loss=loss, params=params, tokens=tokens, gpus=gpus, **keywords(law, limits, constraints, hardware))
-    )
+    given = keywords(law, limits, constraints, hardware, keeping)
+    return _one(api.target(loss=loss, params=params, tokens=tokens, **given))
 
 
 @command(
@@ -266,6 +274,7 @@ def marginal(
         "scaleplan convert --flops 1e24 --gpu h100-sxm --gpus 512",
         "scaleplan convert --gpu-hours '30.8M H100-hours' --region USA",
         "scaleplan convert --cost 1M --gpu a100-sxm-80 --get flops",
+        "scaleplan convert --flops 1e23 --gpu h100-sxm --time 30d",
     ],
 )
 def convert(

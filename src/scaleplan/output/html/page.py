@@ -331,7 +331,7 @@ def _budget(subject: Subject) -> list[Markup]:
     ]
     if budget.gpu is not None:
         facts.insert(1, ("GPU", joined(f"{budget.gpu}, {budget.precision}")))
-    origins = [*bill_section(budget).remarks] if budget.gpu is not None else []
+    origins = [*bill_section(budget, chances=plan.chances).remarks] if budget.gpu is not None else []
     return [_formula(plan), _definitions(facts), *(element("p", _sentence(origin)) for origin in origins)]
 
 

@@ -89,11 +89,11 @@ def plan_report(plan: Plan) -> Report:
     if plan.blueprint is not None:
         from scaleplan.output.views.model import run_sections
 
-        sections = tuple(run_sections(plan.blueprint, plan.budget))
+        sections = tuple(run_sections(plan.blueprint, plan))
     elif plan.budget.gpu is not None:
         from scaleplan.output.views.bill import bill_section  # a plan in FLOP has none
 
-        sections = (bill_section(plan.budget),)
+        sections = (bill_section(plan.budget, chances=plan.chances),)
     return Report(
         title=f"{format_flops(plan.flops)} ({format_pf_days(plan.flops)}), {plan.preset}",
         facts=facts,
@@ -325,12 +325,12 @@ def _demand_row(plan: Plan) -> tuple[str, ...]:
     only = plan.training_only
     assert only is not None
     return (
-        format_count(plan.inference_tokens),
+        _cell(plan.inference_tokens, format_count),
         format_count(plan.params),
         format_count(plan.tokens),
         f"{format_number(only.params_ratio)}x",
         f"{format_number(only.flops_ratio)}x",
-        format_flops(plan.total_flops),
+        _cell(plan.total_flops, format_flops),
         format_fraction(only.saving),
         _cell(only.pays_back_at_tokens, format_count),
     )

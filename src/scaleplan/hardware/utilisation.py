@@ -160,7 +160,7 @@ class UtilisationTable:
         factors = [f"{kind.level:g} for {kind.title}"]
         waste = math.sqrt(self._overhead * max(1.0, (gpus or 1.0) / self._devices) / size)
         mfu /= 1 + waste
-        many = f" on {gpus:,.0f} devices" if gpus is not None and gpus > self._devices else ""
+        many = f" on {gpus:,.0f} GPUs" if gpus is not None and gpus > self._devices else ""
         factors.append(f"{1 / (1 + waste):.3g} for {size / 1e9:.3g}B parameters{many}")
         if moe:
             mfu *= self._moe

@@ -116,7 +116,8 @@ def _of_frame(value: object) -> _Columns:
     try:
         frame: Any = nw.from_native(value)
     except nw.exceptions.DuplicateError:
-        names = [_name(name) for name in getattr(value, "column_names", None) or getattr(value, "columns", ())]
+        listed: Any = getattr(value, "column_names", None)  # Arrow's; its columns are data
+        names = [_name(name) for name in (getattr(value, "columns", ()) if listed is None else listed)]
         raise _twice(next((name for name in names if names.count(name) > 1), "?")) from None
     except TypeError:
         raise UsageError(f"runs are no {type(value).__name__}", hint=f"give {_KINDS}") from None

@@ -22,7 +22,7 @@ from scaleplan.fitting.methods import fit_runs, named_groups, resampled_together
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_surface
 from scaleplan.fitting.table import RawTable
-from scaleplan.record import Record, as_mapping
+from scaleplan.record import Record, Result, as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +146,7 @@ def backtest(
     return BacktestResult(runs=read, law=base.law, ladder=ladder, seed=start, samples=count)
 
 
-class BacktestResult(Record, eq=False):
+class BacktestResult(Record, Result, eq=False):
     """The forecasts of the larger runs from the smaller ones, and the plain ``law`` fitted to all of them."""
 
     schema: ClassVar[str] = "scaleplan/backtest/1"

@@ -67,10 +67,10 @@ def optimal(
             raise UsageError(
                 f"--{name} answers one budget at a time", hint="give the budget as an option, without '-'"
             )
-    from scaleplan.cli.streaming import answer_lines  # a single plan needs no streams
+    from scaleplan.cli.streaming import LineStyle, answer_lines  # a single plan needs no streams
 
-    chunks = answer_lines(streamed, keywords(budget, law, bounds, constraints), chosen_format(output), get=output.get)
-    return Answer(chunks=chunks)
+    style = LineStyle.of(output, chosen_format(output))
+    return Answer(chunks=answer_lines(streamed, keywords(budget, law, bounds, constraints), style))
 
 
 @command(
@@ -148,10 +148,10 @@ def sweep(
     """Plan for a range of budgets."""
     question = keywords(law, bounds, constraints, hardware) | {"gpus": gpus}
     if not output.get and by == "flops" and parse("integer", points) > _MANY:
-        from scaleplan.cli.streaming import sweep_lines
+        from scaleplan.cli.streaming import LineStyle, sweep_lines
 
         budgets = api.spaced(start, stop, points=points, by=by)
-        chunks = sweep_lines(budgets, question, chosen_format(output))
+        chunks = sweep_lines(budgets, question, LineStyle.of(output, chosen_format(output)))
         if chunks is not None:
             return Answer(chunks=chunks)
     result = api.sweep(from_=start, to=stop, points=points, by=by, **question)

@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "vocab": ("advise", "this size → how large the vocabulary should be"),
     "evaluate": ("lists", "any law at given values → its value, with interval"),
     "model": ("model", "a config of any trainer, or a name → exact parameters, FLOP per token, cache"),
-    "memory": ("model", "a model on these devices → does it train, tune, serve? which way, how long, for how much"),
+    "memory": ("model", "a model on these GPUs → does it train, tune, serve? which way, how long, for how much"),
     "shape": ("model", "a size → a concrete architecture, as a config.json"),
     "design": ("fit", "a budget for pilot runs → which to train to know the law where it matters"),
     "runs": ("runs", "training logs of any trainer or tracker → a table with one row a run"),
@@ -54,7 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("project", "what did a change do to the bill? two files, or a git revision"),
     "init": ("project", "write a scaleplan.toml with the training configs found here"),
     "presets": ("lists", "the scaling laws: list, show, validate, path"),
-    "gpus": ("lists", "the accelerators: list, show"),
+    "gpus": ("lists", "the GPUs: list, show"),
     "families": ("families", "the model families: list, show, validate a description of your own"),
     "models": ("lists", "the published models that are known by name: list, show"),
 }

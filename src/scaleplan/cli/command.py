@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from scaleplan.cli.options import HardwareOptions, JudgingOptions, OutputOptions
+from scaleplan.cli.options import OLD_NAMES, HardwareOptions, JudgingOptions, OutputOptions
 from scaleplan.cli.settings import from_environment
-from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UnreachableError, UsageError, escape_control
+from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError, escape_control
 from scaleplan.files import discard_output
 from scaleplan.output import FORMATS, JUDGING, Rendering
 from scaleplan.planning.request import RIVALS
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from scaleplan.output import Report
     from scaleplan.project.saved import ResultRecord
 
-__all__ = ["Answer", "Commands", "chosen_format", "command", "group", "pick", "single"]
+__all__ = ["Answer", "Commands", "chosen_format", "command", "group", "single"]
 
 
 T = TypeVar("T")
@@ -67,7 +67,9 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     report = None
     if rendering is not None:
         if output.get is not None:
-            chunks = [f"{pick(record, output.get)}\n" for record in _records(rendering, output.get)]
+            chunks = list(rendering.bare_values(output.get))
+        elif output.fields is not None:
+            chunks = [_rendered(partial(rendering.write_fields, output.fields, name), answer)]
         elif name == "text" and colour:
             report = _rendered(rendering.report, answer)
         else:
@@ -95,50 +97,6 @@ def _rendered(render: Callable[[], T], answer: Answer) -> T:
             raise
         message = f"{answer.source}: holds values that no result has ({type(error).__name__})"
         raise FileError(message, hint="save it again with --json") from None
-
-
-def _records(rendering: Rendering, field: str) -> list[dict[str, Any]]:
-    """Return the records that a field is taken from: the result, or each of its rows.
-
-    Raises UsageError for a field of the rows of a result that is an answer beside them.
-    """
-    name = field.partition(".")[0]
-    in_rows = any(name in record for record in rendering.records[:1])
-    if name in rendering.data and (rendering.whole or not in_rows):
-        return [rendering.data]
-    if rendering.whole and in_rows:
-        own = ", ".join(
-            key for key, value in rendering.data.items() if not isinstance(value, list) and key != "schema"
-        )
-        raise UsageError(
-            f"'{field}' has a value in each of {len(rendering.records)} rows",
-            hint=f"--format csv prints them; of the whole answer there are {own}",
-        )
-    return rendering.records
-
-
-def pick(record: dict[str, object], field: str) -> str:
-    """Return one bare value of a record by dotted key.
-
-    Raises UnknownNameError when the record has no such field; UsageError when the field holds several values;
-    UnreachableError when the field is null: a script must not go on with an empty number.
-    """
-    from scaleplan.output.data import flat, plain
-
-    scalars = dict(flat(record))
-    if scalars.get(field) is not None:
-        return plain(scalars[field])
-    inside = [key for key in scalars if key.startswith(f"{field}.")]
-    if inside:
-        raise UsageError(f"'{field}' holds several values", hint=f"name one of {', '.join(inside)}")
-    name = field
-    while name:  # a field inside something that is null here is not available, rather than unknown
-        if name in scalars and scalars[name] is None:
-            raise UnreachableError(
-                f"'{field}' is not available for this answer", hint="--json shows what is, and why"
-            )
-        name = name.rpartition(".")[0]
-    raise UnknownNameError("field", field, scalars)
 
 
 def _colour(output: OutputOptions) -> bool:
@@ -176,13 +134,14 @@ def _write_settings(ctx: typer.Context) -> None:
         "DEFAULT_MAP": "settings file",
         "DEFAULT": "default",
     }
+    names = {option.name: max(option.opts, key=len).lstrip("-").replace("-", "_") for option in ctx.command.params}
     for name, value in ctx.params.items():
         source = ctx.get_parameter_source(name)
         if source is not None and value not in (None, False, [], ()):
             shown = sources.get(source.name, source.name.lower())
             if source.name == "DEFAULT_MAP" and name in from_environment():
                 shown = sources["ENVIRONMENT"]
-            sys.stderr.write(f"setting: {name} = {escape_control(str(value))} ({shown})\n")
+            sys.stderr.write(f"setting: {names.get(name, name)} = {escape_control(str(value))} ({shown})\n")
 
 
 class Answer(Record):
@@ -266,6 +225,7 @@ def command(
             }
             output: OutputOptions = taken["output"] if wants_output else taken.pop("output")
             _refuse_two_formats(ctx, output)
+            _refuse_get_beside_fields(output)
             chosen_format(output, judges=isinstance(output, JudgingOptions))  # refuse these before a file is written
             _colour(output)
             answer = function(**taken, **values)
@@ -295,7 +255,30 @@ def command(
 
 
 class _Sectioned(TyperCommand):
-    """A command whose help has the options of a group with a ``TITLE`` in a section of their own."""
+    """A command whose help has the options of a group with a ``TITLE`` in a section of their own.
+
+    Old names of options are read and shown nowhere.
+    """
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401
+        super().__init__(**settings)
+        self.with_old_names: list[tuple[Any, list[str]]] = []
+        for parameter in self.params:
+            if not OLD_NAMES.isdisjoint(parameter.opts):
+                names = [name for name in parameter.opts if name not in OLD_NAMES]
+                if names:  # without another it is no old name here
+                    self.with_old_names.append((parameter, parameter.opts))
+                    parameter.opts = names
+
+    def make_parser(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Return the parser, which knows old names too."""
+        shown = [(parameter, parameter.opts) for parameter, _ in self.with_old_names]
+        for parameter, names in self.with_old_names:
+            parameter.opts = names
+        parser = super().make_parser(ctx)
+        for parameter, names in shown:
+            parameter.opts = names
+        return parser
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
         """Write the arguments, the sections in the order of the groups, and the other options."""
@@ -335,8 +318,15 @@ def _refuse_two_formats(ctx: typer.Context, output: OutputOptions) -> None:
             )
 
 
+def _refuse_get_beside_fields(output: OutputOptions) -> None:
+    if output.get is not None and output.fields is not None:
+        raise UsageError(
+            "--get and --fields exclude each other", hint="--get prints one bare value, --fields a table of several"
+        )
+
+
 def _drop_hardware_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
-    """Drop the hardware of the environment and of settings files where no accelerator is given.
+    """Drop the hardware of the environment and of settings files where no GPU is given.
 
     On the command line ``--mfu`` without ``--gpu`` is a mistake; as a standing setting it has no effect.
     """

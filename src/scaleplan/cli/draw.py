@@ -13,7 +13,16 @@ from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.fit import ReadingOptions  # noqa: TC001  read at run time, for its options
-from scaleplan.cli.options import BoundOptions, BudgetOptions, ConstraintOptions, LawOptions, OutputOptions, keywords
+from scaleplan.cli.options import (
+    BoundOptions,
+    BudgetOptions,
+    ConstraintOptions,
+    LawOptions,
+    LawReportOptions,
+    OutputOptions,
+    keywords,
+)
+from scaleplan.cli.settings import standing
 from scaleplan.cli.track import TrackOptions  # noqa: TC001  likewise
 from scaleplan.files import require_writable, write_atomic
 from scaleplan.output.html.page import page
@@ -42,7 +51,7 @@ APPS = {name: single() for name in ("plot", "report")}
 )
 def plot(
     budget: BudgetOptions,
-    law: LawOptions,
+    law: LawReportOptions,
     bounds: BoundOptions,
     constraints: ConstraintOptions,
     output: OutputOptions,
@@ -59,8 +68,9 @@ def plot(
     ] = None,
     start: Annotated[str | None, typer.Option("--from", metavar="AMOUNT", help="The least compute to show.")] = None,
     stop: Annotated[str | None, typer.Option("--to", metavar="AMOUNT", help="The most compute to show.")] = None,
-    laws: Annotated[
-        list[str] | None, typer.Option("--with", metavar="NAME", help="A law for compare, repeatable.")
+    presets: Annotated[
+        list[str] | None,
+        typer.Option("--preset", "-p", "--with", metavar="NAME", help="Scaling law; for compare, repeatable."),
     ] = None,
     file: Annotated[
         str | None,
@@ -68,12 +78,14 @@ def plot(
     ] = None,
 ) -> Answer:
     """Draw a picture, here as text or into a file; --json and --format csv give its points."""
-    path = None if file is None else picture_path(file, inputs=(runs, law.preset, tracking.plan, tracking.pilots))
+    named = presets or []
+    path = None if file is None else picture_path(file, inputs=(runs, *named, tracking.plan, tracking.pilots))
     chart = chart_of(
         kind,
-        start=start,
-        stop=stop,
-        laws=laws or (),
+        from_=start,
+        to=stop,
+        presets=named if kind == "compare" or len(named) > 1 else (),
+        preset=standing("preset") if not named else None if kind == "compare" else named[0],
         runs=runs,
         reading=keywords(reading),
         tracking=keywords(tracking),
@@ -119,4 +131,5 @@ def report(
 
 def _if_named(result: T, output: OutputOptions) -> T | None:
     """Return a result beside a picture or a page of it only where a format or a field of it is named."""
-    return None if chosen_format(output) == "text" and output.get is None else result
+    named = output.get is not None or output.fields is not None
+    return result if named or chosen_format(output) != "text" else None

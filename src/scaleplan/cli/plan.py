@@ -88,7 +88,7 @@ def loss(
     *,
     params: Annotated[str | None, typer.Option(metavar="N", help="Model size: 7B; or give --model.")] = None,
     tokens: Annotated[str, typer.Option(metavar="D", help="Training tokens: 2T.")],
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators, to tell the days.")] = None,
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of GPUs, to tell the days.")] = None,
 ) -> Answer:
     """Predict the loss of a model trained on some tokens, and how far it is from the optimum."""
     given = keywords(law, constraints, hardware)
@@ -105,7 +105,7 @@ def target(
     loss: Annotated[str | None, typer.Option(metavar="L", help="The loss to reach, in the law's unit.")] = None,
     params: Annotated[str | None, typer.Option(metavar="N", help="The size that is to be optimal.")] = None,
     tokens: Annotated[str | None, typer.Option(metavar="D", help="The tokens that are to be optimal.")] = None,
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators, to tell the days.")] = None,
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of GPUs, to tell the days.")] = None,
 ) -> Answer:
     """Find the least budget that reaches a loss, or that makes a size or a number of tokens optimal."""
     return _one(
@@ -135,7 +135,7 @@ def sweep(
     by: Annotated[
         str, typer.Option(metavar="KIND", help="What the budgets are: flops, gpu_hours, time or cost.")
     ] = "flops",
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of accelerators.")] = None,
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of GPUs.")] = None,
 ) -> Answer:
     """Plan for a range of budgets."""
     question = keywords(law, bounds, constraints, hardware) | {"gpus": gpus}
@@ -146,13 +146,13 @@ def sweep(
         chunks = sweep_lines(budgets, question, chosen_format(output))
         if chunks is not None:
             return Answer(chunks=chunks)
-    result = api.sweep(start=start, stop=stop, points=points, by=by, **question)
+    result = api.sweep(from_=start, to=stop, points=points, by=by, **question)
     return Answer(result=result, notices=of_several(result))
 
 
 @command(
     APPS["compare"],
-    examples=["scaleplan compare --flops 1e24", "scaleplan compare --flops 1e24 --with chinchilla --with kaplan"],
+    examples=["scaleplan compare --flops 1e24", "scaleplan compare --flops 1e24 --preset chinchilla --preset kaplan"],
 )
 def compare(
     budget: BudgetOptions,
@@ -160,7 +160,10 @@ def compare(
     constraints: ConstraintOptions,
     *,
     laws: Annotated[
-        list[str] | None, typer.Option("--with", metavar="NAME", help="A law to show, repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--preset", "-p", "--with", metavar="NAME", help="Scaling law to show, repeatable; nine if not given."
+        ),
     ] = None,
     level: Annotated[str, typer.Option(metavar="F", help="Confidence level of the intervals.")] = "0.9",
     count: Annotated[
@@ -232,7 +235,7 @@ def break_even(
     question = keywords(law, limits, constraints, hardware)
     if question.pop("inference_tokens") is not None:
         raise UsageError("the demand is what this table ranges over", hint="give --from and --to")
-    result = table_of(loss=loss, params=params, start=start, stop=stop, points=points, **question)
+    result = table_of(loss=loss, params=params, from_=start, to=stop, points=points, **question)
     return Answer(result=result, notices=result.warnings)
 
 
@@ -261,7 +264,7 @@ def marginal(
     APPS["convert"],
     examples=[
         "scaleplan convert --flops 1e24 --gpu h100-sxm --gpus 512",
-        "scaleplan convert --gpu-hours '30.8M H100-hours' --grid USA",
+        "scaleplan convert --gpu-hours '30.8M H100-hours' --region USA",
         "scaleplan convert --cost 1M --gpu a100-sxm-80 --get flops",
     ],
 )
@@ -270,15 +273,17 @@ def convert(
     *,
     pf_days: Annotated[str | None, typer.Option(metavar="N", help="Compute in PF-days of 8.64e19 FLOP.")] = None,
     energy: Annotated[str | None, typer.Option(metavar="KWH", help="Energy from the grid: '450 MWh'.")] = None,
-    carbon: Annotated[str | None, typer.Option(metavar="KG", help="Carbon: '173 t'; needs --grid.")] = None,
+    carbon: Annotated[str | None, typer.Option(metavar="KG", help="Carbon: '173 t'; needs --region.")] = None,
     params: Annotated[str | None, typer.Option(metavar="N", help="Model size, for the default utilisation.")] = None,
-    grid: Annotated[str | None, typer.Option(metavar="NAME", help="Country or cloud region, for carbon.")] = None,
+    region: Annotated[
+        str | None, typer.Option("--region", "--grid", metavar="NAME", help="Country or cloud region, for carbon.")
+    ] = None,
     to: Annotated[
         str | None, typer.Option(metavar="NAME", help="Insist on one result: gpu_hours, days, cost, …")
     ] = None,
 ) -> Answer:
-    """Convert between FLOPs, PF-days, accelerator-hours, days on a cluster, money, energy and carbon."""
+    """Convert between FLOPs, PF-days, GPU-hours, days on a cluster, money, energy and carbon."""
     result = api.convert(
-        pf_days=pf_days, energy=energy, carbon=carbon, model_params=params, grid=grid, to=to, **keywords(budget)
+        pf_days=pf_days, energy=energy, carbon=carbon, model_params=params, region=region, to=to, **keywords(budget)
     )
     return Answer(result=result, notices=result.warnings)

@@ -135,7 +135,8 @@ def diff(
     else:
         result = compare(*_sides(files or []), thresholds=thresholds)
     chosen = FORMATS.get(chosen_format(output, judges=True))
-    of_rows = output.get is not None or (chosen is not None and chosen.part == "records")
+    chosen_fields = output.get is not None or output.fields is not None
+    of_rows = chosen_fields or (chosen is not None and chosen.part == "records")
     notices = (*result.warnings, *_unread(result)) if of_rows else result.warnings
     return Answer(result=result, notices=notices, exit_status=result.exit_status)
 

@@ -123,7 +123,7 @@ class DeviceBudget:
         notices = []
         if mfu < _SUSPICIOUS:
             share = f"--measured {measured.text} is {100 * mfu:.2g} % of the peak"
-            message = f"{share}: check its unit and the number of devices"
+            message = f"{share}: check its unit and the number of GPUs"
             notices.append(Notice(code="measured_slow", message=message))
         return Utilisation(
             mfu=mfu,

@@ -176,7 +176,7 @@ class UtilisationTable:
         kind = together if size >= from_size else alone
         rule = self.rule(accelerator, precision=precision, gpus=gpus, profile=profile, moe=moe)
         mfu = rule.mfu(size)
-        many = f" on {gpus:,.0f} devices" if gpus is not None and gpus > self._devices else ""
+        many = f" on {gpus:,.0f} GPUs" if gpus is not None and gpus > self._devices else ""
         factors = [f"{kind.level:g} for {kind.title}"]
         factors.append(f"{1 / (1 + math.sqrt(rule.fixed_cost / size)):.3g} for {size / 1e9:.3g}B parameters{many}")
         if moe:

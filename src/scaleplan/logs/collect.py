@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaleplan.errors import Notice, UsageError, quote
+from scaleplan.errors import Notice, UsageError, either, quote
 from scaleplan.logs.last_part import final_loss, has_risen, is_growing, last_entry, lowest, rise, state_of, step_text
 from scaleplan.logs.log_reading import read_logs
 from scaleplan.logs.logged_run import LoggedRun, LoggedRuns
@@ -49,12 +49,13 @@ def runs(
     model: str | Sequence[str] | Mapping[str, str] | None = None,
     tokens_per_step: PerRun = None,
     batch: PerRun = None,
-    sequence: PerRun = None,
+    context: PerRun = None,
     steps: PerRun = None,
     vocab: Amount | None = None,
     params_from_name: bool = False,
     now: float | None = None,
     progress: Callable[[int], None] | None = None,
+    sequence: PerRun = None,
 ) -> LoggedRuns:
     """Collect the runs of training logs in one table.
 
@@ -66,8 +67,8 @@ def runs(
         Parameters, or the config of the model (a ``config.json``, a training config, the name of a published model):
         for every run, as texts such as ``"small=125M"``, or as a mapping by the name of the run, in which ``*``
         stands for any text. Without them the log, or a config beside it, tells the size.
-    tokens_per_step, batch, sequence
-        Tokens of an optimizer step, sequences of one, tokens of a sequence, of all devices together; likewise.
+    tokens_per_step, batch, context
+        Tokens of an optimizer step, sequences of one, tokens of a sequence, of all GPUs together; likewise.
     steps
         Where the runs were to end, by which they are finished or stopped; likewise.
     vocab
@@ -78,6 +79,8 @@ def runs(
         Seconds since 1970, by which a log is still written to; the present by default.
     progress
         Called with the number of runs read.
+    sequence
+        Earlier name of ``context``.
 
     Raises
     ------
@@ -102,7 +105,7 @@ def runs(
             "model": model,
             "tokens_per_step": tokens_per_step,
             "batch": batch,
-            "sequence": sequence,
+            "context": either("context", context, "sequence", sequence),
             "steps": steps,
         }
     )
@@ -311,10 +314,10 @@ def _lacking(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
         )
     tokens = [row for row in rows if row.tokens is None and row.steps is not None]
     for way, some in (
-        ("give --sequence", [row.run for row in tokens if row.batch is not None]),
+        ("give --context", [row.run for row in tokens if row.batch is not None]),
         ("give --batch, or --tokens-per-step", [row.run for row in tokens if row.batch is None and row.sequence]),
         (
-            "give --tokens-per-step, or --batch and --sequence",
+            "give --tokens-per-step, or --batch and --context",
             [row.run for row in tokens if row.batch is None and not row.sequence],
         ),
     ):

@@ -22,6 +22,7 @@ from scaleplan.models.count import (
 from scaleplan.models.families.finding import architecture_of
 from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.quantization import Quantization, quantization_of
+from scaleplan.models.sequences import DEFAULT_CONTEXT
 from scaleplan.record import Result
 from scaleplan.trainers.stated_run import StatedRun  # noqa: TC001  saved results are read by the types of fields
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from scaleplan.trainers.training_config import TrainingConfig
 
 __all__ = [
-    "DEFAULT_CONTEXT",
     "Model",
     "ModelBody",
     "ModelSizes",
@@ -50,10 +50,6 @@ _ENCODER_DECODER = (
     "encoder-decoder: 6N is no count of its FLOP, which depend on the lengths of input and output; "
     "the cache is that of one token of each"
 )
-
-DEFAULT_CONTEXT = 2048
-"""Tokens in a training sequence when neither the user nor the config states one."""
-
 
 _CONVENTIONS = ("full_attention", "causal_attention", "selective_recompute", "full_recompute")
 

@@ -16,9 +16,9 @@ from scaleplan.models.feasibility import largest_params
 from scaleplan.models.layout import LayoutSearch, linked_devices
 from scaleplan.models.margins import read_margins
 from scaleplan.models.memory import typical
-from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
+from scaleplan.models.model import Model, read_model
 from scaleplan.models.questions import parse_whole
-from scaleplan.models.sequences import Batch, round_number
+from scaleplan.models.sequences import DEFAULT_CONTEXT, Batch, round_number
 from scaleplan.models.shape import shape
 from scaleplan.models.walltime import Machine, beyond_utilisation, least_time
 from scaleplan.planning.request import SWEPT
@@ -87,7 +87,7 @@ def with_training_run(plan: Plan, request: Request, model: Model | None, context
     """
     known = plan.budget.gpu is not None and (request.shape or plan.budget.gpus is not None)
     if request.margins is not None and not known:
-        raise UsageError("--margins says nothing about a plan without devices", hint="add --gpu and --gpus")
+        raise UsageError("--margins says nothing about a plan without GPUs", hint="add --gpu and --gpus")
     if not request.shape:
         given = {"style": request.style, "batch": request.batch, "region": request.region}
         if request.measured is not None:  # the tokens of a measured step
@@ -353,7 +353,7 @@ def _hidden_costs(layout: Layout) -> list[Notice]:
         )
         notices.append(Notice(code="recomputation", message=message))
     if layout.idle:
-        message = f"the layout leaves {layout.idle:,} of {layout.gpus:,} devices idle, which the days do not contain"
+        message = f"the layout leaves {layout.idle:,} of {layout.gpus:,} GPUs idle, which the days do not contain"
         notices.append(Notice(code="idle_devices", message=message))
     return notices
 

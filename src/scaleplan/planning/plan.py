@@ -285,7 +285,7 @@ def of_several(plans: Plans) -> tuple[Notice, ...]:
     """Return the warnings about several plans together: how many leave the fitted range, how many do not fit."""
     kinds = (
         ("extrapolated", "extrapolated_", "leave", "the range their law was fitted on; --json says how far"),
-        ("does_not_fit", "does_not_fit", "do", "not fit their devices by any layout; --json says why"),
+        ("does_not_fit", "does_not_fit", "do", "not fit their GPUs by any layout; --json says why"),
     )
     found = []
     for code, start, verb, what in kinds:

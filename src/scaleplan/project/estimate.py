@@ -138,7 +138,7 @@ class Estimator:
     def _estimate(self, run: Run, given: Mapping[str, Given]) -> Estimate:
         plan = self.plan(run, given, level=_LEVEL)
         model = self._model(str(given["model"].value), run, given) if "model" in given else None
-        region: Any = given["grid"].value if "grid" in given else None
+        region: Any = given["region"].value if "region" in given else None
         kwh = plan.budget.energy_kwh
         grid = None if region is None else self._context.grids.get(region)
         return Estimate(
@@ -285,7 +285,7 @@ def _quotes(error: ScaleplanError, value: str | float) -> bool:
     return any(part and part in shown for part in parts)  # messages shorten what they quote, at either end
 
 
-OWN_KEYS = ("grid", "config", "vocab", "context")
+OWN_KEYS = ("region", "config", "vocab", "context")
 """The keys of a run that are no options of its plan."""
 
 _QUOTED = re.compile(r"'([^']+)'")
@@ -327,7 +327,7 @@ _UNKNOWN: Mapping[str, str] = {
     "days": "add gpu and gpus to the run",
     "cost": "add gpu to the run, and price where there is no default",
     "energy_kwh": "add gpu to the run",
-    "carbon_kg": 'add gpu and grid to the run, such as grid = "FRA"',
+    "carbon_kg": 'add gpu and region to the run, such as region = "FRA"',
     "unique_tokens": "add unique_tokens to the run",
     "epochs": "add unique_tokens to the run",
     "memory_gb": "add gpu and gpus to the run, and a law that counts all parameters",
@@ -341,7 +341,7 @@ _CAUSES: Mapping[str, tuple[str, ...]] = {
     "gpus": ("gpus",),
     "days": ("tokens", "params", "model", "gpus"),
     "memory_gb": ("params", "model", "gpus"),
-    "carbon_kg": ("tokens", "params", "model", "grid"),
+    "carbon_kg": ("tokens", "params", "model", "region"),
 }
 
 _SIDES = ("tokens", "params", "model")

@@ -102,7 +102,7 @@ def _hardware(planned: Planned | None, **given: Amount | None) -> BudgetRequest:
     if found.gpu is None:
         for name in ("precision", "price", "mfu"):
             if given[name] is not None and (planned is None or planned.gpu is None):
-                raise UsageError(f"--{name} belongs to an accelerator", hint="name it with --gpu")
+                raise UsageError(f"--{name} belongs to a GPU", hint="name it with --gpu")
     if planned is None or planned.gpu is None or found.gpu not in (None, planned.gpu):
         return found
     own = {name: getattr(planned, name) for name in ("gpu", "gpus", "precision", "price", "mfu")}

@@ -308,14 +308,14 @@ def _budget(subject: Subject) -> list[Markup]:
     compute = joined(_exact_value(plan.flops, format_flops(plan.flops)), f", {format_pf_days(plan.flops)}")
     facts: list[tuple[str, Markup]] = [("training compute", compute)]
     ranges = {
-        "accelerator-hours": range_text(budget.gpu_hours_interval, lambda value: format_hours(value, unit="h")),
+        "GPU-hours": range_text(budget.gpu_hours_interval, lambda value: format_hours(value, unit="h")),
         "days": range_text(budget.days_interval, format_number),
         "cost": range_text(budget.cost_interval, format_usd),
         "energy": range_text(budget.energy_kwh_interval, format_kwh),
     }
     written: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
-        ("accelerator-hours", budget.gpu_hours, lambda value: format_hours(value, unit="h")),
-        ("accelerators", budget.gpus, lambda value: f"{value:,.0f}"),
+        ("GPU-hours", budget.gpu_hours, lambda value: format_hours(value, unit="h")),
+        ("GPUs", budget.gpus, lambda value: f"{value:,.0f}"),
         ("days", budget.days, format_number),
         ("peak", budget.peak_flops_per_s, lambda value: f"{format_number(value / 1e12, digits=4)} TFLOP/s"),
         ("model FLOP utilisation", budget.mfu, format_fraction),
@@ -330,7 +330,7 @@ def _budget(subject: Subject) -> list[Markup]:
         if value is not None
     ]
     if budget.gpu is not None:
-        facts.insert(1, ("accelerator", joined(f"{budget.gpu}, {budget.precision}")))
+        facts.insert(1, ("GPU", joined(f"{budget.gpu}, {budget.precision}")))
     origins = [*bill_section(budget).remarks] if budget.gpu is not None else []
     return [_formula(plan), _definitions(facts), *(element("p", _sentence(origin)) for origin in origins)]
 

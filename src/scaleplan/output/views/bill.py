@@ -49,7 +49,7 @@ def bill_section(budget: Budget, bill: Bill | None = None) -> Report:
 
 def _facts(budget: Budget, bill: Bill | None) -> Iterator[Fact]:
     rows: list[tuple[str, float | None, tuple[float, float] | None, Callable[[float], str]]] = [
-        ("accelerator-hours", budget.gpu_hours, budget.gpu_hours_interval, format_hours),
+        ("GPU-hours", budget.gpu_hours, budget.gpu_hours_interval, format_hours),
         ("days", budget.days, budget.days_interval, format_number),
         ("money", budget.cost, budget.cost_interval, format_usd),
         ("energy", budget.energy_kwh, budget.energy_kwh_interval, format_kwh),
@@ -67,7 +67,7 @@ def _origins(budget: Budget, bill: Bill | None) -> Iterator[str]:
     if budget.bought_flops_interval is not None:
         low, high = budget.bought_flops_interval
         yield (
-            f"these accelerator-hours do {format_flops(low)} – {format_flops(high)} ({format_fraction(BAND_LEVEL)}); "
+            f"these GPU-hours do {format_flops(low)} – {format_flops(high)} ({format_fraction(BAND_LEVEL)}); "
             "the ranges above are what all the compute of this plan may take"
         )
     if budget.price_per_hour is not None:
@@ -130,7 +130,7 @@ def conversion_report(result: Conversion) -> Report:
     rows: tuple[tuple[str, float | None, Callable[[float], str], tuple[float, float] | None], ...] = (
         ("compute", result.flops, lambda flops: format_flops(flops, digits=4), result.flops_interval),
         ("", result.flops, format_pf_days, None),
-        ("accelerator-hours", result.gpu_hours, format_hours, result.gpu_hours_interval),
+        ("GPU-hours", result.gpu_hours, format_hours, result.gpu_hours_interval),
         ("wall clock", result.days, lambda days: counted(format_number(days), "day"), result.days_interval),
         ("money", result.cost, format_usd, result.cost_interval),
         ("energy", result.energy_kwh, format_kwh, result.energy_kwh_interval),

@@ -124,9 +124,9 @@ def _runs(runs: Sequence[CheckedRun]) -> Report:
     for run in runs:
         values = [(name, run.values.get(name)) for name in names]
         rows.append((run.name, *("–" if value is None else amount(name, value) for name, value in values)))
-    columns = ("run", "params", "tokens", "compute", "GPU time", "cost", "loss")
+    columns = ("run", "params", "tokens", "compute", "GPU-hours", "cost", "loss")
     budgets = [run.budget for run in runs if run.budget is not None]
-    remarks = band_remarks(budgets, what="GPU time, days, cost, energy and carbon")
+    remarks = band_remarks(budgets, what="GPU-hours, days, cost, energy and carbon")
     return Report(title="plans", grid=ReportTable(columns, rows=rows, text={"run"}), remarks=[*remarks])
 
 
@@ -174,7 +174,7 @@ _LABELS = {
     "excess_loss": "excess loss",
     "compute_overhead": "compute overhead",
     "gpus": "GPUs",
-    "gpu_hours": "GPU time",
+    "gpu_hours": "GPU-hours",
     "energy_kwh": "energy",
     "carbon_kg": "carbon",
     "memory_gb": "least memory",
@@ -204,7 +204,7 @@ def diff_report(result: Difference) -> Report:
     remarks += [_verdict(breach) for breach in result.judged]
     if shown and result.band is not None:
         remarks.append(
-            f"GPU time, days, cost, energy and carbon of each side: {band_text(result.band)} (default utilisation); "
+            f"GPU-hours, days, cost, energy and carbon of each side: {band_text(result.band)} (default utilisation); "
             "the same error moves both sides"
         )
     renamed = [name for name in shown if status[name] == "renamed"]

@@ -10,8 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.laws.additive import Additive, DataConstrained, ReducedSurface, ThreeExponent
 from scaleplan.laws.base import Allocation, LossSurface
+from scaleplan.markup import Markup, element
 from scaleplan.planning.constraints.inference import Inference
 from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.planning.constraints.repetition import R_PARAMS, R_TOKENS, RepeatedData
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Request
     from scaleplan.presets.preset import Preset
 
-__all__ = ["WhatIf", "what_if"]
+__all__ = ["WhatIf", "what_if", "what_if_section"]
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ def _start(request: Request, plan: Plan, *, fixed: bool) -> dict[str, object]:
         "amounts": {**amounts, form: given[form]},
         "price": budget.price_per_hour,
         "shared": not fixed,
+        "bandLevel": BAND_LEVEL,
     }
 
 
@@ -218,3 +221,94 @@ def _paid(plan: Plan) -> Iterator[tuple[str, float]]:
 
 def _open(end: float) -> float | None:
     return None if end == math.inf else end
+
+
+_FORMS = {"flops": "FLOP", "gpu_hours": "GPU-hours", "days": "days", "cost": "US dollars"}
+"""The units that a budget may be given in, by form."""
+
+
+def what_if_section(data: Mapping[str, Any]) -> list[Markup]:
+    """Return the controls and the places of the results, which the page fills."""
+    sliders = [_control("budget", "Budget", reach=1.5, before=_form_of_budget(data))]
+    if data["shared"]:
+        sliders.append(_control("share", "Tokens, in multiples of the optimal", reach=1.0))
+    if data["price"] is not None:
+        sliders.append(_control("price", f"Price of a {data['hardware']['gpu']} GPU-hour, in US dollars", reach=0.6))
+    sentence = (
+        "Move a slider or type a number: the page plans again by the same law, limits and rates, and computes what "
+        "the program would. Training on more or fewer tokens than are optimal keeps the compute and changes the size."
+    )
+    return [
+        element("p", sentence),
+        element(
+            "fieldset",
+            element("legend", "The question"),
+            *sliders,
+            element("button", "Back to the plan", type_="button", id=f"{_ID}-reset"),
+            class_="controls",
+        ),
+        element("p", id=f"{_ID}-problem", role="alert", class_="problem"),
+        element("output", id=f"{_ID}-summary", aria_live="polite", class_="summary"),
+        element("dl", *_results(data), id=f"{_ID}-results", class_="tiles"),
+    ]
+
+
+_ID = "what-if"
+
+
+def _form_of_budget(data: Mapping[str, Any]) -> Markup:
+    """Return the choice of the unit that the budget is given in."""
+    ident = f"{_ID}-form"
+    options = [
+        element("option", _FORMS[form], value=form, selected="" if form == data["form"] else None)
+        for form in _FORMS
+        if form in data["amounts"]
+    ]
+    return element(
+        "span",
+        element("label", "in", for_=ident),
+        element("select", *options, id=ident, autocomplete="off"),
+        class_="unit",
+    )
+
+
+def _control(name: str, label: str, *, reach: float, before: Markup | None = None) -> Markup:
+    """Return a number and its slider, of so many powers of ten either way from the plan."""
+    ident = f"{_ID}-{name}"
+    return element(
+        "div",
+        element("label", label, for_=ident),
+        before,
+        element("input", type_="number", id=ident, min="0", step="any", inputmode="decimal", autocomplete="off"),
+        element(
+            "input",
+            type_="range",
+            id=f"{ident}-slider",
+            min=-reach,
+            max=reach,
+            step="0.01",
+            aria_label=f"{label.partition(',')[0]}, slider",
+            autocomplete="off",
+        ),
+        class_="control",
+    )
+
+
+def _results(data: Mapping[str, Any]) -> Iterator[Markup]:
+    """Yield a tile for each quantity."""
+    tiles = {
+        "params": "parameters",
+        "tokens": "tokens",
+        "tokensPerParam": "tokens per parameter",
+        "loss": "loss",
+        "excessLoss": "loss above the optimum",
+        "flops": "training compute",
+    }
+    if data["hardware"] is not None:
+        tiles["gpuHours"] = "GPU-hours"
+        tiles |= {"days": "time"} if data["hardware"]["gpus"] is not None else {}
+        tiles |= {"cost": "cost"} if data["price"] is not None else {}
+    for name, label in tiles.items():
+        value = element("data", id=f"{_ID}-value-{name}", class_="value", value="")
+        place = element("span", id=f"{_ID}-range-{name}", class_="range")
+        yield element("div", element("dt", label), element("dd", value, element("br"), place))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SIZES",
+    "binding_remarks",
     "comparison_report",
     "format_loss",
     "loss_remark",
@@ -154,6 +155,11 @@ def _constrained(plan: Plan) -> Iterator[str]:
     for entry in CONSTRAINTS.values():
         if plan.constraints.get(entry.keys[0].name) is not None:
             yield from entry.load().remarks(plan.constraints)
+    yield from binding_remarks(plan)
+
+
+def binding_remarks(plan: Plan) -> Iterator[str]:
+    """Yield what each limit that binds costs."""
     for each in plan.binding:
         line = f"{each.limit} binds"
         if each.excess_loss is not None:

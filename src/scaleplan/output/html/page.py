@@ -449,11 +449,14 @@ def _layout(subject: Subject) -> list[Markup]:
     if run is None:
         why = subject.without_layout
         return [element("p", f"No layout is shown: {why}.")] if why is not None else []
-    schedule, *others = [part for part in run_sections(run, subject.plan.budget)][: 2 if run.layout or run.closest else 1]
+    schedule, *others = [part for part in run_sections(run, subject.plan)][: 2 if run.layout or run.closest else 1]
     content = [_definitions(_labelled(schedule.facts))]
     for part in others:
         rows = [(fact.label, fact.value, fact.unit) for fact in part.facts]
-        content += [element("h3", _sentence(part.title)), _table("The memory of a GPU", ("part", "memory", "share"), rows)]
+        content += [
+            element("h3", _sentence(part.title)),
+            _table("The memory of a GPU", ("part", "memory", "share"), rows),
+        ]
         content += [element("p", _sentence(remark)) for remark in part.remarks]
     return content
 

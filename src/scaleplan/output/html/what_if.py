@@ -57,7 +57,12 @@ def what_if(planner: Planner, request: Request, plan: Plan) -> WhatIf:
         "inference": next(map(_served, planner.constraints.terms), None),
         "maps": [_map(quantity.on(law), scarce=quantity.scarcity) for quantity in planner.constraints.effective],
         "limits": [
-            {"name": _NAMES[part.name], "quantity": part.quantity, "low": part.span.low, "high": _open(part.span.high)}
+            {
+                "name": _NAMES[part.name],
+                "quantity": part.quantity,
+                "low": part.span.low,
+                "high": _open(part.span.high),
+            }
             for part in bounds.parts
         ],
         "ratios": [least, _open(most)],

@@ -13,6 +13,7 @@ import os
 import sys
 from dataclasses import fields, is_dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
@@ -21,10 +22,11 @@ from typer.core import TyperCommand, TyperGroup
 from scaleplan.cli.options import OLD_NAMES, HardwareOptions, JudgingOptions, OutputOptions, Place
 from scaleplan.cli.settings import from_environment
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError, escape_control
-from scaleplan.files import discard_output
+from scaleplan.files import discard_output, is_file
 from scaleplan.output import FORMATS, JUDGING, Rendering
 from scaleplan.planning.request import RIVALS
 from scaleplan.record import Record
+from scaleplan.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -83,8 +85,9 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
             report = _rendered(rendering.report, answer)
         else:
             chunks = [_rendered(partial(rendering.write, name), answer)]
-    if answer.write is not None:
-        answer.write()
+    written = None if answer.write is None else answer.write()
+    if written is not None and not output.quiet:
+        _report_written([written] if isinstance(written, Path) else written)
     if report is not None:
         _write_styled(report)
     for chunk in chunks:
@@ -93,6 +96,12 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     sys.stdout.flush()
     for notice in () if output.quiet else answer.notices:
         sys.stderr.write(f"warning: {escape_control(notice.message)}\n")
+
+
+def _report_written(paths: Iterable[Path]) -> None:
+    """Write a line on standard error for each file that was written, with its size."""
+    for path in filter(is_file, paths):
+        sys.stderr.write(f"wrote {escape_control(str(path))} ({format_bytes(path.stat().st_size)})\n")
 
 
 def _rendered(render: Callable[[], T], answer: Answer) -> T:
@@ -157,13 +166,13 @@ class Answer(Record):
     """The result of a command.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
-    ``write`` writes its files. ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result
+    ``write`` writes its files and returns their paths. ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result
     that was saved. ``failure`` is reported after the result, as an error.
     """
 
     result: ResultRecord | None = None
     chunks: Iterator[str] | None = None
-    write: Callable[[], object] | None = None
+    write: Callable[[], Path | Iterable[Path]] | None = None
     notices: Iterable[Notice] = ()
     exit_status: int = 0
     source: str | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from scaleplan.cli.options import Place
 
-__all__ = ["DOCUMENTATION", "help_of_command", "help_of_group", "help_of_program", "first_line", "page"]
+__all__ = ["DOCUMENTATION", "first_line", "help_of_command", "help_of_group", "help_of_program", "page"]
 
 DOCUMENTATION = "https://scaleplan.readthedocs.io"
 """The site of the documentation, whose address stands in ``pyproject.toml`` too."""

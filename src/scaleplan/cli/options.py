@@ -32,6 +32,7 @@ __all__ = [
     "DeviceOptions",
     "HardwareOptions",
     "JudgingOptions",
+    "KeepingOptions",
     "LawOptions",
     "LawReportOptions",
     "LimitOptions",
@@ -40,6 +41,7 @@ __all__ = [
     "Place",
     "RunOptions",
     "keywords",
+    "run_keywords",
 ]
 
 
@@ -172,6 +174,17 @@ class DeviceOptions(
     """The GPUs of a run that is measured, and the level of the intervals."""
 
 
+class KeepingOptions(
+    OptionGroup,
+    names={
+        "gpus": "Number of GPUs, to tell the days; without it as many as --time takes.",
+        "time": "Deadline: 30d. How many GPUs finish in it, or with --gpus how likely these do.",
+        "cost": "Money to keep: 250k. How likely the run does.",
+    },
+):
+    """The GPUs of a run, and the time and the money that it is to keep."""
+
+
 class BudgetOptions(HardwareOptions, groups=("budget",)):
     """The budget, in exactly one of its forms, and the hardware that some of them need."""
 
@@ -202,6 +215,16 @@ class RunOptions(OptionGroup, groups=("run", "memory")):
 
 class ConstraintOptions(OptionGroup, constraints=True):
     """The options that the registered constraints declare."""
+
+
+def run_keywords(run: RunOptions) -> dict[str, Any]:
+    """Return the options of a training run, with the model read where one is named."""
+    given = keywords(run)
+    if given["model"] is not None:
+        from scaleplan.cli.model import read_argument
+
+        given["model"] = read_argument(given["model"], arch=None, context=given["context"])
+    return given
 
 
 def _format(*names: str) -> Any:  # noqa: ANN401  typer types its options so

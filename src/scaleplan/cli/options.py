@@ -51,7 +51,7 @@ OLD_NAMES = frozenset({"--grid", "--sequence", "--with"})
 EVERYDAY, MORE = "everyday", "more"
 """Marks beside the declaration of an option, ``Annotated[str, typer.Option(…), MORE]``: when the help shows it.
 
-A command's own options are everyday ones, which ``--help`` shows, unless marked; those of a group are unless marked not.
+A command's own options are everyday ones, which ``--help`` shows, unless marked; those of a group are not.
 """
 
 PANELS = {
@@ -65,7 +65,7 @@ PANELS = {
     "sides": "Limits",
     "run": "Model and run",
     "memory": "Memory",
-    "constraints": "Data, precision, serving and experts",
+    "constraints": "Data, serving, precision, experts",
     "output": "Output",
     "common": "General",
 }
@@ -104,13 +104,17 @@ class OptionGroup(Record):
         groups: tuple[str, ...] = (),
         constraints: bool = False,  # noqa: FBT002
         names: Mapping[str, str | None] = MappingProxyType({}),
+        panel: str | None = None,
     ) -> None:
-        """Add the options of some groups, or some by name with a help of their own here, None for that declared."""
+        """Add the options of some groups, or some by name with a help of their own here, None for that declared.
+
+        They stand in the panels of their groups, or all in one ``panel``.
+        """
         chosen = dict.fromkeys(option_names(*groups)) | dict(names)
         for item in fields(Request):
             if item.name in chosen:
                 declared = {**item.metadata, "help": chosen[item.name] or item.metadata["help"]}
-                declared["panel"] = item.metadata["panel"] or PANELS[item.metadata["group"]]
+                declared["panel"] = panel or item.metadata["panel"] or PANELS[item.metadata["group"]]
                 _add(cls, item.name, default=item.default, **declared)
         for option in constraint_options() if constraints else ():
             _add(
@@ -162,6 +166,7 @@ class HardwareOptions(OptionGroup, groups=("hardware",)):
 
 class DeviceOptions(
     OptionGroup,
+    panel=PANELS["hardware"],
     names={
         "gpu": None,
         "gpus": "Number of GPUs, if neither the log nor the plan has it.",
@@ -176,9 +181,10 @@ class DeviceOptions(
 
 class KeepingOptions(
     OptionGroup,
+    panel=PANELS["hardware"],
     names={
-        "gpus": "Number of GPUs, to tell the days; without it as many as --time takes.",
-        "time": "Deadline: 30d. How many GPUs finish in it, or with --gpus how likely these do.",
+        "gpus": "Number of GPUs. Without it as many as --time takes.",
+        "time": "Deadline: 30d. How many GPUs finish in it, or how likely --gpus do.",
         "cost": "Money to keep: 250k. How likely the run does.",
     },
 ):

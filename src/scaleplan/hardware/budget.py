@@ -57,7 +57,7 @@ class BudgetRequest(Record):
     mfu: float | None = _hardware(
         "fraction",
         metavar="F",
-        help="Model FLOP utilisation, 0.4 or 40%; by GPU and size if not given.",
+        help="Model FLOP utilisation: 0.4 or 40%. By GPU and size if not given.",
         everyday=True,
     )
     goodput: float | None = _hardware("fraction", metavar="F", help="Share of the paid time that trains.")
@@ -67,12 +67,12 @@ class BudgetRequest(Record):
     profile: str | None = _hardware(
         "text",
         metavar="NAME",
-        help="Utilisation to assume: project (what whole projects pay for, the default) or tuned-benchmark.",
+        help="Utilisation to assume: project or tuned-benchmark. The default, project, is what whole projects pay for.",
     )
     measured: str | None = _hardware(
         "text",
         metavar="SPEED",
-        help="Your own speed in place of a default: '410k tokens/s', '1.9 s/step of 4M tokens', '420 TFLOP/s'.",
+        help="Your own speed: '410k tokens/s', '420 TFLOP/s'. Also '1.9 s/step of 4M tokens'; in place of a default.",
     )
     pue: float | None = _hardware(
         "ratio", metavar="F", help="Power usage effectiveness of the building; 1.1 if not given."

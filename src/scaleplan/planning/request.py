@@ -57,7 +57,7 @@ class Request(BudgetRequest):
         "law",
         "text",
         metavar="NAME",
-        help="Scaling law: an id, an alias or a .toml file; besiroglu-2024 if not given.",
+        help="Scaling law, a name or .toml file; else besiroglu-2024.",
         flags=("--preset", "-p"),
         setting=True,
         everyday=True,
@@ -84,7 +84,7 @@ class Request(BudgetRequest):
         "limits",
         "texts",
         metavar="LIMIT",
-        help="A limit, repeatable: 'params <= 70B', 'tokens_per_param >= 20', 'days <= 30', 'epochs <= 4'.",
+        help="A limit, repeatable: 'params <= 70B', 'days <= 30'. Also 'tokens_per_param >= 20', 'epochs <= 4'.",
         default=(),
         everyday=True,
     )
@@ -94,13 +94,13 @@ class Request(BudgetRequest):
         "run",
         "text",
         metavar="CONFIG",
-        help="Fix the size by a config.json, its folder or the name of a published model, counted as the law does.",
+        help="Fix the size by a config.json or a published model's name. Its folder will do; counted as the law does.",
         everyday=True,
     )
     shape: bool = option(
         "run",
         "flag",
-        help="Draw the plan out: architecture, layout, steps, days, money, energy.",
+        help="Draw the plan out: architecture, layout, days, energy, …",
         flags=("--shape",),
         default=False,
         everyday=True,
@@ -110,11 +110,11 @@ class Request(BudgetRequest):
         "run",
         "raw",
         metavar="T",
-        help="Tokens in a training sequence; 2,048 if not given, or the model's own if that is less.",
+        help="Tokens in a training sequence. 2,048 if not given, or the model's own if that is less.",
         everyday=True,
     )
     batch: float | None = option(
-        "run", "tokens", metavar="TOKENS", help="Tokens of a step; by a rule of thumb if not given."
+        "run", "tokens", metavar="TOKENS", help="Tokens of a step. By a rule of thumb if not given."
     )
     region: str | None = option(
         "run", "text", metavar="NAME", help="Country or cloud region, for the carbon of the run.", everyday=True
@@ -123,7 +123,7 @@ class Request(BudgetRequest):
         "memory",
         "text",
         metavar="LIST",
-        help="What to leave free of a GPU: 'states=80%, activations=1, reserve=2GB, usable=92%', or some of it.",
+        help="What to leave free of a GPU: 'reserve=2GB, usable=92%'. Of 'states=80%, activations=1, reserve=2GB, usable=92%' any part.",
     )
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
 

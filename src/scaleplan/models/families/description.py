@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from scaleplan.toml_table import Table
 
-__all__ = ["KEYS", "SCHEMA", "Description", "merged"]
+__all__ = ["KEYS", "SCHEMA", "TABLES", "Description", "merged"]
 
 SCHEMA = 1
 
@@ -36,7 +36,7 @@ KEYS = (
     "notes",
     "refuse",
 )
-_TABLES = ("fields", "defaults", "let", "model", "stack", "part")
+TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _LONGEST_NOTE = 500
 
 
@@ -48,12 +48,12 @@ class Description:
         self.like = like
         """The family over which it is laid, of which parts may stand in no layer."""
         self.source = table.source
-        unknown = [key for key in table.data if key not in (*KEYS, *_TABLES)]
+        unknown = [key for key in table.data if key not in (*KEYS, *TABLES)]
         if unknown:
-            close = did_you_mean(unknown[0], (*KEYS, *_TABLES))
+            close = did_you_mean(unknown[0], (*KEYS, *TABLES))
             raise FileError(
                 f"{self.source}: {quote(unknown[0])} is no key of a description",
-                hint=f"did you mean '{close}'?" if close else f"known: {', '.join((*KEYS, *_TABLES))}",
+                hint=f"did you mean '{close}'?" if close else f"known: {', '.join((*KEYS, *TABLES))}",
             )
         if table.integer("schema") != SCHEMA:
             raise table.error("schema", f"expected {SCHEMA}")

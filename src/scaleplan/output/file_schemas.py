@@ -127,7 +127,7 @@ def coefficients(form: str) -> Node:
     required: dict[str, Node] = {}
     optional: dict[str, Node] = {}
     patterns: Node = {}
-    for item in fields(law):  # type: ignore[arg-type]  every law is a dataclass
+    for item in fields(law):  # type: ignore[arg-type]
         meta = item.metadata
         if "meaning" in meta:
             bounds = {name: meta[name] for name in ("above", "at_least", "at_most")}

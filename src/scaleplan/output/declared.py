@@ -22,7 +22,7 @@ from scaleplan.planning.constraints import constraint_keys
 from scaleplan.project.saved import RESULTS, field_types, key_types, record_of
 from scaleplan.record import Result
 
-__all__ = ["DIALECT", "ERROR", "names_of", "result_schema"]
+__all__ = ["DIALECT", "ERROR", "names_of", "result_schema", "urn"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -33,6 +33,11 @@ _SCALARS = {float: "number", int: "integer", str: "string", bool: "boolean", typ
 _KINDS = {"text": "string"}  # of keys of constraints; all others are numbers
 
 Node = dict[str, Any]
+
+
+def urn(schema: str) -> str:
+    """Return the id of a schema as a URI, which validators want: ``urn:scaleplan:plan/1``."""
+    return f"urn:scaleplan:{schema.removeprefix('scaleplan/')}"
 
 
 @cache
@@ -51,7 +56,7 @@ def _error(*, closed: bool) -> Node:
     known = ScaleplanError("").to_dict()
     keys: Node = {name: {"type": ["string", "null"] if value is None else "string"} for name, value in known.items()}
     keys["schema"] = {"const": known["schema"]}
-    node: Node = {"$schema": DIALECT, "$id": ERROR, "title": "error", "description": _summary(ScaleplanError)}
+    node: Node = {"$schema": DIALECT, "$id": urn(ERROR), "title": "error", "description": _summary(ScaleplanError)}
     return node | _object(keys, list(keys), closed=closed)
 
 
@@ -91,7 +96,7 @@ class _Generator:
         """Return the schema of a kind of result."""
         record = record_of(RESULTS[schema])
         node = self._record(record, schema) if is_dataclass(record) else self._mapping(record, schema)
-        head: Node = {"$schema": DIALECT, "$id": schema, "title": schema.split("/")[1]}
+        head: Node = {"$schema": DIALECT, "$id": urn(schema), "title": schema.split("/")[1]}
         return head | node | ({"$defs": dict(sorted(self.parts.items()))} if self.parts else {})
 
     def of(self, kind: Any, *, whole: bool = False) -> Node:  # noqa: ANN401  any type there is in a record

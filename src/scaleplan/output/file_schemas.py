@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
+from scaleplan.files import DATA_SCHEMA
 from scaleplan.hardware.accelerators import BASES, PRECISIONS, STATUSES
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Units
@@ -37,6 +38,8 @@ _NUMBERS: Node = {"type": "array", "items": {"type": "number"}}
 _PAIR: Node = {"type": "array", "items": _ABOVE_0, "minItems": 2, "maxItems": 2}
 _MATRIX: Node = {"type": "array", "items": _NUMBERS}
 _ANY_TABLE: Node = {"type": "object"}
+_DATA: dict[str, Node] = {"schema": {"const": DATA_SCHEMA}}
+_EXPRESSION: Node = {"type": ["string", "number", "boolean"]}
 _AMOUNT: Node = {"type": ["string", "number"]}
 
 
@@ -137,7 +140,7 @@ def coefficients(form: str) -> Node:
             required[item.name] = {"type": "object", "additionalProperties": {"type": "number"}, "minProperties": 1}
         elif item.name == "breaks":
             patterns[f"^[{''.join(BREAK_PARTS)}][1-9][0-9]*$"] = {"type": "number"}
-        elif item.type in ("str", str):
+        elif item.default == item.name:  # the name of a quantity, such as that of x
             required[item.name] = _TEXT
     return _table(required, optional) | ({"patternProperties": patterns} if patterns else {})
 
@@ -181,7 +184,7 @@ def accelerators_file() -> Node:
     }
     one_memory = [{"required": [key]} for key in ("memory_bytes", "memory_gib", "memory_gb")]
     return _table(
-        {},
+        _DATA,
         {
             "as_of": _TEXT,
             "sources": _ANY_TABLE,
@@ -196,7 +199,7 @@ def prices_file() -> Node:
     price = {"usd_per_hour": _ABOVE_0, "date": _TEXT, "source": _TEXT}
     listed = {**dict.fromkeys(("accelerator", "commitment", "provider_class"), _TEXT), **price}
     return _table(
-        {},
+        _DATA,
         {
             "default": _tables(_table({"accelerators": _TEXTS, **price})),
             "price": _tables(_table(listed, {"provider": _TEXT, "confidence": _TEXT})),
@@ -206,7 +209,7 @@ def prices_file() -> Node:
 
 def family_file() -> Node:
     """Return the schema of the description of a family: its keys; what stands in its tables is a language of its own."""
-    lines: Node = {"type": "array", "items": {"anyOf": [_TEXT, _table({"if": _TEXT, "text": _TEXT})]}}
+    lines: Node = {"type": "array", "items": {"anyOf": [_TEXT, _table({"if": _EXPRESSION, "text": _TEXT})]}}
     kinds: dict[str, Node] = {
         **{"schema": {"const": description.SCHEMA}, "name": _TEXT, "title": _TEXT, "stack": _tables(_ANY_TABLE)},
         **dict.fromkeys(("model_types", "classes", "ignored", "sources"), _TEXTS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from scaleplan.errors import UnknownNameError
-from scaleplan.output.declared import DIALECT, ERROR, result_schema
+from scaleplan.output.declared import DIALECT, ERROR, result_schema, urn
 from scaleplan.output.file_schemas import FILES
 from scaleplan.project.saved import RESULTS
 from scaleplan.record import Record, Result
@@ -57,7 +57,7 @@ def schema(name: str) -> dict[str, Any]:
     wanted = name.removeprefix(_OF_FILE)
     if wanted in FILES:
         what, made = FILES[wanted]
-        return {"$schema": DIALECT, "$id": _OF_FILE + wanted, "title": what} | made()
+        return {"$schema": DIALECT, "$id": urn(_OF_FILE + wanted), "title": what} | made()
     wanted = name.removeprefix("scaleplan/")
     for each in (*RESULTS, ERROR):
         if wanted in (each.split("/")[1], each.removeprefix("scaleplan/")):

@@ -195,7 +195,8 @@ class Description:
         listed = value if isinstance(value, list) else []
         lines = [{"if": True, "text": line} if isinstance(line, str) else line for line in listed]
         if not isinstance(value, list) or any(
-            not isinstance(one, dict) or one.keys() != {"if", "text"} for one in lines
+            not isinstance(one, dict) or one.keys() != {"if", "text"} or not isinstance(one["text"], str)
+            for one in lines
         ):
             raise self.table.error(key, 'expected a list of texts, or of { if = "condition", text = "text" }')
         if any(len(str(line["text"])) > _LONGEST_NOTE for line in lines):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_PRESET",
+    "PRESET_NAME",
     "Library",
     "PresetPaths",
     "Validation",
@@ -52,7 +53,8 @@ __all__ = [
 
 DEFAULT_PRESET = "besiroglu-2024"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+"""What an id or an alias is made of."""
 
 
 class Library:
@@ -190,7 +192,7 @@ def preset_of(top: Table) -> Preset:
         law = forecast = _forecast(top, span)
     question = _as_logarithms(law, span)
     name = top.text("id")
-    if not _NAME.fullmatch(name):
+    if not PRESET_NAME.fullmatch(name):
         raise top.error("id", "expected letters, digits, '.', '_' and '-' only")
     preset = Preset(
         id=name,
@@ -263,7 +265,7 @@ def _line(table: Table, key: str, default: str | None = None) -> str:
 
 def _aliases(top: Table) -> tuple[str, ...]:
     aliases = top.texts("aliases", ())
-    if not all(_NAME.fullmatch(alias) for alias in aliases):
+    if not all(PRESET_NAME.fullmatch(alias) for alias in aliases):
         raise top.error("aliases", "expected names of letters, digits, '.', '_' and '-' only")
     return aliases
 

@@ -127,6 +127,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/model/1": "scaleplan.models.model:ModelSummary",
     "scaleplan/model-body/1": "scaleplan.models.model:ModelBody",
     "scaleplan/shape/1": "scaleplan.models.shape:ShapeSummary",
+    "scaleplan/schemas/1": "scaleplan.output.schemas:SchemaList",
 }
 """The class of every result, or the types of its keys, by its schema, imported when one is read."""
 

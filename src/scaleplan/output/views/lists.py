@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scaleplan.charts.chart import Chart
     from scaleplan.hardware.accelerators import AcceleratorList, PricedAccelerator
     from scaleplan.models.public_models import PublicModel, PublicModelList
+    from scaleplan.output.schemas import SchemaList
     from scaleplan.planning.evaluation import Evaluation
     from scaleplan.presets.library import PresetPaths, Validation
     from scaleplan.presets.preset import PresetList, PresetSummary
@@ -39,6 +40,7 @@ __all__ = [
     "presets_report",
     "public_model_report",
     "public_models_report",
+    "schemas_report",
     "validation_report",
 ]
 
@@ -303,6 +305,16 @@ def _written(name: str, value: float | tuple[float, ...]) -> str:
     if name == "flops":
         return format_flops(value)
     return f"{value:g}" if float(value).is_integer() and value < _WHOLE else format_number(value, digits=4)
+
+
+def schemas_report(result: SchemaList) -> Report:
+    """Return the table of JSON Schemas."""
+    rows = [(each.name, each.describes) for each in result.schemas]
+    return Report(
+        title=counted(len(rows), "JSON Schema"),
+        grid=ReportTable(("name", "describes"), rows=rows, text={"name", "describes"}),
+        remarks=("'scaleplan schema NAME' prints one; --json has their ids",),
+    )
 
 
 def chart_report(chart: Chart) -> Report:

@@ -15,6 +15,7 @@ from scaleplan.units.format import (
     format_seconds,
     format_usd,
     format_usd_per_hour,
+    money_in,
 )
 from scaleplan.units.parse import (
     FLOP_PER_PF_DAY,
@@ -24,10 +25,14 @@ from scaleplan.units.parse import (
     MOST_COUNT,
     SECONDS_PER_DAY,
     SECONDS_PER_HOUR,
+    USD,
     Amount,
+    ExchangeRate,
+    in_currency,
     parse,
     parse_count,
     parse_days,
+    parse_exchange_rate,
     parse_flops,
     parse_fraction,
     parse_gigabytes,
@@ -40,6 +45,7 @@ from scaleplan.units.parse import (
     parse_seconds,
     parse_usd,
     parse_usd_per_hour,
+    parse_usd_per_kwh,
 )
 
 __all__ = [
@@ -50,7 +56,9 @@ __all__ = [
     "MOST_COUNT",
     "SECONDS_PER_DAY",
     "SECONDS_PER_HOUR",
+    "USD",
     "Amount",
+    "ExchangeRate",
     "counted",
     "exact",
     "format_count",
@@ -65,9 +73,12 @@ __all__ = [
     "format_seconds",
     "format_usd",
     "format_usd_per_hour",
+    "in_currency",
+    "money_in",
     "parse",
     "parse_count",
     "parse_days",
+    "parse_exchange_rate",
     "parse_flops",
     "parse_fraction",
     "parse_gigabytes",
@@ -80,4 +91,5 @@ __all__ = [
     "parse_seconds",
     "parse_usd",
     "parse_usd_per_hour",
+    "parse_usd_per_kwh",
 ]

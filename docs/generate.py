@@ -54,9 +54,7 @@ def families() -> str:
     lines = ["| family | `model_type` | models |", "| --- | --- | --- |"]
     for each in family_list().families:
         types = ", ".join(f"`{name}`" for name in each.model_types)
-        lines.append(
-            f"| `{each.id}` | {types} | {each.title.replace('|', '/')} |"
-        )
+        lines.append(f"| `{each.id}` | {types} | {each.title.replace('|', '/')} |")
     return "\n".join(lines)
 
 

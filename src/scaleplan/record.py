@@ -92,14 +92,18 @@ def option(
     help: str = "",  # noqa: A002  the name of the field in the help
     flags: tuple[str, ...] = (),
     setting: bool = False,
+    everyday: bool = False,
+    panel: str = "",
     default: object = None,
 ) -> Any:  # noqa: ANN401  a field of whatever type it is declared with
     """Declare a field that is an option of the command line too, and a keyword of Python.
 
     ``kind`` names what it is read as, and ``group`` the options that commands take together; a ``setting`` may
-    stand in the environment and in settings files.
+    stand in the environment and in settings files. The help shows an ``everyday`` option first and the others where
+    all are wanted, under the title of the group or in a ``panel`` of another name.
     """
     declared = {"group": group, "kind": kind, "metavar": metavar, "help": help, "flags": flags, "setting": setting}
+    declared |= {"everyday": everyday, "panel": panel}
     return field(default=default, metadata=declared)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from scaleplan.cli.options import HardwareOptions, JudgingOptions, OutputOptions
+from scaleplan.cli.options import OLD_NAMES, HardwareOptions, JudgingOptions, OutputOptions
 from scaleplan.cli.settings import from_environment
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UnreachableError, UsageError, escape_control
 from scaleplan.files import discard_output
@@ -176,13 +176,14 @@ def _write_settings(ctx: typer.Context) -> None:
         "DEFAULT_MAP": "settings file",
         "DEFAULT": "default",
     }
+    names = {option.name: max(option.opts, key=len).lstrip("-").replace("-", "_") for option in ctx.command.params}
     for name, value in ctx.params.items():
         source = ctx.get_parameter_source(name)
         if source is not None and value not in (None, False, [], ()):
             shown = sources.get(source.name, source.name.lower())
             if source.name == "DEFAULT_MAP" and name in from_environment():
                 shown = sources["ENVIRONMENT"]
-            sys.stderr.write(f"setting: {name} = {escape_control(str(value))} ({shown})\n")
+            sys.stderr.write(f"setting: {names.get(name, name)} = {escape_control(str(value))} ({shown})\n")
 
 
 class Answer(Record):
@@ -295,7 +296,30 @@ def command(
 
 
 class _Sectioned(TyperCommand):
-    """A command whose help has the options of a group with a ``TITLE`` in a section of their own."""
+    """A command whose help has the options of a group with a ``TITLE`` in a section of their own.
+
+    Old names of options are read and shown nowhere.
+    """
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401
+        super().__init__(**settings)
+        self.with_old_names: list[tuple[Any, list[str]]] = []
+        for parameter in self.params:
+            if not OLD_NAMES.isdisjoint(parameter.opts):
+                names = [name for name in parameter.opts if name not in OLD_NAMES]
+                if names:  # without another it is no old name here
+                    self.with_old_names.append((parameter, parameter.opts))
+                    parameter.opts = names
+
+    def make_parser(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Return the parser, which knows old names too."""
+        shown = [(parameter, parameter.opts) for parameter, _ in self.with_old_names]
+        for parameter, names in self.with_old_names:
+            parameter.opts = names
+        parser = super().make_parser(ctx)
+        for parameter, names in shown:
+            parameter.opts = names
+        return parser
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
         """Write the arguments, the sections in the order of the groups, and the other options."""

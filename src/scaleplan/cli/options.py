@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "EVERYDAY",
+    "MORE",
+    "OLD_NAMES",
+    "PANELS",
     "BoundOptions",
     "BudgetOptions",
     "ConstraintOptions",
@@ -35,6 +39,33 @@ __all__ = [
     "RunOptions",
     "keywords",
 ]
+
+
+OLD_NAMES = frozenset({"--grid", "--sequence", "--with"})
+"""Earlier names of options: accepted beside the name of today, and shown nowhere."""
+
+EVERYDAY, MORE = "everyday", "more"
+"""Marks beside the declaration of an option, ``Annotated[str, typer.Option(…), MORE]``: when the help shows it.
+
+A command's own options are everyday ones, which ``--help`` shows, unless marked; those of a group are unless marked not.
+"""
+
+PANELS = {
+    "arguments": "Arguments",
+    "required": "Required",
+    "own": "Options",
+    "budget": "Budget, in one form",
+    "hardware": "GPUs",
+    "law": "Law",
+    "limits": "Limits",
+    "sides": "Limits",
+    "run": "Model and run",
+    "memory": "Memory",
+    "constraints": "Data, precision, serving and experts",
+    "output": "Output",
+    "common": "Help",
+}
+"""The panels of the help by the groups of options, in their order; panels of one command follow its own options."""
 
 
 def keywords(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -56,9 +87,17 @@ class OptionGroup(Record):
         for item in fields(Request):
             if item.name in chosen:
                 declared = {**item.metadata, "help": chosen[item.name] or item.metadata["help"]}
+                declared["panel"] = item.metadata["panel"] or PANELS[item.metadata["group"]]
                 _add(cls, item.name, default=item.default, **declared)
         for option in constraint_options() if constraints else ():
-            _add(cls, option.name, metavar=option.metavar, help=option.help)
+            _add(
+                cls,
+                option.name,
+                metavar=option.metavar,
+                help=option.help,
+                everyday=option.everyday,
+                panel=PANELS["constraints"],
+            )
         super().__init_subclass__()
 
     if TYPE_CHECKING:  # which options there are is known from the declarations only
@@ -75,6 +114,8 @@ def _add(
     flags: tuple[str, ...] = (),
     kind: str = "text",
     setting: bool = False,
+    everyday: bool = False,
+    panel: str = "",
     default: object = None,
     **_: object,
 ) -> None:
@@ -83,8 +124,8 @@ def _add(
     if isinstance(default, float):
         annotation, initial = str, str(default)
     envvar = variable(name) if setting else None
-    option = typer.Option(*flags, metavar=metavar or None, envvar=envvar, help=help)
-    cls.__annotations__ = get_annotations(cls) | {name: Annotated[annotation, option]}
+    option = typer.Option(*flags, metavar=metavar or None, envvar=envvar, help=help, rich_help_panel=panel or None)
+    cls.__annotations__ = get_annotations(cls) | {name: Annotated[annotation, option, EVERYDAY if everyday else MORE]}
     setattr(cls, name, initial)
 
 

@@ -39,7 +39,7 @@ __all__ = [
 _EXAMPLE = "give one of --flops, --gpu-hours, --gpus with --time, or --cost"
 
 
-_hardware, _budget = partial(option, "hardware", setting=True), partial(option, "budget")
+_hardware, _budget = partial(option, "hardware", setting=True), partial(option, "budget", everyday=True)
 
 
 class BudgetRequest(Record):
@@ -49,9 +49,14 @@ class BudgetRequest(Record):
     form ``gpus`` alone adds the days it takes. All but plain FLOP need the accelerator ``gpu``, an id or an alias.
     """
 
-    gpu: str | None = _hardware("text", metavar="ID", help="Accelerator; 'scaleplan gpus list' shows them.")
+    gpu: str | None = _hardware(
+        "text", metavar="ID", help="Accelerator; 'scaleplan gpus list' shows them.", everyday=True
+    )
     mfu: float | None = _hardware(
-        "fraction", metavar="F", help="Model FLOP utilisation, 0.4 or 40%; by device and size if not given."
+        "fraction",
+        metavar="F",
+        help="Model FLOP utilisation, 0.4 or 40%; by device and size if not given.",
+        everyday=True,
     )
     goodput: float | None = _hardware("fraction", metavar="F", help="Share of the paid time that trains.")
     precision: str | None = _hardware(
@@ -71,7 +76,10 @@ class BudgetRequest(Record):
         "ratio", metavar="F", help="Power usage effectiveness of the building; 1.1 if not given."
     )
     price: float | str | None = _hardware(
-        "usd_per_hour", metavar="USD/H", help="Price of one accelerator-hour, or the name of a price preset."
+        "usd_per_hour",
+        metavar="USD/H",
+        help="Price of one accelerator-hour, or the name of a price preset.",
+        everyday=True,
     )
     flops: float | None = _budget(
         "flops", metavar="AMOUNT", help="Total training compute: 1e21, 2.5 ZFLOP, 500 PF-days."

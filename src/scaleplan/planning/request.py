@@ -59,6 +59,7 @@ class Request(BudgetRequest):
         help="Scaling law: an id, an alias or a .toml file; besiroglu-2024 if not given.",
         flags=("--preset", "-p"),
         setting=True,
+        everyday=True,
     )
     level: float = option(
         "law", "fraction", metavar="F", help="Confidence level of the intervals.", setting=True, default=0.9
@@ -84,14 +85,16 @@ class Request(BudgetRequest):
         metavar="LIMIT",
         help="A limit, repeatable: 'params <= 70B', 'tokens_per_param >= 20', 'days <= 30', 'epochs <= 4'.",
         default=(),
+        everyday=True,
     )
-    params: float | None = option("sides", "params", metavar="N", help="Fix the model size: 7B.")
-    tokens: float | None = option("sides", "tokens", metavar="D", help="Fix the training tokens: 1T.")
+    params: float | None = option("sides", "params", metavar="N", help="Fix the model size: 7B.", everyday=True)
+    tokens: float | None = option("sides", "tokens", metavar="D", help="Fix the training tokens: 1T.", everyday=True)
     model: Model | str | Path | Mapping[str, object] | None = option(
         "run",
         "text",
         metavar="CONFIG",
         help="Fix the size by a config.json, its folder or the name of a published model, counted as the law does.",
+        everyday=True,
     )
     shape: bool = option(
         "run",
@@ -99,14 +102,15 @@ class Request(BudgetRequest):
         help="Draw the plan out: architecture, layout, steps, days, money, energy.",
         flags=("--shape",),
         default=False,
+        everyday=True,
     )
     style: str | None = option("run", "text", metavar="NAME", help="Style of the architecture: llama, gpt2, qwen3, …")
-    context: Amount | None = option("run", "raw", metavar="T", help="Tokens in a training sequence.")
+    context: Amount | None = option("run", "raw", metavar="T", help="Tokens in a training sequence.", everyday=True)
     batch: float | None = option(
         "run", "tokens", metavar="TOKENS", help="Tokens of a step; by a rule of thumb if not given."
     )
     region: str | None = option(
-        "run", "text", metavar="NAME", help="Country or cloud region, for the carbon of the run."
+        "run", "text", metavar="NAME", help="Country or cloud region, for the carbon of the run.", everyday=True
     )
     margins: str | None = option(
         "memory",

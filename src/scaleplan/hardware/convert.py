@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.budget import BudgetRequest, Catalogue
     from scaleplan.hardware.energy import MeanPower, PowerGrid
+    from scaleplan.hardware.interruptions import Interruptions
+    from scaleplan.hardware.owned import OwnedPrice
 
 __all__ = ["QUANTITIES", "Conversion", "convert"]
 
@@ -88,6 +90,10 @@ class Conversion(Result):
     chip_w: float | None = None
     host_w: float | None = None
     pue: float | None = None
+    exchange_rate: float | None = None
+    owned: OwnedPrice | None = None
+    interruptions: Interruptions | None = None
+    expected_interruptions: float | None = None
 
 
 def convert(

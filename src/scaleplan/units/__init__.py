@@ -46,6 +46,8 @@ from scaleplan.units.parse import (
     parse_usd,
     parse_usd_per_hour,
     parse_usd_per_kwh,
+    stated_currency,
+    stated_money,
 )
 
 __all__ = [
@@ -92,4 +94,6 @@ __all__ = [
     "parse_usd",
     "parse_usd_per_hour",
     "parse_usd_per_kwh",
+    "stated_currency",
+    "stated_money",
 ]

@@ -75,11 +75,15 @@ def format_usd(value: float, *, digits: int = 3) -> str:
     return f"${_scaled(value, _LARGE, digits)}"
 
 
-def money_in(currency: str | None) -> Callable[[float], str]:
+def money_in(currency: str | None) -> Callable[..., str]:
     """Return what writes money of a currency: ``$1.23M``, ``1.23M EUR``; None stands for US dollars."""
     if currency in (None, USD):
         return format_usd
-    return lambda value, *, digits=3: f"{_scaled(value, _LARGE, digits)} {currency}"
+
+    def written(value: float, *, digits: int = 3) -> str:
+        return f"{_scaled(value, _LARGE, digits)} {currency}"
+
+    return written
 
 
 def format_usd_per_hour(value: float, *, digits: int = 3) -> str:

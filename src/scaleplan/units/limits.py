@@ -58,8 +58,8 @@ class Limit:
     """A bound on one quantity, in the base unit of its kind.
 
     ``level`` is the confidence that the comparison must hold with, between 0 and 1 (``loss@90%``); None for the
-    estimate itself. ``text`` is the canonical form, which parses to this same limit. ``money`` is an amount of the stated
-    ``currency``, None where none is stated.
+    estimate itself. ``text`` is the canonical form, which parses to this same limit. ``money`` is an amount of
+    the stated ``currency``, None where none is stated.
     """
 
     quantity: str

@@ -326,13 +326,18 @@ USD = "USD"
 """The currency of prices in files, and of amounts of money that name none."""
 
 _CODES: Mapping[str, str] = {
-    **{
-        code.casefold(): code
-        for code in "EUR GBP CHF JPY CNY INR CAD AUD SEK NOK DKK PLN KRW SGD HKD TWD BRL".split()
-    },
-    **dict.fromkeys(("euros", "euro"), "EUR"),
-    **dict.fromkeys(("pounds", "pound"), "GBP"),
-    **{"yen": "JPY", "rmb": "CNY"},
+    "eur": "EUR",
+    "euro": "EUR",
+    "euros": "EUR",
+    "gbp": "GBP",
+    "pound": "GBP",
+    "pounds": "GBP",
+    "jpy": "JPY",
+    "yen": "JPY",
+    "cny": "CNY",
+    "rmb": "CNY",
+    **{code.casefold(): code for code in ("CHF", "INR", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN", "KRW", "SGD")},
+    **{code.casefold(): code for code in ("HKD", "TWD", "BRL", "ILS", "ZAR", "AED", "SAR", "CZK")},
 }
 """The currencies other than US dollars that an amount may name, by what it may write; the longest word first."""
 
@@ -393,6 +398,12 @@ def stated_money(value: str) -> tuple[float, str | None]:
         raise refuse(value, f"{quote(value)} names two currencies", span=other.span(), hint="name one of them")
     code = _CODES[other[0].casefold()] if other else USD if in_dollars else None
     return scanned.value(shift=_shift(match), suffix=_suffix(match)), code
+
+
+def stated_currency(word: str) -> str | None:
+    """Return the currency that a word of an amount names, as in ``EUR 2.50``; None where it names none."""
+    other = _OTHER_CURRENCY.fullmatch(word)
+    return _CODES[other[0].casefold()] if other else USD if word == USD else None
 
 
 def in_currency(

@@ -31,7 +31,7 @@ from scaleplan.units import (
     format_number,
     format_pf_days,
     format_usd,
-    format_usd_per_hour,
+    money_in,
 )
 
 if TYPE_CHECKING:
@@ -187,6 +187,8 @@ def _swing_table(subject: Subject, quantity: str) -> Markup | None:
     """Return how far each assumption moves one quantity, the largest first; None where nothing does."""
     swings = _ranked(subject, quantity)
     label, show = _WRITTEN[quantity]
+    if quantity == "cost":
+        show = money_in(subject.plan.budget.currency)
     own = subject.plan.budget.cost if quantity == "cost" else getattr(subject.plan, quantity)
     if not swings or own is None:
         return None
@@ -240,7 +242,7 @@ def _headline(plan: Plan) -> str:
     elif budget.source == "cluster" and budget.days is not None:
         means = f"{budget.gpus:,} {budget.gpu} for {format_number(budget.days)} days"
     elif budget.source == "cost" and budget.cost is not None:
-        means = f"{format_usd(budget.cost)} of {budget.gpu}"
+        means = f"{money_in(budget.currency)(budget.cost)} of {budget.gpu}"
     else:
         means = format_flops(plan.flops)
     return f"{means}: how large a model, on how many tokens?"
@@ -310,7 +312,7 @@ def _budget(subject: Subject) -> list[Markup]:
     ranges = {
         "accelerator-hours": range_text(budget.gpu_hours_interval, lambda value: format_hours(value, unit="h")),
         "days": range_text(budget.days_interval, format_number),
-        "cost": range_text(budget.cost_interval, format_usd),
+        "cost": range_text(budget.cost_interval, money_in(budget.currency)),
         "energy": range_text(budget.energy_kwh_interval, format_kwh),
     }
     written: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
@@ -320,8 +322,8 @@ def _budget(subject: Subject) -> list[Markup]:
         ("peak", budget.peak_flops_per_s, lambda value: f"{format_number(value / 1e12, digits=4)} TFLOP/s"),
         ("model FLOP utilisation", budget.mfu, format_fraction),
         ("share of paid time that trains", budget.goodput, format_fraction),
-        ("price of an hour", budget.price_per_hour, format_usd_per_hour),
-        ("cost", budget.cost, format_usd),
+        ("price of an hour", budget.price_per_hour, lambda value: f"{money_in(budget.currency)(value)}/h"),
+        ("cost", budget.cost, money_in(budget.currency)),
         ("energy", budget.energy_kwh, format_kwh),
     )
     facts += [

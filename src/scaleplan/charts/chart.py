@@ -237,13 +237,13 @@ def _tick_text(axis: Axis, value: float) -> str:
     if axis.kind in ("number", "percent"):
         return f"{100 * value:.4g} %" if axis.kind == "percent" else f"{value:,.6g}"
     text = _WRITERS[axis.kind](value)
-    return _without_zeros(text.removeprefix("$") if axis.kind == "usd" and axis.unit != USD else text)
+    return _without_zeros(text.removeprefix("$") if axis.kind == "usd" and axis.unit not in ("", USD) else text)
 
 
 def value_text(axis: Axis, value: float) -> str:
     """Write a value with the digits that a reader can use, and its unit."""
     if axis.kind == "usd":
-        return money_in(axis.unit)(value)
+        return money_in(axis.unit or None)(value)
     return _WRITERS[axis.kind](value) + (f" {axis.unit}" if axis.unit and axis.kind in ("number", "count") else "")
 
 

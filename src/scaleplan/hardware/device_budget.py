@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.hardware.budget import BudgetRequest, Catalogue
-    from scaleplan.hardware.energy import MeanPower
     from scaleplan.hardware.interruptions import Interruptions
     from scaleplan.hardware.measured import Measurement
 
@@ -88,7 +87,9 @@ class DeviceBudget:
         self.precision = self.accelerator.precision(request.precision)
         self.peak = self.accelerator.peak(self.precision)
         self.power = request.draw().of(self.accelerator)
-        self.price, self.notices = _price(request, self.accelerator, self.power, catalogue)
+        self.price, self.notices = _price(
+            request, self.accelerator, None if self.power is None else self.power.kw, catalogue
+        )
         self.interruptions = _interruptions(request)
         if self.power is None:
             message = f"the power of {self.accelerator.id} is not known: energy and carbon are not computed"
@@ -219,7 +220,7 @@ class DeviceBudget:
 
 
 def _price(
-    request: BudgetRequest, accelerator: Accelerator, power: MeanPower | None, catalogue: Catalogue
+    request: BudgetRequest, accelerator: Accelerator, kw: float | None, catalogue: Catalogue
 ) -> tuple[HourlyPrice | None, tuple[Notice, ...]]:
     """Return the price in the currency of the request; None with a notice where it has none and there is no default.
 
@@ -228,7 +229,7 @@ def _price(
     rate, prices = request.exchange_rate, catalogue.prices
     owned = prices.owned(accelerator.id) if request.price is None else None
     if request.owned is not None or owned is not None:
-        found, notices = _owned(request, accelerator, power, catalogue)
+        found, notices = _owned(request, accelerator, kw, catalogue)
     elif request.power_price is not None:
         raise UsageError(
             "--power-price goes with hardware of your own: a rented price has the power in it",
@@ -252,7 +253,7 @@ def _price(
 
 
 def _owned(
-    request: BudgetRequest, accelerator: Accelerator, power: MeanPower | None, catalogue: Catalogue
+    request: BudgetRequest, accelerator: Accelerator, kw: float | None, catalogue: Catalogue
 ) -> tuple[HourlyPrice, tuple[Notice, ...]]:
     """Return the price of an hour on hardware of one's own, that of the request before that of a file."""
     if request.owned is not None and request.price is not None:
@@ -265,10 +266,10 @@ def _owned(
         assert stated is not None
         owned = stated.at(rate)
     given = request.power_price is not None
-    parts = owned_price(owned, power, request.power_price if given else owned.power_price)
+    parts = owned_price(owned, kw, request.power_price if given else owned.power_price)
     origin = owned_text(
         parts,
-        power,
+        kw,
         currency=None if rate is None else rate.currency,
         origin=owned.origin,
         power_origin=GIVEN if given else owned.origin,

@@ -20,7 +20,6 @@ from scaleplan.units import (
 from scaleplan.units.pairs import read_pairs
 
 if TYPE_CHECKING:
-    from scaleplan.hardware.energy import MeanPower
     from scaleplan.toml_table import Table
     from scaleplan.units import ExchangeRate
 
@@ -126,9 +125,12 @@ def ownership_in(table: Table) -> Ownership:
     )
 
 
-def owned_price(owned: Ownership, power: MeanPower | None, power_price: float | None) -> OwnedPrice:
-    """Return the price of an hour; raises UsageError for a price of power without a known power, and for no price."""
-    if power_price is not None and power is None:
+def owned_price(owned: Ownership, kw: float | None, power_price: float | None) -> OwnedPrice:
+    """Return the price of an hour on a GPU that takes ``kw`` from the grid, None where that is not known.
+
+    Raises UsageError for a price of power without a known power, and where nothing costs anything.
+    """
+    if power_price is not None and kw is None:
         raise UsageError(
             "the power of this accelerator is not known, so a price of power says nothing",
             hint="leave it out, or give tdp_w in an accelerators.toml of your own",
@@ -143,13 +145,11 @@ def owned_price(owned: Ownership, power: MeanPower | None, power_price: float | 
         overhead=None if sunk else owned.overhead,
         capital_per_hour=owned.capital_per_hour,
         power_price=power_price,
-        power_per_hour=None if power is None or power_price is None else power.kw * power_price,
+        power_per_hour=None if kw is None or power_price is None else kw * power_price,
     )
 
 
-def owned_text(
-    found: OwnedPrice, power: MeanPower | None, *, currency: str | None, origin: str, power_origin: str
-) -> str:
+def owned_text(found: OwnedPrice, kw: float | None, *, currency: str | None, origin: str, power_origin: str) -> str:
     """Write where the price of an hour comes from: each part, its figures, and who says so."""
     money = money_in(currency)
     if found.price is None:
@@ -160,7 +160,7 @@ def owned_text(
             f"{money(found.price)} a GPU{more} over {found.years:g} years at "
             f"{format_fraction(found.use or 0.0)} use is {money(found.capital_per_hour)}/h ({origin})"
         )
-    if found.power_per_hour is None or power is None:
+    if found.power_per_hour is None or kw is None:
         return f"{text}; power not included"
-    drawn = f"{format_number(power.kw)} kW at {found.power_price:g} {currency or USD}/kWh"
+    drawn = f"{format_number(kw)} kW at {found.power_price:g} {currency or USD}/kWh"
     return f"{text}; power of {drawn} is {money(found.power_per_hour)}/h ({power_origin})"

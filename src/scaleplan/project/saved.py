@@ -188,6 +188,8 @@ _PARTS = (
     "scaleplan.errors",
     "scaleplan.hardware.bill",
     "scaleplan.hardware.budget",
+    "scaleplan.hardware.interruptions",
+    "scaleplan.hardware.owned",
     "scaleplan.laws.base",
     "scaleplan.models.memory",
     "scaleplan.models.walltime",

@@ -75,7 +75,7 @@ def _grid(verdicts: Sequence[Verdict], runs: Mapping[str, CheckedRun]) -> Report
             judged = verdict.value  # of a check that was saved before there was this key
         value = "–" if judged is None else decisive_amount(limit, judged)
         run = runs.get(verdict.run)
-        if run is not None and (span := run.intervals.get(verdict.quantity)):
+        if run is not None and verdict.status != "error" and (span := run.intervals.get(verdict.quantity)):
             usd = 1.0  # the range is in US dollars, and the verdict in the currency of its limit
             if run.budget is not None and limit.currency not in (None, USD):
                 usd = run.budget.exchange_rate or 1.0

@@ -62,7 +62,7 @@ def test_the_closed_form_is_what_a_simulation_gives(tau, save, restart, every):
 
 @given(save=st.floats(0.01, 10), every=st.floats(20, 1e5))
 def test_dalys_interval_is_nearly_the_best(save, every):
-    """The exact optimum is by the Lambert function, or a search; Daly's loses less than 0.1 % of the goodput to it."""
+    """The exact optimum is by the Lambert function, or a search; Daly's loses less than 0.1 % to it."""
     exact = every * (1 + lambertw(-math.exp(-save / every - 1)).real)
     searched = minimize_scalar(
         lambda tau: -goodput_of(tau, save=save, restart=0, every=every), bounds=(1e-9, 5 * every), method="bounded"

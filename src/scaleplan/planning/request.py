@@ -44,6 +44,7 @@ __all__ = [
     "ChosenKeywords",
     "ConversionKeywords",
     "GoalKeywords",
+    "LimitedKeywords",
     "Request",
     "SweepKeywords",
     "option_names",
@@ -114,7 +115,13 @@ class Request(BudgetRequest):
         everyday=True,
     )
     style: str | None = option("run", "text", metavar="NAME", help="Style of the architecture: llama, gpt2, qwen3, …")
-    context: Amount | None = option("run", "raw", metavar="T", help="Tokens in a training sequence.", everyday=True)
+    context: Amount | None = option(
+        "run",
+        "raw",
+        metavar="T",
+        help="Tokens in a training sequence; 2,048 if not given, or the model's own if that is less.",
+        everyday=True,
+    )
     batch: float | None = option(
         "run", "tokens", metavar="TOKENS", help="Tokens of a step; by a rule of thumb if not given."
     )
@@ -125,7 +132,7 @@ class Request(BudgetRequest):
         "memory",
         "text",
         metavar="LIST",
-        help="What to leave free of a device: 'states=80%, activations=1, reserve=2GB, usable=92%', or some of it.",
+        help="What to leave free of a GPU: 'states=80%, activations=1, reserve=2GB, usable=92%', or some of it.",
     )
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
 
@@ -134,7 +141,7 @@ class Request(BudgetRequest):
         """Read the texts of options.
 
         Raises TypeError for a keyword that is no option; QuantityError for an amount that cannot be read; UsageError
-        when the accelerator-hours name another accelerator than ``gpu``.
+        when the GPU-hours name another GPU than ``gpu``.
         """
         known = {each.name for each in constraint_options()}
         unknown = options.keys() - _DECLARED.keys() - known
@@ -254,7 +261,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 
 def _require_one_accelerator(text: str, named: str, gpu: str | None, context: Context) -> None:
     if gpu is not None and context.accelerators.get(named).id != context.accelerators.get(gpu).id:
-        raise UsageError(f"{quote(text)} names {named}, and --gpu names {gpu}", hint="name one accelerator")
+        raise UsageError(f"{quote(text)} names {named}, and --gpu names {gpu}", hint="name one GPU")
 
 
 class LawKeywords(ConstraintKeywords, total=False):
@@ -306,17 +313,28 @@ class FormKeywords(TypedDict, total=False):
     cost: Amount | None
 
 
-class ChosenKeywords(LawKeywords, HardwareKeywords, RunKeywords, total=False):
+class KeepingKeywords(TypedDict, total=False):
+    """The time and the money that a run is to keep."""
+
+    time: Amount | None
+    cost: Amount | None
+
+
+class ChosenKeywords(LawKeywords, HardwareKeywords, RunKeywords, KeepingKeywords, total=False):
     """The options beside a size and its tokens."""
 
 
-class GoalKeywords(LawKeywords, HardwareKeywords, total=False):
-    """The options beside a goal."""
+class LimitedKeywords(LawKeywords, HardwareKeywords, total=False):
+    """The options of plans within limits."""
 
     limit: Sequence[str] | None
 
 
-class SweepKeywords(GoalKeywords, total=False):
+class GoalKeywords(LimitedKeywords, KeepingKeywords, total=False):
+    """The options beside a goal."""
+
+
+class SweepKeywords(LimitedKeywords, total=False):
     """The options beside a range of budgets."""
 
     params: Amount | None

@@ -3,6 +3,7 @@
 from scaleplan.units.format import (
     counted,
     exact,
+    format_bytes,
     format_count,
     format_flops,
     format_fraction,
@@ -63,6 +64,7 @@ __all__ = [
     "ExchangeRate",
     "counted",
     "exact",
+    "format_bytes",
     "format_count",
     "format_flops",
     "format_fraction",

@@ -104,7 +104,7 @@ CONSTRAINTS: dict[str, Entry] = {
             Option(
                 "inference_price",
                 "USD/H",
-                "Price of an accelerator-hour of inference; as for training if not given.",
+                "Price of a GPU-hour of inference; as for training if not given.",
                 money=True,
             ),
         ),

@@ -138,3 +138,14 @@ def test_two_shares_of_the_time_are_refused():
     """Both say what part of the paid time trains."""
     with pytest.raises(UsageError, match="--goodput and --interruptions"):
         sp.optimal(flops=1e22, gpu="h100", goodput=0.9, interruptions="every=6h, save=2min, restart=10min")
+
+
+def test_interruptions_go_with_a_deadline():
+    """More GPUs are interrupted more often: the number found is the least that finishes, with its own goodput."""
+    options = {"flops": "1e23", "gpu": "h100-sxm", "mfu": 0.4}
+    each = "every=20k GPU-hours, save=2min, restart=10min"
+    found = sp.convert(**options, time="10d", interruptions=each)
+    assert found.days <= 10
+    assert found.interruptions.every_hours == pytest.approx(20_000 / found.gpus)
+    assert sp.convert(**options, gpus=found.gpus, interruptions=each).gpu_hours == found.gpu_hours
+    assert sp.convert(**options, gpus=found.gpus - 1, interruptions=each).days > 10

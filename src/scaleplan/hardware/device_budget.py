@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from scaleplan.errors import Notice, UsageError
 from scaleplan.hardware.budget import GIVEN, MEASURED, Budget, ResolvedBudget
 from scaleplan.hardware.deadline import Deadline, least_gpus
+from scaleplan.hardware.interruptions import read_interruptions
 from scaleplan.hardware.measured import share_of_peak
 from scaleplan.hardware.owned import owned_price, owned_text, read_owned
 from scaleplan.hardware.prices import HourlyPrice
@@ -93,7 +94,6 @@ class DeviceBudget:
         self.price, self.notices = _price(
             request, self.accelerator, None if self.power is None else self.power.kw, catalogue
         )
-        self.interruptions = _interruptions(request)
         if self.power is None:
             message = f"the power of {self.accelerator.id} is not known: energy and carbon are not computed"
             self.notices = (*self.notices, Notice(code="power_unknown", message=message))
@@ -126,12 +126,22 @@ class DeviceBudget:
                 chosen = self.catalogue.utilisations.profile(request.profile)
                 profile, goodput = chosen.name, chosen.goodput
             found = Utilisation(mfu=request.mfu, goodput=goodput, profile=profile, source=GIVEN, band=None)
-        if self.interruptions is not None:
-            share = self.interruptions.goodput
+        interruptions = self._interruptions(gpus)
+        if interruptions is not None:
+            share = interruptions.goodput
             lost = f"; {share:.3g} of the time trains between interruptions, in place of {found.goodput:g}"
             source = found.source if found.profile is None else found.source + lost
             return replace(found, goodput=share, source=source)
         return found if request.goodput is None else replace(found, goodput=request.goodput)
+
+    def _interruptions(self, gpus: float | None) -> Interruptions | None:
+        """Return the interruptions on a number of devices; raises UsageError beside another share of the time."""
+        text = self.request.interruptions
+        if text is not None and self.request.goodput is not None:
+            raise UsageError(
+                "--goodput and --interruptions both say what share of the time trains", hint="give one of them"
+            )
+        return None if text is None else read_interruptions(text, gpus)
 
     def _measured(self, measured: Measurement, flops_per_token: float | None) -> Utilisation:
         """Return the utilisation that a measured speed comes to; lost time is not in it."""
@@ -247,7 +257,7 @@ class DeviceBudget:
             pue=None if power is None else power.pue,
             exchange_rate=None if rate is None else rate.usd,
             owned=None if price is None else price.owned,
-            interruptions=self.interruptions,
+            interruptions=self._interruptions(gpus),
         )
         return ResolvedBudget(
             flops=self.flops(utilisation.value), budget=budget, notices=(*self.notices, *utilisation.notices)
@@ -331,19 +341,6 @@ def _owned(
         return price, ()
     message = "the price of hardware of your own is without its power: --power-price '0.08 USD/kWh' adds it"
     return price, (Notice(code="power_not_priced", message=message),)
-
-
-def _interruptions(request: BudgetRequest) -> Interruptions | None:
-    """Return the interruptions of a request; raises UsageError beside another share of the time that trains."""
-    if request.interruptions is None:
-        return None
-    from scaleplan.hardware.interruptions import read_interruptions  # only where there are some
-
-    if request.goodput is not None:
-        raise UsageError(
-            "--goodput and --interruptions both say what share of the time trains", hint="give one of them"
-        )
-    return read_interruptions(request.interruptions, request.gpus)
 
 
 class ConsistentMfu(Record):

@@ -186,7 +186,9 @@ def target(
     request = Request.of(options, context)
     planner = Planner.of(request, context)
     if loss is not None:
-        goal = parse_positive(loss)
+        from scaleplan.planning.loss_amounts import parse_loss  # a budget has no loss to read
+
+        goal = parse_loss(loss, planner.preset.conventions)
         return plan_goal(planner, request, lambda on: on.target_loss(goal))
     if params is not None:
         size = planner.law_params(parse_count(params, what="params"))

@@ -88,6 +88,9 @@ class Request(BudgetRequest):
         metavar="NAME",
         help="Batch of a law that tells them apart, as kaplan-2020: critical or small.",
     )
+    bytes_per_token: float | None = option(
+        "law", "number", metavar="F", help="Bytes of text in a token, for the loss in bits per byte: 4.3."
+    )
     count: str | None = option("python", "text")
     limit: tuple[str, ...] = option(
         "limits",
@@ -271,6 +274,7 @@ class LawKeywords(ConstraintKeywords, total=False):
     level: Amount
     overhead: Amount
     batch_regime: str | None
+    bytes_per_token: Amount | None
     count: str | None
 
 

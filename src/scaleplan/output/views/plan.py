@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 
     from scaleplan.advice.marginal import Marginal
     from scaleplan.hardware.budget import Budget
+    from scaleplan.planning.evaluation import Evaluation
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.preset import LossText
+    from scaleplan.tracking.tracked_run import Tracking
 
 __all__ = [
     "SIZES",
     "binding_remarks",
     "comparison_report",
     "format_loss",
+    "loss_facts",
     "loss_remark",
     "marginal_report",
     "plan_columns",
@@ -81,6 +84,7 @@ def plan_report(plan: Plan) -> Report:
         facts.append(
             Fact.of("loss", plan.loss, format_loss, interval.loss if interval else None, unit=plan.loss_unit)
         )
+    facts += loss_facts(plan)
     money = money_in(plan.budget.currency)
     facts += [
         Fact.of(key.label, value, money if key.kind == "usd" else _WRITTEN[key.kind])
@@ -105,6 +109,14 @@ def plan_report(plan: Plan) -> Report:
         remarks=[*_remarks(plan)],
         sections=sections,
     )
+
+
+def loss_facts(result: Plan | Evaluation | Tracking) -> Iterator[Fact]:
+    """Yield a loss per token in the other forms in which it is quoted."""
+    if result.perplexity is not None:
+        yield Fact.of("perplexity", result.perplexity, format_loss, result.perplexity_interval)
+    if result.bits_per_byte is not None:
+        yield Fact.of("bits/byte", result.bits_per_byte, format_loss, result.bits_per_byte_interval)
 
 
 def loss_remark(text: LossText | None, *, interval: bool = False) -> Iterator[str]:

@@ -174,9 +174,10 @@ class DeviceOptions(
         "price": None,
         "mfu": "Planned model FLOP utilisation, 40%; that of the plan if not given.",
         "level": None,
+        "bytes_per_token": None,
     },
 ):
-    """The GPUs of a run that is measured, and the level of the intervals."""
+    """The GPUs of a run that is measured, the level of the intervals, and the bytes of its tokens."""
 
 
 class KeepingOptions(

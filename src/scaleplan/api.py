@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from scaleplan.errors import UsageError, quote
+from scaleplan.errors import UsageError, either, quote
 from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import plan_budget, plan_goal, plan_run
@@ -155,7 +155,11 @@ def loss(
     data: Context | None = None,
     **options: Unpack[ChosenKeywords],
 ) -> Plan:
-    """Return the plan of training a size or a ``model`` on ``tokens``: its loss, its distance from the optimum."""
+    """Return the plan of training a size or a ``model`` on ``tokens``: its loss, its distance from the optimum.
+
+    On a ``gpu``, ``time`` is a deadline: the plan has the GPUs that finish in it, or with ``gpus`` the chance that
+    these do; ``cost`` is money, and the plan has the chance that the run keeps it.
+    """
     context = data or Context()
     return plan_run(Request.of({**options, "params": params, "tokens": tokens}, context), context)
 
@@ -168,7 +172,10 @@ def target(
     data: Context | None = None,
     **options: Unpack[GoalKeywords],
 ) -> Plan:
-    """Return the plan with the least budget that reaches a loss, or whose optimum is this size or these tokens."""
+    """Return the plan with the least budget that reaches a loss, or whose optimum is this size or these tokens.
+
+    On a ``gpu``, ``time`` and ``cost`` are what the run is to keep, as for :func:`loss`.
+    """
     goals = {"--loss": loss, "--params": params, "--tokens": tokens}
     given = [name for name, goal in goals.items() if goal is not None]
     if len(given) != 1:
@@ -189,23 +196,41 @@ def target(
 
 
 def sweep(
-    *, start: Amount, stop: Amount, points: Amount = 13, by: str = "flops", **options: Unpack[SweepKeywords]
+    *,
+    from_: Amount | None = None,
+    to: Amount | None = None,
+    points: Amount = 13,
+    by: str = "flops",
+    start: Amount | None = None,
+    stop: Amount | None = None,
+    **options: Unpack[SweepKeywords],
 ) -> Plans:
     """Return optimal plans for budgets evenly spaced in the logarithm, both ends included.
 
     Parameters
     ----------
-    start, stop
+    from_, to
         The smallest and the largest budget.
     points
         How many budgets, at least 2.
     by
         What the budgets are: ``flops``, ``gpu_hours``, ``time`` (with ``gpus``) or ``cost``.
+    start, stop
+        Earlier names of ``from_`` and ``to``.
     options
         As for :func:`optimal`.
 
+    Raises
+    ------
+    UsageError
+        For a range without a beginning or an end, or what else is no range.
+
     """
-    budgets = spaced(start, stop, points=points, by=by)
+    low: Amount | None = either("from_", from_, "start", start)
+    high: Amount | None = either("to", to, "stop", stop)
+    if low is None or high is None:
+        raise UsageError("a sweep goes from one budget to another", hint="give from_ and to")
+    budgets = spaced(low, high, points=points, by=by)
     context = Context()
     request = Request.of(options, context)
     planner = Planner.of(request, context)
@@ -265,7 +290,7 @@ def compare(*, presets: Sequence[str | Preset] = COMPARED, **options: Unpack[Bud
         plans.append(plan_budget(planner, request))
     if not plans:
         raise UsageError(
-            "none of these laws can answer", hint=notices[0].message if notices else "name one with --with"
+            "none of these laws can answer", hint=notices[0].message if notices else "name one with --preset"
         )
     return Plans(plans=tuple(plans), warnings=tuple(notices))
 
@@ -277,23 +302,28 @@ def convert(
     energy: Amount | None = None,
     carbon: Amount | None = None,
     model_params: Amount | None = None,
-    grid: str | None = None,
+    region: str | None = None,
     to: str | None = None,
+    grid: str | None = None,
     **options: Unpack[ConversionKeywords],
 ) -> Conversion:
     """Convert exactly one amount of compute into every other unit; see :func:`scaleplan.hardware.convert.convert`.
+
+    Beside another amount, ``time`` is a deadline: how many GPUs finish in it, or how likely ``gpus`` do.
 
     Parameters
     ----------
     pf_days, days, energy, carbon
         The amount, unless it is ``flops``, ``gpu_hours``, ``time`` or ``cost``: PF-days, days on ``gpus``, kWh
-        from the grid, kg CO2e by ``grid``.
+        from the grid, kg CO2e by ``region``.
     model_params
         The model's size, on which the default utilisation depends.
-    grid
+    region
         Country or cloud region whose carbon intensity counts.
     to
         A quantity that must be part of the result.
+    grid
+        Earlier name of ``region``.
     options
         The other amounts, and the hardware as for :func:`optimal`.
 
@@ -314,13 +344,17 @@ def convert(
         "energy_kwh": None if energy is None else parse_kwh(energy),
         "carbon_kg": None if carbon is None else parse_kilograms(carbon),
     }
+    hardware = request.paying(None)
     if request.time is not None:
-        amounts["days"] = request.time / SECONDS_PER_DAY
+        if days is None and any(amount is not None for amount in amounts.values()):
+            hardware = hardware.changed(deadline=request.time)
+        else:
+            amounts["days"] = request.time / SECONDS_PER_DAY
     return convert_amount(
         context,
         amounts,
-        request.paying(None),
+        hardware,
         params=None if model_params is None else parse_count(model_params, what="params"),
-        grid=grid,
+        grid=either("region", region, "grid", grid),
         to=to,
     )

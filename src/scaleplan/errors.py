@@ -15,7 +15,7 @@ The command line is the only place that prints them, and the warnings, each a :c
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.record import Record
 
@@ -31,6 +31,7 @@ __all__ = [
     "UnreachableError",
     "UsageError",
     "did_you_mean",
+    "either",
     "escape_control",
     "is_visible",
     "quote",
@@ -85,9 +86,7 @@ _SAME_MEANING: Mapping[str, str] = {
     "unique_tokens": "data dataset dataset_size corpus_size",
     "model": "config config_json architecture arch",
     "preset": "law scaling_law",
-    "with": "law preset scaling_law",
     "region": "grid country location",
-    "grid": "region country location",
     "mfu": "utilization utilisation hfu efficiency",
     "precision": "dtype data_type",
     "train_bits": "bits",
@@ -97,7 +96,6 @@ _SAME_MEANING: Mapping[str, str] = {
     "huggingface": "hf trl peft transformers",
     "level": "confidence ci interval_level",
     "context": "seq seq_len seqlen sequence_length sequence max_seq_len context_length",
-    "sequence": "seq seq_len seqlen sequence_length context context_length",
     "tensor": "tp tp_size tensor_parallel tensor_parallel_size",
     "pipeline": "pp pp_size pipeline_parallel pipeline_parallel_size",
     "context_parallel": "cp cp_size context_parallel_size",
@@ -302,6 +300,13 @@ class UnreachableError(ScaleplanError):
 
     code = "unreachable"
     exit_status = 1
+
+
+def either(name: str, value: object, old: str, old_value: object) -> Any:  # noqa: ANN401  the type of either
+    """Return the value of a keyword that has an earlier name too; raises UsageError where both are given."""
+    if value is not None and old_value is not None:
+        raise UsageError(f"{name} and {old} are one thing", hint=f"give {name} alone")
+    return value if old_value is None else old_value
 
 
 class Notice(Record):

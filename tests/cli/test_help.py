@@ -106,7 +106,7 @@ def test_the_options_of_memory_stand_in_sections(cli):
     assert heads[0] == "Arguments"
     assert heads[1] == "Devices"
     assert heads[-1] == "Options"
-    assert len(heads) == 7
+    assert len(heads) == 8
     options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE)
     assert len(options) == len(set(options)) > 50
     assert (

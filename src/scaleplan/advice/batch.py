@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.arrays import whole
 from scaleplan.errors import Notice, UsageError
-from scaleplan.models.sequences import round_number
+from scaleplan.models.sequences import DEFAULT_CONTEXT, round_number
 from scaleplan.planning.context import Context
 from scaleplan.presets.conventions import Embedding, convert_params, unconvertible
 from scaleplan.record import Record, Result
@@ -166,9 +166,9 @@ class Tradeoff(Record):
 
 
 class Cluster(Record):
-    """Accelerators in replicas of the model that each take whole sequences, by which a batch becomes time.
+    """GPUs in replicas of the model that each take whole sequences, by which a batch becomes time.
 
-    ``flops_per_second`` is the peak of one accelerator times utilisation; ``gpus`` is None for as many as the batch
+    ``flops_per_second`` is the peak of one GPU times utilisation; ``gpus`` is None for as many as the batch
     can feed; ``sequence`` is the tokens of one sequence, and ``gpus_per_replica`` hold one copy of the model.
     """
 
@@ -178,7 +178,7 @@ class Cluster(Record):
     gpus_per_replica: float
 
     def fed(self, batch: float) -> float:
-        """Return the number of accelerators that a batch keeps busy, with one sequence or more a replica."""
+        """Return the number of GPUs that a batch keeps busy, with one sequence or more a replica."""
         feedable = max(1.0, batch / self.sequence) * self.gpus_per_replica
         return feedable if self.gpus is None else min(self.gpus, feedable)
 
@@ -188,15 +188,15 @@ class Cluster(Record):
         return spent / (self.fed(batch) * self.flops_per_second)
 
     def floor_seconds(self, flops: float, trade: Tradeoff) -> float:
-        """Return the time that no number of accelerators undercuts: S_min steps of one sequence a replica."""
+        """Return the time that no number of GPUs undercuts: S_min steps of one sequence a replica."""
         step = flops / trade.tokens_min * self.sequence / (self.gpus_per_replica * self.flops_per_second)
         return trade.steps_min * step
 
     def best_batch(self, trade: Tradeoff) -> float:
         """Return the batch with the shortest time.
 
-        Below the batch that feeds every accelerator the time falls as 1/B + 1/B_crit, above it rises: the best
-        batch feeds exactly all of them. Without a number of accelerators it is the critical batch, where the
+        Below the batch that feeds every GPU the time falls as 1/B + 1/B_crit, above it rises: the best
+        batch feeds exactly all of them. Without a number of GPUs it is the critical batch, where the
         time is twice the floor; larger ones gain at most that factor and waste the tokens.
         """
         if self.gpus is None:
@@ -205,7 +205,7 @@ class Cluster(Record):
 
     @property
     def replicas(self) -> int:
-        """Whole copies of the model that its accelerators hold; 1 for any number of them."""
+        """Whole copies of the model that its GPUs hold; 1 for any number of them."""
         return 1 if self.gpus is None else max(1, math.floor(self.gpus / self.gpus_per_replica))
 
 
@@ -215,7 +215,7 @@ def advise_batch(
     batch: float | None = None,
     tuned: tuple[float, float] | None = None,
     vocabulary: float | None = None,
-    sequence: float = 4096.0,
+    context: float = DEFAULT_CONTEXT,
     gpus_per_replica: float = 1.0,
 ) -> Advice:
     """Return batch and learning rate for a plan by every rule that applies to it.
@@ -223,15 +223,15 @@ def advise_batch(
     ``batch`` in tokens is added to the trades; ``tuned`` is a batch tuned by experiment and the tokens it was tuned
     on, to be carried to the plan's tokens. ``vocabulary`` is that of the plan's model, where a rule counts its
     parameters without the embedding or with it: 32,000 when None, as in Chinchilla's family; a byte-level model has
-    256. The accelerator of the plan's budget, if any, turns batches into time, by ``sequence`` in tokens and
-    ``gpus_per_replica``.
+    256. The GPU of the plan's budget, if any, turns batches into time, by sequences of ``context``
+    tokens and ``gpus_per_replica``.
     """
     if batch is not None and not 1 <= batch <= plan.tokens:
         raise UsageError(
             f"a batch of {batch:.3g} tokens is no step of {plan.tokens:.3g} tokens",
             hint=f"give 1 to {plan.tokens:.3g} tokens",
         )
-    for name, amount in {"sequence": sequence, "tuned batch": min(tuned or (1.0,))}.items():
+    for name, amount in {"context": context, "tuned batch": min(tuned or (1.0,))}.items():
         if amount < 1:
             raise UsageError(f"a {name} of {amount:.3g} tokens is less than one", hint="give 1 token or more")
     rules = Context().rules.all()
@@ -241,11 +241,11 @@ def advise_batch(
             f"a vocabulary of {vocabulary:g} tells nothing apart", hint="bytes have 256, usual ones 32,000"
         )
     family = Embedding() if vocabulary is None else Embedding.of(vocabulary=vocabulary)
-    cluster = _cluster(plan, sequence, gpus_per_replica)
+    cluster = _cluster(plan, context, gpus_per_replica)
     replicas = 1 if cluster is None else cluster.replicas
 
     def usable(tokens: float) -> int:
-        return whole_batch(tokens / sequence, replicas)
+        return whole_batch(tokens / context, replicas)
 
     answers = tuple(
         _answer(rule, plan, family, usable) for rule in rules if not rule.exponents and rule.advise in when
@@ -267,7 +267,7 @@ def advise_batch(
             if answer.batch_kind == "critical" and answer.batch_tokens
         ),
         tuned=None if tuned is None else _tuned(rules, plan, *tuned, usable),
-        sequence=sequence,
+        sequence=float(context),
         gpus_per_replica=gpus_per_replica,
         gpu=plan.budget.gpu,
         gpus=plan.budget.gpus,
@@ -308,7 +308,7 @@ def _answer(rule: Rule, plan: Plan, family: Embedding, usable: Callable[[float],
 
 
 def _count(value: float) -> float:
-    """Return a number of tokens, steps or devices as the nearest whole one, 1 at least."""
+    """Return a number of tokens, steps or GPUs as the nearest whole one, 1 at least."""
     return max(1, whole(value))
 
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Unpack
 
 from scaleplan.api import evenly_spaced, target
-from scaleplan.errors import UsageError
+from scaleplan.errors import UsageError, either
 from scaleplan.planning.constraints import home_preset
 from scaleplan.planning.context import Context
 from scaleplan.planning.plan import Plans
@@ -15,22 +15,27 @@ from scaleplan.planning.request import Request
 from scaleplan.units import parse_count, parse_integer
 
 if TYPE_CHECKING:
-    from scaleplan.planning.request import GoalKeywords
+    from scaleplan.planning.request import LimitedKeywords
     from scaleplan.units import Amount
 
 __all__ = ["break_even"]
 
 _MOST_POINTS = 1000
 
+_DEMANDS = (1e10, 1e14)
+"""The range of demands in tokens if none is given: of a model of research, and of a service that everyone uses."""
+
 
 def break_even(
     *,
     loss: Amount | None = None,
     params: Amount | None = None,
-    start: Amount = 1e10,
-    stop: Amount = 1e14,
+    from_: Amount | None = None,
+    to: Amount | None = None,
     points: Amount = 9,
-    **options: Unpack[GoalKeywords],
+    start: Amount | None = None,
+    stop: Amount | None = None,
+    **options: Unpack[LimitedKeywords],
 ) -> Plans:
     """Return the cheapest plan for training and serving at one loss, for demands evenly spaced in the logarithm.
 
@@ -43,10 +48,12 @@ def break_even(
         The loss that every plan reaches.
     params
         Instead of it, the size whose training optimum has that loss: as good as a 7B model.
-    start, stop
-        The smallest and the largest demand, in tokens.
+    from_, to
+        The smallest and the largest demand, in tokens; 10B and 100T if not given.
     points
         How many demands, at least 2.
+    start, stop
+        Earlier names of ``from_`` and ``to``.
     options
         As for :func:`scaleplan.target`, without a demand.
 
@@ -60,7 +67,10 @@ def break_even(
         raise UsageError(
             "the loss to compare at is missing or given twice", hint="give --loss, or --params for its loss"
         )
-    low, high = (parse_count(end, what="tokens", most=math.inf) for end in (start, stop))
+    first: Amount | None = either("from_", from_, "start", start)
+    last: Amount | None = either("to", to, "stop", stop)
+    ends: tuple[Amount, Amount] = (_DEMANDS[0] if first is None else first, _DEMANDS[1] if last is None else last)
+    low, high = (parse_count(end, what="tokens", most=math.inf) for end in ends)
     number = int(parse_integer(points))
     if not 1 <= low < high or not 2 <= number <= _MOST_POINTS:
         raise UsageError(

@@ -81,14 +81,12 @@ def compare_precisions(**options: Any) -> PrecisionChoice:  # noqa: ANN401  thos
             hint="give --gpus with --time, --gpu-hours or --cost: fewer bits buy more FLOP for it",
         )
     if options.get("gpu") is None and options.get("gpu_hours") is None:
-        raise UsageError("the precisions of which accelerator?", hint="name it with --gpu")
+        raise UsageError("the precisions of which GPU?", hint="name it with --gpu")
     context = Context()
     plans, left_out = _plans(options, context)
     reference = next((name for name in _REFERENCES if name in plans), None)
     if reference is None:
-        raise UsageError(
-            "there is no plan in 16 bits to compare with", hint="choose another accelerator or give --mfu"
-        )
+        raise UsageError("there is no plan in 16 bits to compare with", hint="choose another GPU or give --mfu")
     base = plans[reference]
     rows = tuple(_row(name, plan, base, options, context) for name, plan in plans.items())
     best = min(rows, key=lambda row: row.loss)

@@ -156,7 +156,7 @@ def _utilisation(options: Mapping[str, Any], plan: Plan) -> Swing | None:
         _again(options, f"{format_fraction(value)} MFU", mfu=value, goodput=goodput)
         for value in (mfu / band, min(1.0, mfu * band))
     ]
-    return _swing("the utilisation", f"real device-hours lie within a factor of {band:g}, four times in five", ends)
+    return _swing("the utilisation", f"real GPU-hours lie within a factor of {band:g}, four times in five", ends)
 
 
 def _price(options: Mapping[str, Any], plan: Plan, context: Context) -> Swing | None:

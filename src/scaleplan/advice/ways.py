@@ -1,4 +1,4 @@
-"""Compare every usual way to train or tune a model on the devices that one has: memory, hours, money.
+"""Compare every usual way to train or tune a model on the GPUs that one has: memory, hours, money.
 
 Each way takes the least recomputation that fits; its memory is that of :func:`scaleplan.memory` with the same
 options, its hours follow from the work of a token (:mod:`scaleplan.models.work`) at a default utilisation.
@@ -49,7 +49,7 @@ _TOKENS = 10e6
 """Tokens where none are given: some 20,000 examples of 500 tokens, a usual set of instructions."""
 
 _FED = 2048
-"""Tokens that a device takes at once where the micro-batch is free: with fewer, launching kernels takes longer than
+"""Tokens that a GPU takes at once where the micro-batch is free: with fewer, launching kernels takes longer than
 they run (the published speeds of fine-tuning fall from there on), and more only take memory."""
 
 _SERVING = ("serve", "sequences", "weight_bits", "cache_bits")
@@ -60,7 +60,7 @@ _PROFILE, _SCRATCH = "fine-tuning", "project"
 """The utilisation of tuning a model, and that of a whole pre-training."""
 
 _MOST_DEVICES = 64
-"""Devices up to which more of them are a way out where there are a few."""
+"""GPUs up to which more of them are a way out where there are a few."""
 
 
 def ways(
@@ -79,20 +79,20 @@ def ways(
     data: Context | None = None,
     **options: Any,  # noqa: ANN401  those of memory
 ) -> Ways:
-    """Return every usual way to train or tune a model on some devices, with memory, hours and money.
+    """Return every usual way to train or tune a model on some GPUs, with memory, hours and money.
 
     Parameters
     ----------
     source
         What :func:`scaleplan.memory` takes; the way that a training config states is there too.
     gpu, gpus
-        The devices, one where no number is given.
+        The GPUs, one where no number is given.
     tokens, epochs, data_tokens
         The tokens of the run, or passes over so many; 10M where neither is given.
     hours, cost
         A limit, for which each way has the tokens that it can do within.
     price, mfu, profile
-        Price of a device-hour, and the utilisation: its share of the peak, or a profile in place of ``fine-tuning``.
+        Price of a GPU-hour, and the utilisation: its share of the peak, or a profile in place of ``fine-tuning``.
     data
         The data files; read anew by default.
     options
@@ -223,7 +223,7 @@ def _run_of(
 
 
 class _Speed(NamedTuple):
-    """FLOP/s that a device reaches, and the utilisation behind it; or why it is not known."""
+    """FLOP/s that a GPU reaches, and the utilisation behind it; or why it is not known."""
 
     rate: float
     utilisation: Utilisation | None = None
@@ -235,7 +235,7 @@ _PRECISIONS = {"fp32": "fp32", "fp8": "fp8", "nvfp4": "fp4"}
 
 
 class _Comparison:
-    """The ways to train a model on some devices."""
+    """The ways to train a model on some GPUs."""
 
     def __init__(
         self,
@@ -409,7 +409,7 @@ class _Comparison:
     def _require_steps(self, least: float) -> None:
         """Note that the smallest step of a way has more tokens than the run."""
         if least > self.run.tokens:
-            message = f"a step on {self.gpus:,} devices has {least:,.0f} tokens or more, and the run has fewer"
+            message = f"a step on {self.gpus:,} GPUs has {least:,.0f} tokens or more, and the run has fewer"
             self.notices.setdefault("less_than_a_step", Notice(code="less_than_a_step", message=message))
 
     def _laid_out(self, options: dict[str, Any]) -> tuple[TrainingSetup, LayoutSearch, Layout, bool]:
@@ -447,7 +447,7 @@ class _Comparison:
     # ---- speed and money ------------------------------------------------------------------------------------
 
     def _speed(self, precision: str | None, profile: str) -> _Speed:
-        """Return the speed of a device in a precision."""
+        """Return the speed of a GPU in a precision."""
         if self.bill is None:
             return _Speed(0.0, why=self.why)
         if (precision, profile) not in self.speeds:
@@ -563,21 +563,21 @@ _STEP, _MOST_CONTEXT = 256, 1 << 20  # whole steps of a context, and the longest
 
 _HOST_LINKS = ((2019, 12e9), (math.inf, 25e9))
 """Bytes a second that copies to and from the host reach, by the last year of a generation: four fifths of 16 lanes of
-PCIe 3, and of PCIe 4; few hosts of one device have more."""
+PCIe 3, and of PCIe 4; few hosts of one GPU have more."""
 
 
 def _waits(method: Method) -> bool:
-    """Whether something waits in host memory, which a device that shares it with the host does not have besides."""
+    """Whether something waits in host memory, which a GPU that shares it with the host does not have besides."""
     return bool(method.offload) or str(method.optimizer).startswith("paged")
 
 
 def _with_activations(method: Method) -> Method:
-    """Return a way with its activations on the device."""
+    """Return a way with its activations on the GPU."""
     return replace(method, offload=tuple(name for name in method.offload if name != "activations"))
 
 
 def _offloaded(footprint: Footprint, layout: Layout) -> float:
-    """Return the bytes of activations of a micro-batch that wait on the host, and not on the device."""
+    """Return the bytes of activations of a micro-batch that wait on the host, and not on the GPU."""
     training = layout.training
     method = training.method
     if "activations" not in method.offload:

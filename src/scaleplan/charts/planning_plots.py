@@ -360,7 +360,7 @@ def money_chart(
     return Chart(
         kind="cost",
         title=f"What the next percent costs, {planner.preset.id}",
-        x=compute_axis(planner) if price is None else Axis(label="cost of the accelerators", kind="usd", unit="USD"),
+        x=compute_axis(planner) if price is None else Axis(label="cost", kind="usd", unit="USD"),
         y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
         series=tuple(series),
         marks=tuple(marks),

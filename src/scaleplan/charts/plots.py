@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from scaleplan.charts.planning_plots import (
     next_steps,
 )
 from scaleplan.charts.track_plots import track_chart
-from scaleplan.errors import UnknownNameError, UsageError
+from scaleplan.errors import UnknownNameError, UsageError, either
 from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.fit import fit
 from scaleplan.fitting.fit_request import changed_reading
@@ -47,8 +47,10 @@ if TYPE_CHECKING:
     from scaleplan.fitting.backtest import Backtest
     from scaleplan.fitting.diagnosed_fit import DiagnosedFit
     from scaleplan.fitting.fit_result import FitResult
+    from scaleplan.logs.logged_run import LoggedRuns
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
+    from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
     Array = NDArray[float64]
@@ -301,12 +303,15 @@ PICTURES: Mapping[str, Picture] = {
 def plot(
     kind: str,
     *,
+    from_: Amount | None = None,
+    to: Amount | None = None,
+    presets: Sequence[str | Preset] = (),
+    runs: TableLike | LoggedRuns | None = None,
+    reading: Mapping[str, Any] | None = None,
+    tracking: Mapping[str, Any] | None = None,
     start: Amount | None = None,
     stop: Amount | None = None,
     laws: Sequence[str | Preset] = (),
-    runs: str | None = None,
-    reading: Mapping[str, Any] | None = None,
-    tracking: Mapping[str, Any] | None = None,
     **options: Unpack[BudgetKeywords],
 ) -> Chart:
     """Return a picture as data.
@@ -315,9 +320,9 @@ def plot(
     ----------
     kind
         One of :data:`PICTURES`.
-    start, stop
+    from_, to
         The range of compute to show, for pictures of a range and ``forecast``; around the law's own range by default.
-    laws
+    presets
         The laws of ``compare``, beside ``preset``.
     runs
         The file of runs for ``forecast``, ``discrepancy``, ``residuals`` and ``backtest``; the log of one for
@@ -326,6 +331,8 @@ def plot(
         How that file is read: keywords of :func:`scaleplan.fit`, as in ``{"where": ["lr <= 1e-3"]}``.
     tracking
         What is known of the run of a log: further keywords of :func:`scaleplan.track`, as in ``{"steps": 20000}``.
+    start, stop, laws
+        Earlier names of ``from_``, ``to`` and ``presets``.
     options
         As for :func:`scaleplan.api.optimal`; the budget may be left out where the picture shows a range.
 
@@ -335,6 +342,9 @@ def plot(
         For an unknown picture, or one that lacks what it needs.
 
     """
+    laws = either("presets", presets or None, "laws", laws or None) or ()
+    beginning: Amount | None = either("from_", from_, "start", start)
+    end: Amount | None = either("to", to, "stop", stop)
     if kind not in PICTURES:
         raise UnknownNameError("picture", kind, PICTURES)
     need = PICTURES[kind].need
@@ -345,15 +355,17 @@ def plot(
             raise UsageError(f"{kind} needs a file of runs", hint=f"scaleplan plot {kind} runs.csv")
         raise UsageError(f"{kind} takes no file of runs", hint="leave it out")
     if laws and kind != "compare":
-        raise UsageError(f"{kind} shows one law", hint="choose it with --preset")
+        raise UsageError(f"{kind} shows one law", hint="give --preset once")
     read: Mapping[str, Any] = changed_reading(reading or {})
     known = {name: value for name, value in (tracking or {}).items() if value not in (None, ())}
     idle = [*(read if need != "runs" else ()), *(known if need != "log" else ())]
     if idle:
         raise UsageError(f"{kind} has no use for --{idle[0].replace('_', '-')}", hint="leave it out")
-    first, last = (None if end is None else parse_flops(end) for end in (start, stop))
+    first, last = (None if each is None else parse_flops(each) for each in (beginning, end))
     if runs is not None and need == "log":
-        return track_chart(tracked(runs, **known, **_taken(kind, {**options, "from": first, "to": last})))
+        return track_chart(
+            tracked(cast("TableLike", runs), **known, **_taken(kind, {**options, "from": first, "to": last}))
+        )
     if runs is not None:
         return _of_runs(kind, partial(fit, runs, **read), options, first, last)
     context = Context()

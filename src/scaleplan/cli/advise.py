@@ -20,6 +20,7 @@ from scaleplan.cli.options import (
     keywords,
 )
 from scaleplan.errors import UsageError
+from scaleplan.models.sequences import DEFAULT_CONTEXT
 from scaleplan.planning.request import SWEPT
 from scaleplan.units import parse_count, parse_flops, parse_integer, parse_positive
 
@@ -56,10 +57,10 @@ def hyperparameters(
         str | None,
         typer.Option(metavar="N", help="Vocabulary, where a rule counts parameters otherwise; 32,000, of bytes 256."),
     ] = None,
-    sequence: Annotated[str, typer.Option(metavar="TOKENS", help="Tokens of one sequence.")] = "4096",
-    gpus_per_replica: Annotated[
-        str, typer.Option(metavar="N", help="Accelerators that hold one copy of the model.")
-    ] = "1",
+    context: Annotated[
+        str, typer.Option("--context", "--sequence", metavar="T", help="Tokens in a training sequence.")
+    ] = str(DEFAULT_CONTEXT),
+    gpus_per_replica: Annotated[str, typer.Option(metavar="N", help="GPUs that hold one copy of the model.")] = "1",
 ) -> Answer:
     """Give batch and learning rate by every published rule, their spread, and the time the critical batch allows."""
     if (tuned_batch is None) != (tuned_tokens is None):
@@ -74,7 +75,7 @@ def hyperparameters(
         batch=None if batch is None else parse_count(batch, what="tokens"),
         tuned=tuned,
         vocabulary=None if vocabulary is None else parse_count(vocabulary, what="tokens"),
-        sequence=parse_count(sequence, what="tokens"),
+        context=parse_count(context, what="tokens"),
         gpus_per_replica=parse_integer(gpus_per_replica),
     )
     return Answer(result=advice, notices=advice.warnings)
@@ -105,7 +106,7 @@ _SET_HERE = ("precision", "measured", "train_bits", "bits_weights", "bits_activa
 def precisions(
     budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions
 ) -> Answer:
-    """Tell whether fewer bits pay on an accelerator: their speed against what a parameter is then worth."""
+    """Tell whether fewer bits pay on a GPU: their speed against what a parameter is then worth."""
     given = keywords(budget, law, bounds, constraints)
     for name in _SET_HERE:
         if given.pop(name) is not None:

@@ -20,7 +20,7 @@ from scaleplan.presets.preset import PresetList
 __all__ = ["APPS"]
 
 _presets = group("The scaling laws: list, show, validate, path.")
-_gpus = group("The accelerators: list, show.")
+_gpus = group("The GPUs: list, show.")
 _models = group("The published models that are known by name: list, show.")
 APPS = {"presets": _presets, "gpus": _gpus, "models": _models, "evaluate": single()}
 
@@ -66,9 +66,9 @@ def path(
 
 @command(_gpus, "list", examples=["scaleplan gpus list", "scaleplan gpus list --vendor amd --json"])
 def list_gpus(
-    *, vendor: Annotated[str | None, typer.Option(metavar="NAME", help="Only accelerators of this vendor.")] = None
+    *, vendor: Annotated[str | None, typer.Option(metavar="NAME", help="Only GPUs of this vendor.")] = None
 ) -> Answer:
-    """List the accelerators, with dense peaks and default prices."""
+    """List the GPUs, with dense peaks and default prices."""
     context = Context()
     gpus = context.accelerators.all()
     if vendor is not None:

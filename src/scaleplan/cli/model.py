@@ -15,7 +15,7 @@ from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import MarginOptions, keywords
 from scaleplan.cli.settings import variable
 from scaleplan.errors import Notice, UsageError, quote
-from scaleplan.files import decoded, read_input, require_writable, write_atomic
+from scaleplan.files import decoded, read_input, require_writable, with_ending, write_atomic
 from scaleplan.models import memory_questions, questions, training_setup
 from scaleplan.models.config import MAX_CONFIG_BYTES, parse_config
 from scaleplan.models.model import VocabularyError
@@ -67,7 +67,10 @@ def model(
     ] = None,
     context: Annotated[
         str | None,
-        typer.Option(metavar="T", help="Tokens in a training sequence, for the FLOP of attention: 4096, 8k."),
+        typer.Option(
+            metavar="T",
+            help="Tokens in a training sequence, for attention: 8k; 2,048 if not given, or the model's own if less.",
+        ),
     ] = None,
     vocab: Annotated[
         str | None, typer.Option(metavar="V", help="Vocabulary of a training config that leaves it to the tokenizer.")
@@ -95,9 +98,11 @@ class ShapeOptions:
     ] = None
     kv_heads: Annotated[str | None, typer.Option(metavar="N", help="Key and value heads.")] = None
     tensor_parallel: Annotated[
-        str, typer.Option(metavar="N", help="Devices that share each layer; all widths are divisible by it.")
+        str, typer.Option(metavar="N", help="GPUs that share each layer; all widths are divisible by it.")
     ] = "1"
-    context: Annotated[str | None, typer.Option(metavar="T", help="Longest context of the model.")] = None
+    context: Annotated[
+        str | None, typer.Option(metavar="T", help="Longest context of the model; that of the style if not given.")
+    ] = None
     experts: Annotated[str | None, typer.Option(metavar="N", help="Experts in a layer.")] = None
     experts_per_token: Annotated[str | None, typer.Option(metavar="N", help="Experts that a token uses.")] = None
 
@@ -122,7 +127,7 @@ def shape(
     if out == "-":
         raise UsageError(f"cannot write the config to {quote(out)}", hint="'--json' has it under the key config")
     if out is not None:
-        require_writable(Path(out))
+        require_writable(with_ending(out, (".json",), hint="configs are .json files"))
     found = questions.shape(params, **keywords(options))
     config = json.dumps(found.config, indent=2, sort_keys=True) + "\n"
     return Answer(result=found.summary(), write=None if out is None else partial(write_atomic, Path(out), config))
@@ -130,18 +135,23 @@ def shape(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryOptions:
-    """The devices, and what they take at once."""
+    """The GPUs, and what they take at once."""
 
-    TITLE: ClassVar[str] = "Devices"
+    TITLE: ClassVar[str] = "GPUs"
 
     gpu: Annotated[
         str | None,
-        typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="Accelerator; 'scaleplan gpus list' shows them."),
+        typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="The GPU; 'scaleplan gpus list' shows them."),
     ] = None
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Devices; the fewest that fit if not given.")] = None
-    context: Annotated[str | None, typer.Option(metavar="T", help="Tokens in a sequence.")] = None
+    gpus: Annotated[str | None, typer.Option(metavar="N", help="GPUs; the fewest that fit if not given.")] = None
+    context: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T", help="Tokens in a sequence; to train 2,048, or the model's own if less; to serve its own."
+        ),
+    ] = None
     batch: Annotated[str | None, typer.Option(metavar="TOKENS", help="Tokens of a step.")] = None
-    micro_batch: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once on a device.")] = None
+    micro_batch: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once on a GPU.")] = None
     vocab: Annotated[
         str | None, typer.Option(metavar="V", help="Vocabulary of a training config that leaves it to the tokenizer.")
     ] = None
@@ -166,7 +176,7 @@ class WaysOptions:
     cost: Annotated[str | None, typer.Option(metavar="USD", help="The tokens that so much money pays for.")] = None
     price: Annotated[
         str | None,
-        typer.Option(metavar="USD/H", envvar=variable("price"), help="Price of a device-hour, or its name."),
+        typer.Option(metavar="USD/H", envvar=variable("price"), help="Price of a GPU-hour, or its name."),
     ] = None
     mfu: Annotated[
         str | None,
@@ -256,15 +266,15 @@ class MethodOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutOptions:
-    """How several devices divide a model."""
+    """How several GPUs divide a model."""
 
-    TITLE: ClassVar[str] = "Layout over devices, the best if not given"
+    TITLE: ClassVar[str] = "Layout over GPUs, the best if not given"
 
     zero: Annotated[str | None, typer.Option(metavar="0-3", help="ZeRO stage; 3 shards all (FSDP).")] = None
-    tensor: Annotated[str | None, typer.Option(metavar="N", help="Devices that share each layer.")] = None
+    tensor: Annotated[str | None, typer.Option(metavar="N", help="GPUs that share each layer.")] = None
     pipeline: Annotated[str | None, typer.Option(metavar="N", help="Stages of layers, one after the other.")] = None
-    context_parallel: Annotated[str | None, typer.Option(metavar="N", help="Devices that split sequences.")] = None
-    expert: Annotated[str | None, typer.Option(metavar="N", help="Devices that split experts.")] = None
+    context_parallel: Annotated[str | None, typer.Option(metavar="N", help="GPUs that split sequences.")] = None
+    expert: Annotated[str | None, typer.Option(metavar="N", help="GPUs that split experts.")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,7 +319,7 @@ def memory(
     served: ServingOptions,
     margins: MarginOptions,
 ) -> Answer:
-    """Tell the memory of each device by what it holds, and a layout that fits; status 1 where none does."""
+    """Tell the memory of each GPU by what it holds, and a layout that fits; status 1 where none does."""
     model_or_size = read_argument("-", arch=None, context=options.context) if source == "-" else source
     given = keywords(options, method, layout, served, margins)
     run = {name: value for name, value in keywords(compared).items() if name != "ways"}
@@ -328,7 +338,7 @@ def memory(
 def _ways(source: str, model_or_size: str | Model, given: dict[str, Any], run: Mapping[str, Any]) -> Answer:
     """Return the comparison of every way to train or tune a model; status 1 where none fits."""
     if given["gpu"] is None:
-        raise UsageError("--ways needs the device", hint="name it: --gpu rtx-4090; 'scaleplan gpus list' lists them")
+        raise UsageError("--ways needs a GPU", hint="name it: --gpu rtx-4090; 'scaleplan gpus list' lists them")
     found = compare_ways(model_or_size, **given, **run)
     notices = (*_taken(source, given), *found.warnings)
     if not found.fits:

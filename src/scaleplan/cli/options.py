@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 from inspect import get_annotations
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -22,19 +22,73 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "EVERYDAY",
+    "MORE",
+    "OLD_NAMES",
+    "PANELS",
     "BoundOptions",
     "BudgetOptions",
     "ConstraintOptions",
     "DeviceOptions",
     "HardwareOptions",
     "JudgingOptions",
+    "KeepingOptions",
     "LawOptions",
+    "LawReportOptions",
     "LimitOptions",
     "MarginOptions",
     "OutputOptions",
+    "Place",
     "RunOptions",
     "keywords",
+    "run_keywords",
 ]
+
+
+OLD_NAMES = frozenset({"--grid", "--sequence", "--with"})
+"""Earlier names of options: accepted beside the name of today, and shown nowhere."""
+
+EVERYDAY, MORE = "everyday", "more"
+"""Marks beside the declaration of an option, ``Annotated[str, typer.Option(…), MORE]``: when the help shows it.
+
+A command's own options are everyday ones, which ``--help`` shows, unless marked; those of a group are unless marked not.
+"""
+
+PANELS = {
+    "arguments": "Arguments",
+    "required": "Required",
+    "own": "Options",
+    "budget": "Budget, in one form",
+    "hardware": "GPUs",
+    "law": "Law",
+    "limits": "Limits",
+    "sides": "Limits",
+    "run": "Model and run",
+    "memory": "Memory",
+    "constraints": "Data, precision, serving and experts",
+    "output": "Output",
+    "common": "General",
+}
+"""The panels of the help by the groups of options, in their order; panels of one command follow its own options."""
+
+
+class Place(NamedTuple):
+    """The place of an option in the help: a command's own, or that of a group that may have a panel."""
+
+    annotation: Any
+    panel: str | None = None
+    is_own: bool = False
+
+    @property
+    def option(self) -> Any:  # noqa: ANN401  typer's
+        """The declaration of the option, with its panel if it has its own."""
+        return self.annotation.__metadata__[0]
+
+    @property
+    def is_everyday(self) -> bool:
+        """Whether the help shows it at once."""
+        marks = self.annotation.__metadata__
+        return EVERYDAY in marks or (self.is_own and MORE not in marks)
 
 
 def keywords(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -56,9 +110,17 @@ class OptionGroup(Record):
         for item in fields(Request):
             if item.name in chosen:
                 declared = {**item.metadata, "help": chosen[item.name] or item.metadata["help"]}
+                declared["panel"] = item.metadata["panel"] or PANELS[item.metadata["group"]]
                 _add(cls, item.name, default=item.default, **declared)
         for option in constraint_options() if constraints else ():
-            _add(cls, option.name, metavar=option.metavar, help=option.help)
+            _add(
+                cls,
+                option.name,
+                metavar=option.metavar,
+                help=option.help,
+                everyday=option.everyday,
+                panel=PANELS["constraints"],
+            )
         super().__init_subclass__()
 
     if TYPE_CHECKING:  # which options there are is known from the declarations only
@@ -75,6 +137,8 @@ def _add(
     flags: tuple[str, ...] = (),
     kind: str = "text",
     setting: bool = False,
+    everyday: bool = False,
+    panel: str = "",
     default: object = None,
     **_: object,
 ) -> None:
@@ -83,8 +147,8 @@ def _add(
     if isinstance(default, float):
         annotation, initial = str, str(default)
     envvar = variable(name) if setting else None
-    option = typer.Option(*flags, metavar=metavar or None, envvar=envvar, help=help)
-    cls.__annotations__ = get_annotations(cls) | {name: Annotated[annotation, option]}
+    option = typer.Option(*flags, metavar=metavar or None, envvar=envvar, help=help, rich_help_panel=panel or None)
+    cls.__annotations__ = get_annotations(cls) | {name: Annotated[annotation, option, EVERYDAY if everyday else MORE]}
     setattr(cls, name, initial)
 
 
@@ -100,14 +164,25 @@ class DeviceOptions(
     OptionGroup,
     names={
         "gpu": None,
-        "gpus": "Number of accelerators, if neither the log nor the plan has it.",
+        "gpus": "Number of GPUs, if neither the log nor the plan has it.",
         "precision": None,
         "price": None,
         "mfu": "Planned model FLOP utilisation, 40%; that of the plan if not given.",
         "level": None,
     },
 ):
-    """The devices of a run that is measured, and the level of the intervals."""
+    """The GPUs of a run that is measured, and the level of the intervals."""
+
+
+class KeepingOptions(
+    OptionGroup,
+    names={
+        "gpus": "Number of GPUs, to tell the days; without it as many as --time takes.",
+        "time": "Deadline: 30d. How many GPUs finish in it, or with --gpus how likely these do.",
+        "cost": "Money to keep: 250k. How likely the run does.",
+    },
+):
+    """The GPUs of a run, and the time and the money that it is to keep."""
 
 
 class BudgetOptions(HardwareOptions, groups=("budget",)):
@@ -116,6 +191,10 @@ class BudgetOptions(HardwareOptions, groups=("budget",)):
 
 class LawOptions(OptionGroup, groups=("law",)):
     """The scaling law, and how its uncertainty is reported."""
+
+
+class LawReportOptions(OptionGroup, names=dict.fromkeys(("level", "overhead", "batch_regime"))):
+    """How the uncertainty of a law is reported, in a command that may take several laws."""
 
 
 class LimitOptions(OptionGroup, groups=("limits",)):
@@ -138,31 +217,52 @@ class ConstraintOptions(OptionGroup, constraints=True):
     """The options that the registered constraints declare."""
 
 
+def run_keywords(run: RunOptions) -> dict[str, Any]:
+    """Return the options of a training run, with the model read where one is named."""
+    given = keywords(run)
+    if given["model"] is not None:
+        from scaleplan.cli.model import read_argument
+
+        given["model"] = read_argument(given["model"], arch=None, context=given["context"])
+    return given
+
+
 def _format(*names: str) -> Any:  # noqa: ANN401  typer types its options so
     listed = f"{', '.join(names[:-1])} or {names[-1]}."
     return typer.Option("--format", "-f", metavar="NAME", envvar="SCALEPLAN_FORMAT", help=listed)
 
 
+def _general(*names: str, **settings: Any) -> Any:  # noqa: ANN401
+    return typer.Option(*names, rich_help_panel=PANELS["common"], **settings)
+
+
 class OutputOptions(Record):
     """The form of the answer."""
 
-    format: Annotated[str, _format(*FORMATS)] = "text"
-    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
+    TITLE = PANELS["output"]
+
+    format: Annotated[str, _format(*FORMATS), EVERYDAY] = "text"
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json."), EVERYDAY] = False
     get: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …")
+        str | None,
+        typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …"),
+        EVERYDAY,
     ] = None
-    color: Annotated[str, typer.Option(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = (
-        "auto"
-    )
-    no_color: Annotated[bool, typer.Option("--no-color", help="Short for --color never.")] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No warnings on standard error.")] = False
+    fields: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Only these fields: params,tokens,loss; in any format."),
+        EVERYDAY,
+    ] = None
+    color: Annotated[str, _general(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = "auto"
+    no_color: Annotated[bool, _general("--no-color", help="Short for --color never.")] = False
+    quiet: Annotated[bool, _general("--quiet", "-q", help="No warnings on standard error.")] = False
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say on standard error where each setting came from.")
+        bool, _general("--verbose", "-v", help="Say on standard error where each setting came from.")
     ] = False
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+    debug: Annotated[bool, _general("--debug", help="Show the traceback of an error.")] = False
 
 
 class JudgingOptions(OutputOptions):
     """The form of an answer that judges, for CI services too."""
 
-    format: Annotated[str, _format(*FORMATS, *JUDGING)] = "text"
+    format: Annotated[str, _format(*FORMATS, *JUDGING), EVERYDAY] = "text"

@@ -26,9 +26,9 @@ _WRITTEN = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl"}
 """The format of a file by its ending."""
 
 
-def _per_run(metavar: str, text: str) -> object:
+def _per_run(metavar: str, text: str, *flags: str) -> object:
     """Return an option that is given for every run, or by name, repeatable."""
-    return typer.Option(metavar=f"[RUN=]{metavar}", help=text)
+    return typer.Option(*flags, metavar=f"[RUN=]{metavar}", help=text)
 
 
 @command(
@@ -36,7 +36,7 @@ def _per_run(metavar: str, text: str) -> object:
     examples=[
         "scaleplan runs logs/",
         "scaleplan runs logs/ -o runs.csv && scaleplan fit runs.csv",
-        "scaleplan runs main.log --params 124M --batch 512 --sequence 1024",
+        "scaleplan runs main.log --params 124M --batch 512 --context 1024",
         "scaleplan runs logs/ --params small=125M --params 'wide-*=350M' --get loss",
         "scaleplan runs checkpoint-500/trainer_state.json --tokens-per-step 524288 --json",
     ],
@@ -56,12 +56,15 @@ def runs(
         _per_run("SOURCE", "Model whose parameters are counted: a config.json, a training config, gpt2; likewise."),
     ] = None,
     tokens_per_step: Annotated[
-        list[str] | None, _per_run("AMOUNT", "Tokens of an optimizer step, of all devices; likewise.")
+        list[str] | None, _per_run("AMOUNT", "Tokens of an optimizer step, of all GPUs; likewise.")
     ] = None,
     batch: Annotated[
-        list[str] | None, _per_run("N", "Sequences of an optimizer step, of all devices; likewise.")
+        list[str] | None, _per_run("N", "Sequences of an optimizer step, of all GPUs; likewise.")
     ] = None,
-    sequence: Annotated[list[str] | None, _per_run("N", "Tokens of a sequence; likewise.")] = None,
+    context: Annotated[
+        list[str] | None,
+        _per_run("N", "Tokens in a training sequence; likewise.", "--context", "--sequence"),
+    ] = None,
     steps: Annotated[
         list[str] | None, _per_run("N", "Step at which the run was to end, where the log does not say; likewise.")
     ] = None,
@@ -89,7 +92,7 @@ def runs(
             model=model,
             tokens_per_step=tokens_per_step,
             batch=batch,
-            sequence=sequence,
+            context=context,
             steps=steps,
             vocab=vocab,
             params_from_name=params_from_name,
@@ -111,6 +114,6 @@ def _require_table(output: str, paths: list[str]) -> None:
     require_writable(path, inputs=paths)
 
 
-def _write(output: str, found: LoggedRuns) -> None:
+def _write(output: str, found: LoggedRuns) -> Path:
     path = Path(output)
-    write_atomic(path, Rendering(found).write(_WRITTEN[path.suffix.lower()]))
+    return write_atomic(path, Rendering(found).write(_WRITTEN[path.suffix.lower()]))

@@ -17,7 +17,7 @@ from scaleplan.planning.request import SETTINGS
 if TYPE_CHECKING:
     from scaleplan.toml_table import Table
 
-__all__ = ["from_environment", "load_defaults", "project_file", "variable"]
+__all__ = ["from_environment", "load_defaults", "project_file", "standing", "variable"]
 
 
 def variable(name: str) -> str:
@@ -51,6 +51,11 @@ def load_defaults() -> dict[str, str]:
             top = top.table("tool").table("scaleplan")
         found |= _defaults(top.table("defaults"))
     return found
+
+
+def standing(name: str) -> str | None:
+    """Return a setting, for a command whose own option of that name means more than the setting."""
+    return {**load_defaults(), **from_environment()}.get(name)
 
 
 def project_file() -> Path | None:

@@ -175,7 +175,7 @@ class Accelerators:
         found = self._names.get(wanted)
         if found is None:
             reason = self._without.get(wanted)
-            raise UnknownNameError("accelerator", name, self._shown, listing="scaleplan gpus list", reason=reason)
+            raise UnknownNameError("GPU", name, self._shown, listing="scaleplan gpus list", reason=reason)
         return _accelerator(*self._tables[found])
 
     def _add(self, top: Table) -> None:

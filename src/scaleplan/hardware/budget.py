@@ -17,8 +17,10 @@ from scaleplan.units import SECONDS_PER_HOUR, format_usd_per_hour
 
 if TYPE_CHECKING:
     from statistics import NormalDist
+    from typing import Self
 
     from scaleplan.hardware.accelerators import Accelerators
+    from scaleplan.hardware.deadline import Deadline
     from scaleplan.hardware.energy import PowerDraw, PowerGrids
     from scaleplan.hardware.measured import Measurement
     from scaleplan.hardware.prices import Prices
@@ -39,19 +41,24 @@ __all__ = [
 _EXAMPLE = "give one of --flops, --gpu-hours, --gpus with --time, or --cost"
 
 
-_hardware, _budget = partial(option, "hardware", setting=True), partial(option, "budget")
+_hardware, _budget = partial(option, "hardware", setting=True), partial(option, "budget", everyday=True)
 
 
 class BudgetRequest(Record):
     """A budget in exactly one of four forms, and the hardware it runs on; None for a default.
 
-    The forms are total FLOP, accelerator-hours, US dollars, and ``gpus`` for some ``time`` in seconds. With another
-    form ``gpus`` alone adds the days it takes. All but plain FLOP need the accelerator ``gpu``, an id or an alias.
+    The forms are total FLOP, GPU-hours, US dollars, and ``gpus`` for some ``time`` in seconds. With another
+    form ``gpus`` alone adds the days it takes. All but plain FLOP need the GPU ``gpu``, an id or an alias.
     """
 
-    gpu: str | None = _hardware("text", metavar="ID", help="Accelerator; 'scaleplan gpus list' shows them.")
+    gpu: str | None = _hardware(
+        "text", metavar="ID", help="The GPU; 'scaleplan gpus list' shows them.", everyday=True
+    )
     mfu: float | None = _hardware(
-        "fraction", metavar="F", help="Model FLOP utilisation, 0.4 or 40%; by device and size if not given."
+        "fraction",
+        metavar="F",
+        help="Model FLOP utilisation, 0.4 or 40%; by GPU and size if not given.",
+        everyday=True,
     )
     goodput: float | None = _hardware("fraction", metavar="F", help="Share of the paid time that trains.")
     precision: str | None = _hardware(
@@ -71,18 +78,28 @@ class BudgetRequest(Record):
         "ratio", metavar="F", help="Power usage effectiveness of the building; 1.1 if not given."
     )
     price: float | str | None = _hardware(
-        "usd_per_hour", metavar="USD/H", help="Price of one accelerator-hour, or the name of a price preset."
+        "usd_per_hour",
+        metavar="USD/H",
+        help="Price of one GPU-hour, or the name of a price preset.",
+        everyday=True,
     )
     flops: float | None = _budget(
         "flops", metavar="AMOUNT", help="Total training compute: 1e21, 2.5 ZFLOP, 500 PF-days."
     )
-    gpu_hours: float | None = _budget("hours", metavar="AMOUNT", help="Accelerator-hours: 10k, '2k H100-hours'.")
-    gpus: float | None = _budget(
-        "integer", metavar="N", help="Number of accelerators; a budget together with --time."
-    )
+    gpu_hours: float | None = _budget("hours", metavar="AMOUNT", help="GPU-hours: 10k, '2k H100-hours'.")
+    gpus: float | None = _budget("integer", metavar="N", help="Number of GPUs; a budget together with --time.")
     time: float | None = _budget("seconds", metavar="TIME", help="Wall-clock time on --gpus: 30d, 2 weeks, 36h.")
-    cost: float | None = _budget("usd", metavar="USD", help="Money for accelerators: 250k, '1.2M USD'.")
+    cost: float | None = _budget("usd", metavar="USD", help="Money for GPUs: 250k, '1.2M USD'.")
     power: PowerDraw | None = None
+    deadline: float | None = None
+    """Seconds in which a budget of another form is to be done, by as many accelerators as that takes if not given."""
+
+    def with_deadline(self) -> Self:
+        """Return the request with its time as a deadline, where it is no budget but stands beside one."""
+        others = (self.flops, self.gpu_hours, self.cost)
+        if self.time is None or self.gpus is not None or all(value is None for value in others):
+            return self
+        return replace(self, time=None, deadline=self.time)
 
     @property
     def step_tokens(self) -> float | None:
@@ -133,13 +150,13 @@ class BudgetRequest(Record):
             raise UsageError("there is no budget", hint=_EXAMPLE)
         form, option = forms.popitem()
         if form == "cluster" and self.gpus is None:
-            raise UsageError("--time alone is no budget", hint="say how many accelerators with --gpus")
+            raise UsageError("--time alone is no budget", hint="say how many GPUs with --gpus")
         if self.gpu is None:
             self._require_gpu(form, option)
         return form
 
     def plain(self) -> ResolvedBudget | None:
-        """Return the compute of a request without an accelerator, which gives it in FLOP; None of one on hardware."""
+        """Return the compute of a request without a GPU, which gives it in FLOP; None of one on hardware."""
         form = self.source()
         if self.gpu is not None or self.flops is None:
             return None
@@ -149,17 +166,19 @@ class BudgetRequest(Record):
         if form != "flops":
             raise UsageError(
                 f"{option} needs --gpu to become FLOP",
-                hint="name the accelerator, such as --gpu h100-sxm; 'scaleplan gpus list' lists them",
+                hint="name the GPU, such as --gpu h100-sxm; 'scaleplan gpus list' lists them",
             )
-        for name in ("gpus", "price", "mfu", "goodput", "precision", "profile", "measured", "pue", "power"):
+        others = ("price", "mfu", "goodput", "precision", "profile", "measured", "pue", "power")
+        for name in ("gpus", "deadline", *others):
             if getattr(self, name) is not None:
+                option = "time" if name == "deadline" else name
                 raise UsageError(
-                    f"--{name} says nothing about a budget in FLOP without an accelerator",
+                    f"--{option} says nothing about a budget in FLOP without a GPU",
                     hint="add --gpu, or drop it",
                 )
 
     def _check_figures(self) -> None:
-        for name in ("flops", "gpu_hours", "gpus", "time", "cost", "price", "mfu", "goodput", "pue"):
+        for name in ("flops", "gpu_hours", "gpus", "time", "deadline", "cost", "price", "mfu", "goodput", "pue"):
             value = getattr(self, name)
             if value is None or isinstance(value, str):
                 continue
@@ -170,7 +189,7 @@ class BudgetRequest(Record):
             if name in {"mfu", "goodput"} and value < _LEAST_SHARE:
                 raise UsageError(f"{name} of {value:g} is no share of any time", hint="0.4 is 40 %")
         if self.gpus is not None and self.gpus % 1:
-            raise UsageError(f"a number of accelerators is whole, not {self.gpus:g}")
+            raise UsageError(f"a number of GPUs is whole, not {self.gpus:g}")
 
 
 _LEAST_SHARE = 1e-30  # of a smaller one the FLOP that it leaves may be none
@@ -210,7 +229,7 @@ def _standard_normal() -> NormalDist:
 class Budget(Record):
     """The derivation of the FLOP of a plan; None where a figure does not apply or is not known.
 
-    Units: hours of one accelerator, days on all ``gpus``, FLOP/s, ``currency`` per accelerator-hour, kWh from
+    Units: hours of one GPU, days on all ``gpus``, FLOP/s, ``currency`` per GPU-hour, kWh from
     the grid, watts. ``utilisation = mfu * goodput`` is what multiplies the peak. The compute of the plan takes hours
     within a factor of ``band`` either way, with a probability of ``interval_level``; None for a utilisation that was
     given or measured. ``bought_flops_interval`` is the other direction: the compute that these hours do, where the
@@ -245,6 +264,7 @@ class Budget(Record):
     chip_w: float | None = None
     host_w: float | None = None
     pue: float | None = None
+    deadline: Deadline | None = None
 
     def chance_below(self, factor: float) -> float | None:
         """Return the probability that the hours needed stay below ``factor`` times those promised.
@@ -296,11 +316,11 @@ class ResolvedBudget(NamedTuple):
 
 
 class Catalogue:
-    """The accelerators, prices, utilisations and grids on disk, each read when it is first needed, and only once."""
+    """The GPUs, prices, utilisations and grids on disk, each read when it is first needed, and only once."""
 
     @cached_property
     def accelerators(self) -> Accelerators:
-        """The accelerators by name."""
+        """The GPUs by name."""
         from scaleplan.hardware.accelerators import Accelerators
 
         return Accelerators()

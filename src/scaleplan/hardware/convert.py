@@ -1,25 +1,29 @@
-"""Convert an amount of compute: FLOP, PF-days, accelerator-hours, days, money, energy, carbon.
+"""Convert an amount of compute: FLOP, PF-days, GPU-hours, days, money, energy, carbon.
 
-Any of them may be given; it goes back to FLOP or accelerator-hours and from there to all the others that the
-accelerator, its utilisation, price, power and grid determine.
+Any of them may be given; it goes back to FLOP or GPU-hours and from there to all the others that the
+GPU, its utilisation, price, power and grid determine.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UsageError, did_you_mean, quote
 from scaleplan.hardware.bill import carbon_of
+from scaleplan.hardware.chances import chances_of
 from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.record import Result
 from scaleplan.units import FLOP_PER_PF_DAY, SECONDS_PER_DAY
+from scaleplan.units.limits import upper_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.hardware.budget import BudgetRequest, Catalogue
+    from scaleplan.hardware.chances import LimitChance
+    from scaleplan.hardware.deadline import Deadline
     from scaleplan.hardware.energy import MeanPower, PowerGrid
 
 __all__ = ["QUANTITIES", "Conversion", "convert"]
@@ -37,7 +41,7 @@ _NEEDS = {
     "days": "--gpu and --gpus",
     "cost": "--gpu and --price",
     "energy_kwh": "--gpu",
-    "carbon_kg": "--gpu and --grid",
+    "carbon_kg": "--gpu and --region",
 }
 
 
@@ -45,7 +49,7 @@ _NEEDS = {
 class Conversion(Result):
     """One amount of compute in every unit; None where the request does not determine it.
 
-    Units: FLOP, PF-days (8.64e19 FLOP), hours of one accelerator, days on all ``gpus``, ``currency``, kWh from the
+    Units: FLOP, PF-days (8.64e19 FLOP), hours of one GPU, days on all ``gpus``, ``currency``, kWh from the
     grid, kg CO2e by the grid's intensity of ``grid_year``. What a default utilisation lies between has its
     interval, within a factor of ``band`` either way: the hours, days, money, energy and carbon of an amount of
     compute, or the compute of an amount of any of those.
@@ -88,6 +92,8 @@ class Conversion(Result):
     chip_w: float | None = None
     host_w: float | None = None
     pue: float | None = None
+    deadline: Deadline | None = None
+    chances: Mapping[str, LimitChance] = field(default_factory=dict)
 
 
 def convert(
@@ -101,7 +107,7 @@ def convert(
 ) -> Conversion:
     """Convert exactly one of the ``amounts`` (by names of :data:`QUANTITIES`) into every other unit.
 
-    All but the first two need an accelerator in ``hardware``, a request without a budget; ``days`` also need a number
+    All but the first two need a GPU in ``hardware``, a request without a budget; ``days`` also need a number
     of them, ``cost`` a price and ``carbon_kg`` a ``grid``, a country or cloud region. The default utilisation depends
     on the active ``params``; ``to`` is a quantity that must be part of the result. Raises UsageError
     for none or several amounts, and for an amount or ``to`` that the request does not determine.
@@ -118,11 +124,16 @@ def convert(
     if where is not None and budget.energy_kwh is None:
         if budget.gpu is not None:
             raise UsageError(f"the power of {budget.gpu} is not known, so its carbon is not", hint=_NO_POWER)
-        raise UsageError("--grid needs --gpu to become carbon", hint="name the accelerator, such as --gpu h100-sxm")
+        raise UsageError("--region needs --gpu to become carbon", hint="name the GPU, such as --gpu h100-sxm")
     derivation = {item.name: getattr(budget, item.name) for item in fields(Conversion) if hasattr(budget, item.name)}
     derivation |= carbon_of(budget, where)
-    if name not in {"flops", "pf_days"}:  # the given amount and what follows from it without a utilisation is exact
+    days = request.deadline and request.deadline / SECONDS_PER_DAY
+    if name in {"flops", "pf_days"}:
+        derivation["chances"] = {} if days is None else chances_of(budget, [upper_limit("days", days)])
+    else:  # the given amount and what follows from it without a utilisation is exact
         derivation |= dict.fromkeys(_UNCERTAIN)
+        if budget.deadline is not None:
+            derivation["deadline"] = budget.deadline.exact
     result = Conversion(
         **derivation,
         flops=resolved.flops,
@@ -149,7 +160,7 @@ def _single(amounts: Mapping[str, float | None]) -> tuple[str, float]:
 def _request(
     catalogue: Catalogue, name: str, amount: float, hardware: BudgetRequest, grid: PowerGrid | None
 ) -> BudgetRequest:
-    """Return the amount as one of the budget forms; energy and carbon become accelerator-hours."""
+    """Return the amount as one of the budget forms; energy and carbon become GPU-hours."""
     if name == "flops":
         return replace(hardware, flops=amount)
     if name == "pf_days":
@@ -157,7 +168,7 @@ def _request(
     if hardware.gpu is None:
         raise UsageError(
             f"{name} needs --gpu to become FLOP",
-            hint="name the accelerator, such as --gpu h100-sxm; 'scaleplan gpus list' lists them",
+            hint="name the GPU, such as --gpu h100-sxm; 'scaleplan gpus list' lists them",
         )
     if name == "gpu_hours":
         return replace(hardware, gpu_hours=amount)
@@ -165,19 +176,19 @@ def _request(
         return replace(hardware, cost=amount)
     if name == "days":
         if hardware.gpus is None:
-            raise UsageError("days need --gpus to become FLOP", hint="say how many accelerators with --gpus")
+            raise UsageError("days need --gpus to become FLOP", hint="say how many GPUs with --gpus")
         return replace(hardware, time=amount * SECONDS_PER_DAY)
     if name == "carbon_kg":
         if grid is None or grid.g_co2_per_kwh == 0:
             raise UsageError(
-                "carbon needs --grid to become energy", hint="name a country or region, such as --grid FRA"
+                "carbon needs --region to become energy", hint="name a country or region, such as --region FRA"
             )
         amount *= 1000 / grid.g_co2_per_kwh
     return replace(hardware, gpu_hours=_power(catalogue, hardware, hardware.gpu).gpu_hours(amount))
 
 
 def _power(catalogue: Catalogue, hardware: BudgetRequest, gpu: str) -> MeanPower:
-    """Return the mean power of a device; raises UsageError where it is not known."""
+    """Return the mean power of a GPU; raises UsageError where it is not known."""
     power = hardware.draw().of(catalogue.accelerators.get(gpu))
     if power is None:
         raise UsageError(f"the power of {gpu} is not known, so energy is no budget on it", hint=_NO_POWER)

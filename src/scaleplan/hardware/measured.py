@@ -99,7 +99,7 @@ class Measurement(NamedTuple):
             )
         if gpus is None and not self.per_device:
             raise UsageError(
-                f"--measured {quote(self.text)} is the speed of all accelerators, and their number is not given",
+                f"--measured {quote(self.text)} is the speed of all GPUs, and their number is not given",
                 hint="give --gpus, or the speed of one: tokens/s/gpu",
             )
         tokens = self.value
@@ -171,6 +171,6 @@ def share_of_peak(measured: Measurement, achieved: float, peak: float, *, device
         raise UsageError(
             f"--measured {quote(measured.text)} comes to {achieved / 1e12:.4g} TFLOP/s on each {device}, above its "
             f"{precision} peak of {peak / 1e12:.4g}",
-            hint="check its unit, the number of devices, the size of the model and --precision",
+            hint="check its unit, the number of GPUs, the size of the model and --precision",
         )
     return min(achieved / peak, 1.0)

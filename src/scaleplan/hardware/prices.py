@@ -117,7 +117,7 @@ class Prices:
         """Return the hint for a missing price: give a figure, or a name that this accelerator has a price by."""
         names = sorted({p.commitment for p in self.listed(accelerator)})
         known = f"; known for {accelerator}: {', '.join(names)}" if names else ""
-        return f"give --price in USD per accelerator-hour{known}"
+        return f"give --price in USD per GPU-hour{known}"
 
 
 def _default(table: Table, accelerator: str) -> Price:

@@ -11,17 +11,18 @@ import time
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from scaleplan.errors import Notice, UsageError, quote
+from scaleplan.errors import Notice, UsageError, either, quote
 from scaleplan.logs.last_part import final_loss, has_risen, is_growing, last_entry, lowest, rise, state_of, step_text
 from scaleplan.logs.log_reading import read_logs
 from scaleplan.logs.logged_run import LoggedRun, LoggedRuns
 from scaleplan.logs.run_sizes import SizesOfRuns, last_step, names_listed, size_in_name
 from scaleplan.logs.schedule_recognition import recognise_schedule
 from scaleplan.logs.sizes_given import GivenSizes
+from scaleplan.tables.frames import is_frame, is_path
 from scaleplan.units import SECONDS_PER_DAY, format_count, parse_integer
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.learning_rate import LearningRate
     from scaleplan.logs.run_log import LoggedCurve, RunLog
     from scaleplan.logs.run_sizes import RunSizes
+    from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
     PerRun = Amount | Sequence[str] | Mapping[str, Amount] | None
@@ -43,31 +45,33 @@ _MOST_ALIKE = 4  # warnings of one kind that are shown in full
 
 
 def runs(
-    paths: str | Path | Sequence[str | Path],
+    paths: TableLike | Sequence[str | Path],
     *,
     params: PerRun = None,
     model: str | Sequence[str] | Mapping[str, str] | None = None,
     tokens_per_step: PerRun = None,
     batch: PerRun = None,
-    sequence: PerRun = None,
+    context: PerRun = None,
     steps: PerRun = None,
     vocab: Amount | None = None,
     params_from_name: bool = False,
     now: float | None = None,
     progress: Callable[[int], None] | None = None,
+    sequence: PerRun = None,
 ) -> LoggedRuns:
     """Collect the runs of training logs in one table.
 
     Parameters
     ----------
     paths
-        Logs in any format that is known, and folders of them; ``-`` is standard input.
+        Logs in any format that is known, and folders of them; ``-`` is standard input. A data frame of steps, a dict
+        of its columns or a list of dicts is read as the CSV file it would be.
     params, model
         Parameters, or the config of the model (a ``config.json``, a training config, the name of a published model):
         for every run, as texts such as ``"small=125M"``, or as a mapping by the name of the run, in which ``*``
         stands for any text. Without them the log, or a config beside it, tells the size.
-    tokens_per_step, batch, sequence
-        Tokens of an optimizer step, sequences of one, tokens of a sequence, of all devices together; likewise.
+    tokens_per_step, batch, context
+        Tokens of an optimizer step, sequences of one, tokens of a sequence, of all GPUs together; likewise.
     steps
         Where the runs were to end, by which they are finished or stopped; likewise.
     vocab
@@ -78,6 +82,8 @@ def runs(
         Seconds since 1970, by which a log is still written to; the present by default.
     progress
         Called with the number of runs read.
+    sequence
+        Earlier name of ``context``.
 
     Raises
     ------
@@ -93,7 +99,7 @@ def runs(
     2.87
 
     """
-    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    listed: list[Any] = [paths] if is_path(paths) or is_frame(paths) else list(cast("Iterable[str | Path]", paths))
     if not listed:
         raise UsageError("there is no log", hint="name a log, or a folder of logs")
     given = GivenSizes.read(
@@ -102,7 +108,7 @@ def runs(
             "model": model,
             "tokens_per_step": tokens_per_step,
             "batch": batch,
-            "sequence": sequence,
+            "context": either("context", context, "sequence", sequence),
             "steps": steps,
         }
     )
@@ -311,10 +317,10 @@ def _lacking(rows: Sequence[LoggedRun]) -> Iterator[Notice]:
         )
     tokens = [row for row in rows if row.tokens is None and row.steps is not None]
     for way, some in (
-        ("give --sequence", [row.run for row in tokens if row.batch is not None]),
+        ("give --context", [row.run for row in tokens if row.batch is not None]),
         ("give --batch, or --tokens-per-step", [row.run for row in tokens if row.batch is None and row.sequence]),
         (
-            "give --tokens-per-step, or --batch and --sequence",
+            "give --tokens-per-step, or --batch and --context",
             [row.run for row in tokens if row.batch is None and not row.sequence],
         ),
     ):

@@ -36,7 +36,7 @@ small models have a quarter of their parameters in."""
 _NAMED = {
     "batch": "a batch of",
     "sequence": "sequences of",
-    "gpus": "devices:",
+    "gpus": "GPUs:",
     "steps": "steps:",
     "batch_tokens": "tokens of a step:",
 }
@@ -85,7 +85,7 @@ class SizesOfRuns:
         configs = self._configs(log)
         values = self._agreeing(log, configs)
         params, params_from, per_token = self._params(log, configs)
-        sequence = _first(given.sequence.of(name), stated.sequence, values.get("sequence"))
+        sequence = _first(given.context.of(name), stated.sequence, values.get("sequence"))
         devices = _first(stated.devices, values.get("gpus"))
         batch = _first(given.batch.of(name), stated.batch, values.get("batch"))
         per_step, source = self._tokens_per_step(log, values, batch=batch, sequence=sequence)
@@ -160,7 +160,7 @@ class SizesOfRuns:
         """Return the tokens of a step and where they are from."""
         given, stated = self._given, log.stated
         product = float(batch) * float(sequence) if batch and sequence else None
-        own = [given.batch.of(log.name), given.sequence.of(log.name)]
+        own = [given.batch.of(log.name), given.context.of(log.name)]
         for amount, source in (
             (given.tokens_per_step.of(log.name), "given"),
             (product if any(own) else None, "given"),

@@ -50,7 +50,7 @@ class GivenSizes(NamedTuple):
     model: GivenAmounts
     tokens_per_step: GivenAmounts
     batch: GivenAmounts
-    sequence: GivenAmounts
+    context: GivenAmounts
     steps: GivenAmounts
 
     @classmethod
@@ -70,7 +70,7 @@ _PARSERS: Mapping[str, Callable[[str], float | str]] = {
     "model": _text,
     "tokens_per_step": lambda text: parse_count(text, what="tokens"),
     "batch": lambda text: _whole("batch", text),
-    "sequence": lambda text: _whole("sequence", text),
+    "context": lambda text: _whole("context", text),
     "steps": lambda text: _whole("steps", text),
 }
 """How the amount of each option is read."""

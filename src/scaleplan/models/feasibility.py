@@ -94,7 +94,7 @@ class FixedLayout(Record):
         devices = gpus or replica
         if devices % replica:
             raise UsageError(
-                f"{devices} devices cannot be divided into replicas of {replica}",
+                f"{devices} GPUs cannot be divided into replicas of {replica}",
                 hint=f"give a multiple of {replica} with --gpus, or --gpu for a layout that may leave some idle",
             )
         data = devices // replica
@@ -109,7 +109,7 @@ class FixedLayout(Record):
         least = max(replica, (self.tensor or 1) * (self.pipeline or 1) * (self.expert or 1))
         if gpus is not None and gpus < least:
             raise UsageError(
-                f"this division needs {least:,} devices, and there {'is' if gpus == 1 else 'are'} {gpus:,}",
+                f"this division needs {least:,} GPUs, and there {'is' if gpus == 1 else 'are'} {gpus:,}",
                 hint="divide it less, or give more --gpus",
             )
 

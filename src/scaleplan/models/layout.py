@@ -138,11 +138,9 @@ class Excess(Record):
         )
         share = format_fraction(self.share, digits=2)
         if self.limit == "states":
-            return (
-                f"the states need {needed}, {over} more than the {share} of a device ({allowed}) that they may take"
-            )
+            return f"the states need {needed}, {over} more than the {share} of a GPU ({allowed}) that they may take"
         return (
-            f"all parts need {needed}, {over} more than the {share} of a device ({allowed}) that can be used; "
+            f"all parts need {needed}, {over} more than the {share} of a GPU ({allowed}) that can be used; "
             f"the largest is {PARTS.get(self.part, self.part)}, {part}"
         )
 

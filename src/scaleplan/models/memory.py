@@ -117,11 +117,11 @@ class Parallel:
                 raise UsageError(f"{item.name} parallelism is a whole number of at least 1, not {value}")
         if (self.data * self.context) % self.expert:
             raise UsageError(
-                f"{self.expert} expert-parallel devices do not divide {self.data * self.context} data-parallel ones"
+                f"{self.expert} expert-parallel GPUs do not divide {self.data * self.context} data-parallel ones"
             )
         if (self.data * self.context) % (self.groups * self.expert):
             raise UsageError(
-                f"{self.data * self.context} data-parallel devices are not {self.groups} groups of all experts"
+                f"{self.data * self.context} data-parallel GPUs are not {self.groups} groups of all experts"
             )
 
     @property
@@ -268,8 +268,8 @@ class Bands(Record):
 
 
 BANDS = Bands(allocated=0.12, reserved=0.20, device_used=0.20)
-"""How far the peaks in ``docs/guides/memory.md`` scatter, also those that no constant was chosen by: tensors alone; with an
-allocator; with a driver."""
+"""How far the peaks in ``docs/guides/memory.md`` scatter, also those that no constant was chosen by: tensors alone; with
+an allocator; with a driver."""
 
 WIDE_BANDS = Bands(allocated=0.20, reserved=0.25, device_used=0.25)
 """The same where neither a trainer nor its choices are known."""
@@ -638,20 +638,20 @@ def _check(a: Architecture, sequence: int, parallel: Parallel) -> None:
     if not divides(a, parallel.tensor):
         keys = "" if a.kv_heads == a.heads else f", {a.kv_heads} of keys and values,"
         raise UsageError(
-            f"{a.heads} heads{keys} cannot be divided among {parallel.tensor} tensor-parallel devices"
+            f"{a.heads} heads{keys} cannot be divided among {parallel.tensor} tensor-parallel GPUs"
             if a.heads % parallel.tensor or keys
-            else f"blocks of {a.ffn_width} cannot be divided among {parallel.tensor} tensor-parallel devices",
+            else f"blocks of {a.ffn_width} cannot be divided among {parallel.tensor} tensor-parallel GPUs",
             hint=_ways(ways for ways in range(1, _SHOWN + 1) if divides(a, ways)),
         )
     if sequence % parallel.context:
         raise UsageError(
-            f"a sequence of {sequence:,} tokens cannot be divided among {parallel.context} context-parallel devices",
+            f"a sequence of {sequence:,} tokens cannot be divided among {parallel.context} context-parallel GPUs",
             hint=_ways(ways for ways in range(1, _SHOWN + 1) if sequence % ways == 0),
         )
     if parallel.expert > 1 and (a.experts is None or a.experts.count % parallel.expert):
         many = a.experts.count if a.experts else 0
         raise UsageError(
-            f"{many} experts cannot be divided among {parallel.expert} devices",
+            f"{many} experts cannot be divided among {parallel.expert} GPUs",
             hint=_ways(ways for ways in range(1, _SHOWN + 1) if many % ways == 0) if many else "it has no experts",
         )
 
@@ -703,7 +703,7 @@ def serving_memory(
         possible = [n for n in range(1, a.heads + 1) if served_by(a, n)]
         near = [*[n for n in possible if n < devices][-1:], *[n for n in possible if n > devices][:1]]
         raise UsageError(
-            f"{devices:,} devices cannot share {heads}: each takes whole ones",
+            f"{devices:,} GPUs cannot share {heads}: each takes whole ones",
             hint=f"serve on {' or '.join(map(str, near))}",
         )
     ways = min(devices, _cache_heads(a))

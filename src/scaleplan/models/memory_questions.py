@@ -10,9 +10,9 @@ from scaleplan.hardware.budget import Catalogue
 from scaleplan.models.margins import read_margins
 from scaleplan.models.memory_to_serve import memory_to_serve
 from scaleplan.models.memory_to_train import memory_to_train
-from scaleplan.models.model import DEFAULT_CONTEXT
 from scaleplan.models.quantization import Quantization
 from scaleplan.models.questions import parse_whole, sized
+from scaleplan.models.sequences import DEFAULT_CONTEXT
 from scaleplan.models.training_setup import USUAL_RECOMPUTE, about_config, stated_config, training_setup
 from scaleplan.models.tuning import STORED
 from scaleplan.units import parse_positive

@@ -22,6 +22,7 @@ from scaleplan.models.count import (
 from scaleplan.models.families.finding import architecture_of
 from scaleplan.models.families.multimodal import text_part
 from scaleplan.models.quantization import Quantization, quantization_of
+from scaleplan.models.sequences import DEFAULT_CONTEXT
 from scaleplan.record import Result
 from scaleplan.trainers.stated_run import StatedRun  # noqa: TC001  saved results are read by the types of fields
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from scaleplan.trainers.training_config import TrainingConfig
 
 __all__ = [
-    "DEFAULT_CONTEXT",
     "Model",
     "ModelBody",
     "ModelSizes",
@@ -51,18 +51,16 @@ _ENCODER_DECODER = (
     "the cache is that of one token of each"
 )
 
-DEFAULT_CONTEXT = 2048
-"""Tokens in a training sequence when neither the user nor the config states one."""
-
-
 _CONVENTIONS = ("full_attention", "causal_attention", "selective_recompute", "full_recompute")
 
 _DIMENSIONS = ("layers", "width", "heads", "kv_heads", "head_size", "ffn_width", "vocab", "window")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class Model(Result):
     """A model as its configuration describes it, with everything that follows from that exactly."""
+
+    schema: ClassVar[str] = "scaleplan/model/1"
 
     source: str
     architecture: Architecture
@@ -147,6 +145,10 @@ class Model:
             "experts_per_token": a.experts.per_token if a.experts else None,
             "expert_width": a.experts.width if a.experts else None,
         }
+
+    def viewed(self) -> ModelSummary:
+        """Return the summary, whose views show this."""
+        return self.summary()
 
     def summary(self) -> ModelSummary:
         """Return the record that ``--json`` prints."""

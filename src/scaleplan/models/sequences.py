@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-__all__ = ["Batch", "round_number"]
+__all__ = ["DEFAULT_CONTEXT", "Batch", "round_number"]
+
+DEFAULT_CONTEXT = 2048
+"""Tokens in a training sequence when neither the user nor the config states one."""
 
 _ROUNDED = 0.01
 """A step of whole sequences may differ that much from the wanted one to be divided more evenly."""

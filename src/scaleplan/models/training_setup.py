@@ -10,8 +10,9 @@ from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.models.feasibility import FixedLayout
 from scaleplan.models.margins import Margins, read_margins
 from scaleplan.models.memory import BANDS, WIDE_BANDS
-from scaleplan.models.model import DEFAULT_CONTEXT, training_config_at
+from scaleplan.models.model import training_config_at
 from scaleplan.models.questions import parse_whole
+from scaleplan.models.sequences import DEFAULT_CONTEXT
 from scaleplan.models.tuning import TARGETS, extremes_of, method_of, names_of_matrix
 from scaleplan.models.weights import weights_of
 from scaleplan.units import parse_count

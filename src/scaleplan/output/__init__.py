@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan.record import Record, as_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import Self
 
     from scaleplan.output.ci import Judgement
 
-__all__ = ["FORMATS", "JUDGING", "REPORTS", "Fact", "Rendering", "Report", "ReportTable"]
+__all__ = ["FORMATS", "JUDGING", "REPORTS", "Fact", "Rendering", "Report", "ReportTable", "load_part"]
 
 
 class Fact(NamedTuple):
@@ -130,10 +130,11 @@ class Rendering:
     """A result on its way to a format.
 
     ``data`` is the JSON object, ``records`` the rows of a table or the lines of jsonl, ``judges`` whether the formats
-    of CI services have it, and ``whole`` whether a field is one of the result rather than of its rows.
+    of CI services have it, ``has_rows`` whether its records are rows, and ``whole`` whether a field is one of the
+    result rather than of its rows.
     """
 
-    __slots__ = ("_result", "_view", "data", "judges", "records", "whole")
+    __slots__ = ("_result", "_view", "data", "has_rows", "judges", "records", "whole")
 
     def __init__(self, result: Any) -> None:  # noqa: ANN401  whatever has a view
         view = REPORTS[type(result).__name__]
@@ -141,23 +142,34 @@ class Rendering:
         self.data: dict[str, Any] = result.to_dict()
         self.records = [self.data] if view.rows is None else [_row(item) for item in getattr(result, view.rows)]
         self.judges = view.judgements is not None
+        self.has_rows = view.rows is not None
         self.whole = view.whole
 
     def report(self) -> Report:
         """Return the report of the result."""
-        found: Report = _load(self._view.report)(self._result)
+        found: Report = load_part(self._view.report)(self._result)
         return found
 
     def cases(self) -> Sequence[Judgement]:
         """Return the judgements, for the formats of CI services."""
-        return () if self._view.judgements is None else _load(self._view.judgements)(self._result)
+        return () if self._view.judgements is None else load_part(self._view.judgements)(self._result)
 
     def write(self, name: str) -> str:
         """Return the result in the named format."""
         chosen = FORMATS.get(name) or JUDGING[name]
         part = getattr(self, chosen.part)
-        written: str = _load(chosen.function)(part() if callable(part) else part)
+        written: str = load_part(chosen.function)(part() if callable(part) else part)
         return written
+
+    def write_fields(self, names: str, form: str) -> str:
+        """Return the fields that a list with commas names, in a format."""
+        written: str = load_part("fields:write_fields")(self, names, form)
+        return written
+
+    def bare_values(self, name: str) -> Iterator[str]:
+        """Yield the bare value of one field, or that of each row, a line each."""
+        found: Iterator[str] = load_part("fields:bare_values")(self, name)
+        return found
 
 
 def _row(item: Any) -> dict[str, Any]:  # noqa: ANN401  a record, or a mapping already
@@ -191,8 +203,8 @@ JUDGING: Mapping[str, Format] = {
 """The further formats of a result that judges: annotations, tests, and code scanning."""
 
 
-def _load(place: str) -> Callable[[Any], Any]:
+def load_part(place: str) -> Callable[..., Any]:
     """Import a function of this package by ``"module:function"``."""
     module, _, name = place.partition(":")
-    found: Callable[[Any], Any] = getattr(import_module(f"{__name__}.{module}"), name)
+    found: Callable[..., Any] = getattr(import_module(f"{__name__}.{module}"), name)
     return found

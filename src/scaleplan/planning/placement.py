@@ -16,9 +16,9 @@ from scaleplan.models.feasibility import largest_params
 from scaleplan.models.layout import LayoutSearch, linked_devices
 from scaleplan.models.margins import read_margins
 from scaleplan.models.memory import typical
-from scaleplan.models.model import DEFAULT_CONTEXT, Model, read_model
+from scaleplan.models.model import Model, read_model
 from scaleplan.models.questions import parse_whole
-from scaleplan.models.sequences import Batch, round_number
+from scaleplan.models.sequences import DEFAULT_CONTEXT, Batch, round_number
 from scaleplan.models.shape import shape
 from scaleplan.models.walltime import Machine, beyond_utilisation, least_time
 from scaleplan.planning.request import SWEPT
@@ -80,14 +80,19 @@ def count_by(preset: Preset, model: Model) -> tuple[float, tuple[Notice, ...]]:
     return float(active), (Notice(code="experts_as_active", message=message),)
 
 
-def with_training_run(plan: Plan, request: Request, model: Model | None, context: Context) -> Plan:
+def with_training_run(
+    plan: Plan, request: Request, model: Model | None, context: Context, *, on: Callable[[int], Budget]
+) -> Plan:
     """Return a plan with its training run, or with a warning where its model does not fit its devices.
+
+    ``on`` gives its budget on a number of devices, where a deadline found one that does not hold the model.
 
     Raises UsageError for an option of a run that is not requested, or margins of devices that are not known.
     """
+    plan = _held(plan, request, model, context, on)
     known = plan.budget.gpu is not None and (request.shape or plan.budget.gpus is not None)
     if request.margins is not None and not known:
-        raise UsageError("--margins says nothing about a plan without devices", hint="add --gpu and --gpus")
+        raise UsageError("--margins says nothing about a plan without GPUs", hint="add --gpu and --gpus")
     if not request.shape:
         given = {"style": request.style, "batch": request.batch, "region": request.region}
         if request.measured is not None:  # the tokens of a measured step
@@ -106,24 +111,45 @@ def _misfit_of(plan: Plan, request: Request, model: Model | None, context: Conte
     """Warn of a plan whose model fits its devices by no layout; None where it fits, or nothing is known of it."""
     if plan.budget.gpu is None or plan.budget.gpus is None:
         return None
-    if model is None and plan.params_convention == "active" and plan.total_params is None:
-        return None
-    architecture = None if model is None else model.architecture
+    architecture = _architecture_of(plan, request, model)
     if architecture is None:
-        try:
-            architecture = _model_for(plan, request, None)[0].architecture
-        except ScaleplanError:  # no shape is known of this size
-            total = total_params(plan, None)
-            if total is None:
-                return None
-            if total > MOST_COUNT:
-                raise UsageError(
-                    f"this plan has {total:.3g} parameters in all its experts: no run is like that",
-                    hint="check --experts",
-                ) from None
-            architecture = typical(total)
+        return None
     search = _search(plan, request, architecture, context)
     return None if search.feasible.fits(plan.budget.gpus) else _misfit(plan, request, search)
+
+
+def _architecture_of(plan: Plan, request: Request, model: Model | None) -> Architecture | None:
+    """Return the architecture that a plan is taken to have; None where its law does not determine what it holds."""
+    if model is not None:
+        return model.architecture
+    if plan.params_convention == "active" and plan.total_params is None:
+        return None
+    try:
+        return _model_for(plan, request, None)[0].architecture
+    except ScaleplanError:  # no shape is known of this size
+        total = total_params(plan, None)
+        if total is None:
+            return None
+        if total > MOST_COUNT:
+            raise UsageError(
+                f"this plan has {total:.3g} parameters in all its experts: no run is like that",
+                hint="check --experts",
+            ) from None
+        return typical(total)
+
+
+def _held(plan: Plan, request: Request, model: Model | None, context: Context, on: Callable[[int], Budget]) -> Plan:
+    """Return a plan, whose devices a deadline found, on as many as hold its model where these are more."""
+    deadline, architecture = plan.budget.deadline, _architecture_of(plan, request, model)
+    if deadline is None or architecture is None or request.gpus is not None:
+        return plan
+    fewest = _search(plan, request, architecture, context).fewest
+    if fewest is None or fewest <= deadline.gpus:
+        return plan
+    budget = on(fewest)
+    chance = budget.chance_below(deadline.days / (budget.days or deadline.days))
+    deadline = replace(deadline, memory_gpus=fewest, chance=chance)
+    return replace(plan, budget=replace(budget, source=plan.budget.source, deadline=deadline))
 
 
 def _model_for(plan: Plan, request: Request, model: Model | None) -> tuple[Model, dict[str, object] | None]:
@@ -353,7 +379,7 @@ def _hidden_costs(layout: Layout) -> list[Notice]:
         )
         notices.append(Notice(code="recomputation", message=message))
     if layout.idle:
-        message = f"the layout leaves {layout.idle:,} of {layout.gpus:,} devices idle, which the days do not contain"
+        message = f"the layout leaves {layout.idle:,} of {layout.gpus:,} GPUs idle, which the days do not contain"
         notices.append(Notice(code="idle_devices", message=message))
     return notices
 

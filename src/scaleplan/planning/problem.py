@@ -336,9 +336,7 @@ class Situation(Record):
         """Return the FLOP of one accelerator-hour of training."""
         budget = self.budget
         if budget is None or budget.peak_flops_per_s is None or budget.utilisation is None:
-            raise UsageError(
-                f"a limit on {quantity} needs --gpu", hint="name the accelerator, or limit flops instead"
-            )
+            raise UsageError(f"a limit on {quantity} needs --gpu", hint="name the GPU, or limit flops instead")
         return budget.peak_flops_per_s * budget.utilisation * SECONDS_PER_HOUR
 
 
@@ -427,7 +425,7 @@ def _days(limit: Limit, situation: Situation) -> tuple[str, Span]:
     per_hour = situation.flops_per_hour(limit.quantity)
     gpus = situation.budget.gpus if situation.budget is not None else None
     if gpus is None:
-        raise UsageError(f"{quote(limit.text)} needs --gpus", hint="say how many accelerators work at once")
+        raise UsageError(f"{quote(limit.text)} needs --gpus", hint="say how many GPUs work at once")
     return "flops", _interval(limit, per_hour * gpus * 24)
 
 
@@ -435,7 +433,7 @@ def _money(limit: Limit, situation: Situation) -> tuple[str, Span]:
     per_hour = situation.flops_per_hour(limit.quantity)
     price = situation.budget.price_per_hour if situation.budget is not None else None
     if price is None:
-        raise UsageError(f"{quote(limit.text)} needs --price", hint="give the price of an accelerator-hour")
+        raise UsageError(f"{quote(limit.text)} needs --price", hint="give the price of a GPU-hour")
     span = _interval(limit, per_hour / price)
     if not situation.priced:
         return "flops", span
@@ -451,7 +449,7 @@ def _energy(limit: Limit, situation: Situation) -> tuple[str, Span]:
     per_hour = situation.flops_per_hour(limit.quantity)
     budget = situation.budget
     if budget is None or budget.energy_kwh is None or not budget.gpu_hours:
-        raise UsageError(f"{quote(limit.text)} needs the power of the accelerator", hint="limit gpu_hours instead")
+        raise UsageError(f"{quote(limit.text)} needs the power of the GPU", hint="limit gpu_hours instead")
     return "flops", _interval(limit, per_hour / (budget.energy_kwh / budget.gpu_hours))
 
 

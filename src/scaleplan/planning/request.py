@@ -35,6 +35,7 @@ __all__ = [
     "ChosenKeywords",
     "ConversionKeywords",
     "GoalKeywords",
+    "LimitedKeywords",
     "Request",
     "SweepKeywords",
     "option_names",
@@ -59,6 +60,7 @@ class Request(BudgetRequest):
         help="Scaling law: an id, an alias or a .toml file; besiroglu-2024 if not given.",
         flags=("--preset", "-p"),
         setting=True,
+        everyday=True,
     )
     level: float = option(
         "law", "fraction", metavar="F", help="Confidence level of the intervals.", setting=True, default=0.9
@@ -84,14 +86,16 @@ class Request(BudgetRequest):
         metavar="LIMIT",
         help="A limit, repeatable: 'params <= 70B', 'tokens_per_param >= 20', 'days <= 30', 'epochs <= 4'.",
         default=(),
+        everyday=True,
     )
-    params: float | None = option("sides", "params", metavar="N", help="Fix the model size: 7B.")
-    tokens: float | None = option("sides", "tokens", metavar="D", help="Fix the training tokens: 1T.")
+    params: float | None = option("sides", "params", metavar="N", help="Fix the model size: 7B.", everyday=True)
+    tokens: float | None = option("sides", "tokens", metavar="D", help="Fix the training tokens: 1T.", everyday=True)
     model: Model | str | Path | Mapping[str, object] | None = option(
         "run",
         "text",
         metavar="CONFIG",
         help="Fix the size by a config.json, its folder or the name of a published model, counted as the law does.",
+        everyday=True,
     )
     shape: bool = option(
         "run",
@@ -99,20 +103,27 @@ class Request(BudgetRequest):
         help="Draw the plan out: architecture, layout, steps, days, money, energy.",
         flags=("--shape",),
         default=False,
+        everyday=True,
     )
     style: str | None = option("run", "text", metavar="NAME", help="Style of the architecture: llama, gpt2, qwen3, …")
-    context: Amount | None = option("run", "raw", metavar="T", help="Tokens in a training sequence.")
+    context: Amount | None = option(
+        "run",
+        "raw",
+        metavar="T",
+        help="Tokens in a training sequence; 2,048 if not given, or the model's own if that is less.",
+        everyday=True,
+    )
     batch: float | None = option(
         "run", "tokens", metavar="TOKENS", help="Tokens of a step; by a rule of thumb if not given."
     )
     region: str | None = option(
-        "run", "text", metavar="NAME", help="Country or cloud region, for the carbon of the run."
+        "run", "text", metavar="NAME", help="Country or cloud region, for the carbon of the run.", everyday=True
     )
     margins: str | None = option(
         "memory",
         "text",
         metavar="LIST",
-        help="What to leave free of a device: 'states=80%, activations=1, reserve=2GB, usable=92%', or some of it.",
+        help="What to leave free of a GPU: 'states=80%, activations=1, reserve=2GB, usable=92%', or some of it.",
     )
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
 
@@ -121,7 +132,7 @@ class Request(BudgetRequest):
         """Read the texts of options.
 
         Raises TypeError for a keyword that is no option; QuantityError for an amount that cannot be read; UsageError
-        when the accelerator-hours name another accelerator than ``gpu``.
+        when the GPU-hours name another GPU than ``gpu``.
         """
         known = {each.name for each in constraint_options()}
         unknown = options.keys() - _DECLARED.keys() - known
@@ -215,7 +226,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 
 def _require_one_accelerator(text: str, named: str, gpu: str | None, context: Context) -> None:
     if gpu is not None and context.accelerators.get(named).id != context.accelerators.get(gpu).id:
-        raise UsageError(f"{quote(text)} names {named}, and --gpu names {gpu}", hint="name one accelerator")
+        raise UsageError(f"{quote(text)} names {named}, and --gpu names {gpu}", hint="name one GPU")
 
 
 class LawKeywords(ConstraintKeywords, total=False):
@@ -263,17 +274,28 @@ class FormKeywords(TypedDict, total=False):
     cost: Amount | None
 
 
-class ChosenKeywords(LawKeywords, HardwareKeywords, RunKeywords, total=False):
+class KeepingKeywords(TypedDict, total=False):
+    """The time and the money that a run is to keep."""
+
+    time: Amount | None
+    cost: Amount | None
+
+
+class ChosenKeywords(LawKeywords, HardwareKeywords, RunKeywords, KeepingKeywords, total=False):
     """The options beside a size and its tokens."""
 
 
-class GoalKeywords(LawKeywords, HardwareKeywords, total=False):
-    """The options beside a goal."""
+class LimitedKeywords(LawKeywords, HardwareKeywords, total=False):
+    """The options of plans within limits."""
 
     limit: Sequence[str] | None
 
 
-class SweepKeywords(GoalKeywords, total=False):
+class GoalKeywords(LimitedKeywords, KeepingKeywords, total=False):
+    """The options beside a goal."""
+
+
+class SweepKeywords(LimitedKeywords, total=False):
     """The options beside a range of budgets."""
 
     params: Amount | None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scaleplan.models.feasibility import Feasibility, FixedLayout, device_bytes
 from scaleplan.models.margins import read_margins
 from scaleplan.models.memory import typical
-from scaleplan.models.model import DEFAULT_CONTEXT
+from scaleplan.models.sequences import DEFAULT_CONTEXT
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.units import GIGA
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.documents.document import DataDocument, leaves, located
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
 from scaleplan.hardware.budget import BAND_LEVEL
+from scaleplan.hardware.chances import limit_chance
 from scaleplan.models.model import read_model
 from scaleplan.models.public_models import LISTING, PublicModels
 from scaleplan.planning.context import Context
@@ -138,7 +139,7 @@ class Estimator:
     def _estimate(self, run: Run, given: Mapping[str, Given]) -> Estimate:
         plan = self.plan(run, given, level=_LEVEL)
         model = self._model(str(given["model"].value), run, given) if "model" in given else None
-        region: Any = given["grid"].value if "grid" in given else None
+        region: Any = given["region"].value if "region" in given else None
         kwh = plan.budget.energy_kwh
         grid = None if region is None else self._context.grids.get(region)
         return Estimate(
@@ -285,7 +286,7 @@ def _quotes(error: ScaleplanError, value: str | float) -> bool:
     return any(part and part in shown for part in parts)  # messages shorten what they quote, at either end
 
 
-OWN_KEYS = ("grid", "config", "vocab", "context")
+OWN_KEYS = ("region", "config", "vocab", "context")
 """The keys of a run that are no options of its plan."""
 
 _QUOTED = re.compile(r"'([^']+)'")
@@ -327,7 +328,7 @@ _UNKNOWN: Mapping[str, str] = {
     "days": "add gpu and gpus to the run",
     "cost": "add gpu to the run, and price where there is no default",
     "energy_kwh": "add gpu to the run",
-    "carbon_kg": 'add gpu and grid to the run, such as grid = "FRA"',
+    "carbon_kg": 'add gpu and region to the run, such as region = "FRA"',
     "unique_tokens": "add unique_tokens to the run",
     "epochs": "add unique_tokens to the run",
     "memory_gb": "add gpu and gpus to the run, and a law that counts all parameters",
@@ -341,7 +342,7 @@ _CAUSES: Mapping[str, tuple[str, ...]] = {
     "gpus": ("gpus",),
     "days": ("tokens", "params", "model", "gpus"),
     "memory_gb": ("params", "model", "gpus"),
-    "carbon_kg": ("tokens", "params", "model", "grid"),
+    "carbon_kg": ("tokens", "params", "model", "region"),
 }
 
 _SIDES = ("tokens", "params", "model")
@@ -442,11 +443,9 @@ def chance_of_keeping(estimate: Estimate, limit: Limit) -> float | None:
 
     None for other quantities, an equality, and a utilisation that was given or measured.
     """
-    value = measures(estimate).get(limit.quantity)
-    if limit.quantity not in _HARDWARE or not value or limit.op == "=":
+    if limit.quantity not in _HARDWARE:
         return None
-    below = estimate.plan.budget.chance_below(limit.value / value)
-    return below if below is None or limit.op[0] == "<" else 1 - below
+    return limit_chance(estimate.plan.budget, measures(estimate).get(limit.quantity), [limit])
 
 
 def sources(estimate: Estimate, quantity: str) -> tuple[Location, ...]:

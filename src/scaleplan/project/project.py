@@ -68,8 +68,13 @@ AMOUNTS = (
 )
 """The keys of a run that are amounts, beside the options of constraints."""
 
-TEXTS = ("config", "model", "preset", *_NAMES, "grid", "batch_regime")
+TEXTS = ("config", "model", "preset", *_NAMES, "region", "batch_regime")
 """The keys of a run that are names."""
+
+_EARLIER = {"region": "grid"}
+"""Earlier names of keys."""
+
+_NEW = {earlier: name for name, earlier in _EARLIER.items()}
 
 _SHAPES = ({"batch", "sequence", "steps"}, {"batch_tokens", "steps"})
 
@@ -116,7 +121,12 @@ def _read_run(
     sources = {}
     for option in (*AMOUNTS, *(each.name for each in constraint_options()), *TEXTS):
         value = table.raw(option)  # known, whether it is there or not: the hint on an unknown key lists it
-        if option in table:
+        earlier = _EARLIER.get(option)
+        if earlier is not None and earlier in table:
+            if option in table:
+                raise table.error(earlier, f"{option} is the same")
+            sources[option] = reader.source(earlier, table.raw(earlier))
+        elif option in table:
             sources[option] = reader.source(option, value)
         elif option in defaults and not any(rival in table for rival in RIVALS.get(option, ())):
             sources[option] = reader.default(option, defaults[option])
@@ -154,7 +164,7 @@ class _RunReader:
             return self._from_config(option, value)
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise self.table.error(option, _TOKENS if option == "tokens" else "expected an amount or { key = … }")
-        if option in TEXTS and not isinstance(value, str):
+        if _NEW.get(option, option) in TEXTS and not isinstance(value, str):
             raise self.table.error(option, "expected text in quotes")
         return Source(factors=(value,), place=self._place((*self.key, option)))
 
@@ -170,7 +180,7 @@ class _RunReader:
                 found = self._factors(f"{option}.{name}", data[name], file, name)
                 factors += found
                 roles += [name] * len(found)
-        if option in TEXTS and not (len(factors) == 1 and isinstance(factors[0], Lookup)):
+        if _NEW.get(option, option) in TEXTS and not (len(factors) == 1 and isinstance(factors[0], Lookup)):
             raise self.table.error(option, "expected one key path")
         return Source(factors=tuple(factors), place=self._place((*self.key, option)), roles=tuple(roles))
 

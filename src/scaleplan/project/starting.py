@@ -133,7 +133,7 @@ def _summary(found: FoundConfig) -> str:
     parts = [
         f"{format_count(found.params)} parameters" if found.params is not None else "",
         f"{format_count(tokens.value)} tokens" if tokens is not None else "",
-        f"{gpus.value:,} devices" if gpus is not None else "",
+        f"{gpus.value:,} GPUs" if gpus is not None else "",
     ]
     return "".join(f", {part}" for part in parts if part)
 

@@ -181,7 +181,7 @@ def _on_devices(
         warnings += [notice for notice in found.notices if notice.code == "no_price"]
         cost = 0.0 if cost is not None and days == 0 else cost
     elif devices is None:
-        warnings.append(Notice(code="no_devices", message="the cost left needs the number of devices: give --gpus"))
+        warnings.append(Notice(code="no_devices", message="the cost left needs the number of GPUs: give --gpus"))
     return Pace(
         seconds_per_step=None if speed is None else 1 / speed,
         tokens_per_second=tokens,

@@ -118,7 +118,7 @@ def launched(settings: Settings, reading: Reading, document: Document) -> None:
         reading.put("gpus", settings.whole("num_processes"))  # accelerate counts all of them
     elif isinstance(document, ShellDocument):
         _scheduled(settings.of(document.directives, show="#SBATCH"), reading)
-    reading.leave("gpus", "the launcher sets the devices", option="--gpus")
+    reading.leave("gpus", "the launcher sets the GPUs", option="--gpus")
 
 
 def _plain(found: Setting | Open | None) -> bool:
@@ -127,7 +127,7 @@ def _plain(found: Setting | Open | None) -> bool:
 
 def _open(found: Setting | Open | None) -> Open | None:
     if isinstance(found, Setting):
-        return Open("the launcher finds the devices", found.places[0])
+        return Open("the launcher finds the GPUs", found.places[0])
     return found
 
 

@@ -87,7 +87,7 @@ def _ratio(s: Settings) -> float:
 def foundry_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length and states: ``63900ba`` are batches, ``26e9tok`` tokens, ``1000sp`` samples."""
     top = s.section("", "variables", "parameters")
-    reading.leave("gpus", "the launcher sets the devices")
+    reading.leave("gpus", "the launcher sets the GPUs")
     reading.put("sequence", top.whole("max_seq_len"))
     reading.put("sequence", s.whole("max_seq_len"))
     reading.put("batch", top.whole("global_train_batch_size"))

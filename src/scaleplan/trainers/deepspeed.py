@@ -34,7 +34,7 @@ def deepspeed_sizes(s: Settings, _: Reading, __: Document) -> Setting:
 
 def deepspeed_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch and states."""
-    reading.leave("gpus", "the launcher sets the devices")
+    reading.leave("gpus", "the launcher sets the GPUs")
     reading.leave("sequence", "the file has no length of a sequence")
     deepspeed_batch(s, reading)
     if isinstance(batch := s.raw("train_batch_size"), Open):

@@ -108,7 +108,7 @@ _CONTEXTS = {"gpt2": 1024, "mistral": 8192, "mixtral": 8192}
 def levanter_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, which may be a schedule, and length; both have defaults of the trainer."""
     trainer = s.section("trainer")
-    reading.leave("gpus", "the slice of TPUs, or the launcher, sets the devices")
+    reading.leave("gpus", "the slice of TPUs, or the launcher, sets the GPUs")
     reading.put("sequence", s.section("").whole("train_seq_len"))
     if s.section("").flag("use_hf_model_config", default=False).value:
         place = s.section("").place("initialize_from_hf", "use_hf_model_config")

@@ -189,7 +189,7 @@ def litgpt_run(s: Settings, reading: Reading, _: Document) -> None:
     devices, nodes = s.raw("devices"), s.whole("num_nodes") or Setting(1)
     counted = s.whole("devices") if isinstance(devices, Setting) else devices
     reading.put("gpus", product(counted, nodes))
-    reading.leave("gpus", "the file has no devices")
+    reading.leave("gpus", "the file has no GPUs")
     reading.put("sequence", train.whole("max_seq_length"))
     if "sequence" not in reading.values:
         model = s.whole("model_config.block_size")

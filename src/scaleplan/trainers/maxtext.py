@@ -156,11 +156,11 @@ def maxtext_run(s: Settings, reading: Reading, _: Document) -> None:
             reading.put("batch", combined(int(each.value * gpus.value) * int(many.value), each, gpus, many))
         else:
             reading.leave(
-                "batch", "the batch is that of a device", each.places[0] if each.places else None, option="--gpus"
+                "batch", "the batch is that of a GPU", each.places[0] if each.places else None, option="--gpus"
             )
             reading.leave(
                 "batch_tokens",
-                "the batch is that of a device",
+                "the batch is that of a GPU",
                 each.places[0] if each.places else None,
                 option="--gpus",
             )
@@ -212,4 +212,4 @@ def _devices(s: Settings, reading: Reading) -> None:
                 value *= int(each.value)
             reading.put(name, combined(value, *known))
     place = filling.place if filling is not None else None
-    reading.leave("gpus", "a share of the devices fills what is left", place)
+    reading.leave("gpus", "a share of the GPUs fills what is left", place)

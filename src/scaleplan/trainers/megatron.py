@@ -456,7 +456,7 @@ def nemo_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length, layout and states."""
     trainer = s.section("trainer")
     reading.put("gpus", product(trainer.whole("devices"), trainer.whole("num_nodes") or Setting(1)))
-    reading.leave("gpus", "the launcher sets the devices")
+    reading.leave("gpus", "the launcher sets the GPUs")
     reading.put("sequence", s.whole("encoder_seq_length", "data.seq_length", "max_position_embeddings"))
     batch = _division(s, reading)
     if batch is None:
@@ -554,7 +554,7 @@ def _zero_is_one(s: Settings, name: str) -> int:
 
 def neox_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length, layout and states; the devices stand in a hostfile."""
-    reading.leave("gpus", "the hostfile of the launcher lists the devices")
+    reading.leave("gpus", "the hostfile of the launcher lists the GPUs")
     reading.put("sequence", s.whole("seq_length"))
     for name, key in (("pipeline", "pipe_parallel_size"), ("tensor", "model_parallel_size")):
         found = s.whole(key, at_least=0)

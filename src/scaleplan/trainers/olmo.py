@@ -84,7 +84,7 @@ _UNITS = {"": "steps", "T": "tokens", "tok": "tokens", "ba": "steps", "sp": "sam
 def olmo_run(s: Settings, reading: Reading, _: Document) -> None:
     """Read batch, length and states: a length is in steps, in tokens (``2e12T``), or in passes over the data."""
     top = s.section("")
-    reading.leave("gpus", "the launcher sets the devices")
+    reading.leave("gpus", "the launcher sets the GPUs")
     reading.put("sequence", s.whole("max_sequence_length"))
     reading.put("batch", top.whole("global_train_batch_size"))
     reading.put("micro_batch", top.whole("device_train_microbatch_size"))
@@ -219,7 +219,7 @@ def _padded(s: Settings, reading: Reading, document: Document) -> dict[str, int]
 def olmo_core_run(s: Settings, reading: Reading, document: Document) -> None:
     """Read batch and length: batches are in tokens, a length is a ``Duration`` of tokens, steps or epochs."""
     assert isinstance(document, PythonDocument)
-    reading.leave("gpus", "the launcher sets the devices")
+    reading.leave("gpus", "the launcher sets the GPUs")
     micro: Setting | Open | None = None
     for call in document.calls:
         own = s.of(call, show=call.name)

@@ -102,7 +102,7 @@ def torchtitan_run(s: Settings, reading: Reading, _: Document) -> None:
     copies = layout.whole("data_parallel_replicate_degree") or Setting(1)
     if isinstance(shard, Setting):
         reading.put("data", product(shard, copies))
-    reading.leave("gpus", "the launcher sets the devices", layout.place("data_parallel_shard_degree"))
+    reading.leave("gpus", "the launcher sets the GPUs", layout.place("data_parallel_shard_degree"))
     _batch(training, reading)
     reading.put("steps", training.whole("steps"), default=10_000)
     reading.put("zero", Setting(0 if isinstance(shard, Setting) and shard.value == 1 else 3))

@@ -101,7 +101,7 @@ def _way(name: str, found: Open) -> str:
 
 LABELS: Mapping[str, str] = {
     "vocab": "vocabulary is",
-    "gpus": "devices are",
+    "gpus": "GPUs are",
     "sequence": "length of a sequence is",
     "batch_tokens": "tokens of a step are",
     "tokens": "tokens of the run are",
@@ -113,18 +113,18 @@ VALUES: Mapping[str, str] = {
     "sequence": "tokens of a sequence",
     "batch": "sequences of a step",
     "batch_tokens": "tokens of a step",
-    "micro_batch": "sequences that a device takes at once",
-    "accumulation": "micro-batches of a step on each device",
+    "micro_batch": "sequences that a GPU takes at once",
+    "accumulation": "micro-batches of a step on each GPU",
     "steps": "steps of the optimizer",
     "samples": "sequences of the run",
     "tokens": "tokens of the run",
     "epochs": "passes over the data",
     "gpus": "devices",
     "data": "data-parallel groups",
-    "tensor": "tensor-parallel devices",
+    "tensor": "tensor-parallel GPUs",
     "pipeline": "pipeline stages",
-    "context_parallel": "devices that split sequences",
-    "expert": "devices that split experts",
+    "context_parallel": "GPUs that split sequences",
+    "expert": "GPUs that split experts",
     "zero": "stage of sharing, 3 for full sharding",
     "precision": "precision of the matrices",
     "kept": "how weights are kept: in fp32, or in the same precision",
@@ -225,11 +225,11 @@ class Reading:
             raise _at(
                 file,
                 combined(None, *parts, gpus),
-                f"{gpus.value:,} devices are no multiple of the {group:,} that one copy of the model takes",
+                f"{gpus.value:,} GPUs are no multiple of the {group:,} that one copy of the model takes",
             )
         data = self.values.get("data")
         if data is not None and int(data.value) * group != gpus.value and self.given.gpus is None:
-            raise _at(file, data, f"{data.value:,} data-parallel groups of {group:,} are not {gpus.value:,} devices")
+            raise _at(file, data, f"{data.value:,} data-parallel groups of {group:,} are not {gpus.value:,} GPUs")
         self.values["data"] = combined(int(gpus.value) // group, gpus, *parts)
         self.open.pop("data", None)
 

@@ -18,7 +18,7 @@ _LARGE = (("", 0), ("M", 6), ("B", 9), ("T", 12))
 
 
 def counted(number: float | str, noun: str) -> str:
-    """Write a number of things: ``1 device``, ``2,000 devices``; a text is a number that is written already."""
+    """Write a number of things: ``1 GPU``, ``2,000 GPUs``; a text is a number that is written already."""
     text = number if isinstance(number, str) else f"{number:,.0f}"
     return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
 
@@ -65,7 +65,7 @@ def format_seconds(value: float, *, digits: int = 3) -> str:
 
 
 def format_hours(value: float, *, unit: str = "h", digits: int = 3) -> str:
-    """Write accelerator-hours: ``800 h``, ``12,300 h``, ``2.79M h``; ``unit`` may be ``GPU-hours``."""
+    """Write GPU-hours: ``800 h``, ``12,300 h``, ``2.79M h``; ``unit`` may be ``GPU-hours``."""
     return f"{_scaled(value, _LARGE, digits)} {unit}"
 
 
@@ -75,7 +75,7 @@ def format_usd(value: float, *, digits: int = 3) -> str:
 
 
 def format_usd_per_hour(value: float, *, digits: int = 3) -> str:
-    """Write a price of an accelerator-hour: ``$2.95/h``."""
+    """Write a price of a GPU-hour: ``$2.95/h``."""
     return f"{format_usd(value, digits=digits)}/h"
 
 
@@ -98,6 +98,11 @@ def format_kilograms(value: float, *, digits: int = 3) -> str:
 def format_gigabytes(value: float, *, digits: int = 3) -> str:
     """Write memory, given in GB of 1e9 bytes: ``80.0 GB``, ``1.50 TB``."""
     return _scaled(value, (("GB", 0), ("TB", 3)), digits, space=" ")
+
+
+def format_bytes(value: float, *, digits: int = 3) -> str:
+    """Write the size of a file: ``812 B``, ``412 kB``, ``1.20 MB``."""
+    return _scaled(value, (("B", 0), ("kB", 3), ("MB", 6), ("GB", 9)), digits, space=" ")
 
 
 def _rounded(value: float, digits: int) -> tuple[str, int]:

@@ -221,7 +221,7 @@ def _no_flops(scanned: Scanned) -> QuantityError:
         hint = f"write {numeral} {prefix}FLOP"
         return scanned.refuse_unit(f"{text} has no unit of compute, only a suffix", hint=hint)
     if re.fullmatch(r"(?i:.*(?:hours?|h|usd|\$))", unit):
-        hint = "device time and money become compute with an accelerator, its utilisation and its price"
+        hint = "GPU-hours and money become compute with a GPU, its utilisation and its price"
         return scanned.refuse_unit(f"{text} is not an amount of compute", hint=hint)
     if re.fullmatch(_FLOPS, unit, re.IGNORECASE) and not unit.casefold().startswith("f"):
         hint = f"upper and lower case matter: for example {numeral} PFLOP or {numeral} PF-days"
@@ -284,7 +284,7 @@ _ANY_DEVICE = {"gpu", "gpus", "accelerator", "accelerators", "device", "devices"
 
 
 def parse_hours(value: str | SupportsFloat) -> tuple[float, str | None]:
-    """Return accelerator-hours (``5000``, ``2k H100-hours``, ``10k GPUh``, ``100 A100-days``) and the accelerator.
+    """Return GPU-hours (``5000``, ``2k H100-hours``, ``10k GPUh``, ``100 A100-days``) and the accelerator.
 
     The accelerator is as written (``"H100"``); None for ``GPU`` or nothing.
     """
@@ -295,23 +295,23 @@ def parse_hours(value: str | SupportsFloat) -> tuple[float, str | None]:
     match = re.fullmatch(_HOURS, scanned.unit)
     if match is None or (match["unit"] is None and match["device"]):
         hint = f"for example {example}"
-        raise scanned.refuse_unit(f"{quote(scanned.unit)} in {quote(value)} is not accelerator-hours", hint=hint)
+        raise scanned.refuse_unit(f"{quote(scanned.unit)} in {quote(value)} is not GPU-hours", hint=hint)
     device, unit = match["device"], match["unit"]
     days = unit is not None and unit.startswith("d")
     if days and device is None:
-        hint = f"write {scanned.numeral} GPU-days, or give the accelerators and the time"
-        raise refuse(value, f"{quote(value)} could be days of one accelerator or of many", hint=hint)
+        hint = f"write {scanned.numeral} GPU-days, or give the GPUs and the time"
+        raise refuse(value, f"{quote(value)} could be days of one GPU or of many", hint=hint)
     named = None if device is None or device.casefold() in _ANY_DEVICE else device
     return scanned.value(shift=_shift(match), factor=24.0 if days else 1.0, suffix=_suffix(match)), named
 
 
 def _hours(value: str | SupportsFloat) -> float:
-    """Return accelerator-hours of no accelerator in particular."""
+    """Return GPU-hours of no accelerator in particular."""
     hours, accelerator = parse_hours(value)
     if accelerator is not None:
         text = str(value)
         place = text.find(accelerator)
-        message = f"{quote(text)} names an accelerator where hours of any are counted"
+        message = f"{quote(text)} names a GPU where hours of any are counted"
         raise refuse(text, message, span=(place, place + len(accelerator)), hint="write GPU-hours")
     return hours
 
@@ -343,14 +343,14 @@ def parse_usd(value: str) -> float:
 
 @_numbers_too
 def parse_usd_per_hour(value: str) -> float:
-    """Return a price in US dollars per accelerator-hour: ``2.95``, ``$2.95/h``, ``2.95 USD/GPU-hour``."""
+    """Return a price in US dollars per GPU-hour: ``2.95``, ``$2.95/h``, ``2.95 USD/GPU-hour``."""
     checked(value, example="$2.95/h")
     stop = len(value.rstrip(" "))
     per = re.search(r" ?(?:/|per )", value)
     if per is None:
         return parse_usd(value)
     if re.fullmatch(_PER_HOUR, value[per.start() : stop]) is None:
-        hint = "prices are per hour of one accelerator, as in $2.95/h"
+        hint = "prices are per hour of one GPU, as in $2.95/h"
         raise refuse(value, f"{quote(value)} is not a price per hour", span=(per.start(), stop), hint=hint)
     return within(value, 0, per.start(), parse_usd)
 

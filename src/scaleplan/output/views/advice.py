@@ -74,7 +74,7 @@ def _remarks(advice: Advice) -> Iterator[str]:
         whole = [a.batch_sequences for a in advice.rules if a.batch_kind == "optimal" and a.batch_sequences]
         if whole:
             yield (
-                f"in sequences of {advice.sequence:,.0f} tokens that devices and micro-batches share evenly: "
+                f"in sequences of {advice.sequence:,.0f} tokens that GPUs and micro-batches share evenly: "
                 f"{min(whole):,} – {max(whole):,}"
             )
     if advice.tuned is not None:
@@ -120,7 +120,7 @@ def _times(critical: Critical, advice: Advice) -> Iterator[str]:
         f"a batch of {format_count(best.batch_tokens)}; any number of them: {format_number(floor)} days"
     )
     one = advice.gpus_per_replica == 1
-    busy = "1 accelerator" if one else f"{advice.gpus_per_replica:,.0f} accelerators"
+    busy = "1 GPU" if one else f"{advice.gpus_per_replica:,.0f} GPUs"
     yield f"one sequence of {advice.sequence:,.0f} tokens is taken to keep a replica of {busy} busy"
 
 

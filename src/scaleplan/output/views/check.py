@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scaleplan.documents.key_path import Location
 from scaleplan.errors import quote
 from scaleplan.hardware.budget import band_text
+from scaleplan.hardware.chances import percent
 from scaleplan.output import Report, ReportTable
 from scaleplan.output.ci import Judgement
 from scaleplan.output.data import plain
@@ -75,17 +76,11 @@ def _grid(verdicts: Sequence[Verdict], ranges: Mapping[str, Mapping[str, tuple[f
             judged = verdict.value  # of a check that was saved before there was this key
         value = "–" if judged is None else decisive_amount(limit, judged)
         if span := ranges.get(verdict.run, {}).get(verdict.quantity):
-            chance = "" if verdict.chance is None else f"; {_percent(verdict.chance)} chance to keep it"
+            chance = "" if verdict.chance is None else f"; {percent(verdict.chance)} chance to keep it"
             value += f" ({amount(verdict.quantity, span[0])} – {amount(verdict.quantity, span[1])}{chance})"
         written = f"{verdict.limit.partition(' ')[0]} {limit.op} {bound(limit)}"
         rows.append((_WORDS[verdict.status], verdict.run, written, value))
     return ReportTable(("", "run", "limit", "value"), rows=rows, text={"", "run", "limit"})
-
-
-def _percent(chance: float) -> str:
-    """Return a probability in whole percent, of which the ends are not certain."""
-    whole = round(100 * chance)
-    return "< 1 %" if whole < 1 else "> 99 %" if whole > 99 else f"{whole} %"
 
 
 def _line(verdict: Verdict) -> str:
@@ -124,9 +119,9 @@ def _runs(runs: Sequence[CheckedRun]) -> Report:
     for run in runs:
         values = [(name, run.values.get(name)) for name in names]
         rows.append((run.name, *("–" if value is None else amount(name, value) for name, value in values)))
-    columns = ("run", "params", "tokens", "compute", "GPU time", "cost", "loss")
+    columns = ("run", "params", "tokens", "compute", "GPU-hours", "cost", "loss")
     budgets = [run.budget for run in runs if run.budget is not None]
-    remarks = band_remarks(budgets, what="GPU time, days, cost, energy and carbon")
+    remarks = band_remarks(budgets, what="GPU-hours, days, cost, energy and carbon")
     return Report(title="plans", grid=ReportTable(columns, rows=rows, text={"run"}), remarks=[*remarks])
 
 
@@ -174,7 +169,7 @@ _LABELS = {
     "excess_loss": "excess loss",
     "compute_overhead": "compute overhead",
     "gpus": "GPUs",
-    "gpu_hours": "GPU time",
+    "gpu_hours": "GPU-hours",
     "energy_kwh": "energy",
     "carbon_kg": "carbon",
     "memory_gb": "least memory",
@@ -204,7 +199,7 @@ def diff_report(result: Difference) -> Report:
     remarks += [_verdict(breach) for breach in result.judged]
     if shown and result.band is not None:
         remarks.append(
-            f"GPU time, days, cost, energy and carbon of each side: {band_text(result.band)} (default utilisation); "
+            f"GPU-hours, days, cost, energy and carbon of each side: {band_text(result.band)} (default utilisation); "
             "the same error moves both sides"
         )
     renamed = [name for name in shown if status[name] == "renamed"]
@@ -363,9 +358,9 @@ def diff_cases(result: Difference) -> tuple[Judgement, ...]:
 
 
 def new_project_report(result: NewProject) -> Report:
-    """Return where the file was written, and what to do with it."""
+    """Return what the new file has, and what to do with it."""
     if not result.configs:
-        return Report(title=f"{result.file} written", remarks=("describe your runs in it, then: scaleplan check",))
+        return Report(title=result.file, remarks=("describe your runs in it, then: scaleplan check",))
     runs = counted(len(result.configs), "training config")
     remarks = (f"with a run of each of {runs}: {', '.join(result.configs)}", "see what they ask for: scaleplan check")
-    return Report(title=f"{result.file} written", remarks=remarks)
+    return Report(title=result.file, remarks=remarks)

@@ -135,7 +135,7 @@ def gpus_report(result: AcceleratorList) -> Report:
         for gpu in result.gpus
     ]
     return Report(
-        title=f"{counted(len(rows), 'accelerator')}, dense TFLOP/s with fp32 accumulation",
+        title=f"{counted(len(rows), 'GPU')}, dense TFLOP/s with fp32 accumulation",
         grid=ReportTable(("id", "year", "memory", *_SHOWN, "price", "verified"), rows=rows, text={"id", "verified"}),
         remarks=(
             *dict.fromkeys(

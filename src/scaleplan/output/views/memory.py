@@ -50,7 +50,7 @@ def memory_facts(memory: Memory) -> Iterator[Fact]:
 def parallel_text(parallel: Parallel) -> str:
     """Return how devices divide a model, in one line."""
     if parallel.devices == 1:
-        return "one device"
+        return "one GPU"
     ways = {name: getattr(parallel, name) for name in ("tensor", "pipeline", "context", "expert")}
     parts = [f"{parallel.data} data", *(f"{many} {name}" for name, many in ways.items() if many > 1)]
     if parallel.virtual > 1:
@@ -72,7 +72,7 @@ def memory_report(needs: MemorySummary) -> Report:
 
 def _worth_section(needs: MemorySummary) -> Report:
     """Return what other ways to train would need of the same devices."""
-    columns: tuple[str, ...] = ("with", "each device", "fits")
+    columns: tuple[str, ...] = ("with", "each GPU", "fits")
     rows: list[tuple[str, ...]] = [
         (way.options, format_gigabytes(way.total / GIGA), "yes" if way.fits else "no") for way in needs.worth
     ]
@@ -89,7 +89,7 @@ def _memory_title(needs: MemorySummary) -> str:
     of = f" of {format_gigabytes(needs.memory_bytes / GIGA)}" if needs.memory_bytes else ""
     purpose = "to train" if needs.parallel is not None else "to serve"
     if needs.fits is None:
-        return f"{needs.model} {purpose}: {held}{of} on each device"
+        return f"{needs.model} {purpose}: {held}{of} on each GPU"
     devices = f"{needs.gpus:,} x {needs.gpu}"
     fewest = needs.fewest_devices
     if not needs.fits:
@@ -97,14 +97,12 @@ def _memory_title(needs: MemorySummary) -> str:
         never = "no number of them is enough" if needs.parallel is not None and fewest is None else ""
         why = f"; {need or never}" if need or never else ""
         nearest = "the nearest layout needs " if needs.parallel is not None else ""
-        return f"{needs.model} does not fit {devices} {purpose}{why}: {nearest}{held}{of} on each device"
+        return f"{needs.model} does not fit {devices} {purpose}{why}: {nearest}{held}{of} on each GPU"
     if fewest == needs.gpus and fewest > 1:
-        return (
-            f"{needs.model} needs {devices} {purpose}, it does not fit on {fewest - 1:,}: {held}{of} on each device"
-        )
+        return f"{needs.model} needs {devices} {purpose}, it does not fit on {fewest - 1:,}: {held}{of} on each GPU"
     if needs.idle_devices:
         devices = f"{needs.gpus - needs.idle_devices:,} of {devices}"
-    return f"{needs.model} fits on {devices} {purpose}: {held}{of} on each device"
+    return f"{needs.model} fits on {devices} {purpose}: {held}{of} on each GPU"
 
 
 def _unsaid_remark(unsaid: Unsaid) -> Iterator[str]:
@@ -167,7 +165,7 @@ def _training_remarks(needs: MemorySummary, parallel: Parallel) -> Iterator[str]
         sequences = needs.tokens_per_step // needs.sequence
         yield f"a step: {counted(sequences, 'sequence')}, {format_count(needs.tokens_per_step)} tokens"
     if needs.fewest_devices is not None:
-        yield f"fewest devices that hold these states, by any layout: {needs.fewest_devices:,}"
+        yield f"fewest GPUs that hold these states, by any layout: {needs.fewest_devices:,}"
 
 
 def room_text(largest: int | None, micro_batch: int, *, before: str) -> str:
@@ -180,8 +178,8 @@ def _margins_text(margins: Margins, *, serving: bool) -> str:
     states, usable = (format_fraction(share, digits=2) for share in (margins.states, margins.usable))
     reserve = f"{format_gigabytes(margins.reserve / GIGA)} for the framework; --margins sets them"
     if serving:
-        return f"margins: all parts up to {usable} of a device, {reserve}"
+        return f"margins: all parts up to {usable} of a GPU, {reserve}"
     return (
-        f"margins: states up to {states} of a device, all parts up to {usable}, activations counted x "
+        f"margins: states up to {states} of a GPU, all parts up to {usable}, activations counted x "
         f"{margins.activations:g}, {reserve}"
     )

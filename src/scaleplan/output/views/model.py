@@ -20,9 +20,9 @@ from scaleplan.units import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.hardware.budget import Budget
     from scaleplan.models.model import ModelBody, ModelSummary
     from scaleplan.models.shape import ShapeSizes, ShapeSummary
+    from scaleplan.planning.plan import Plan
     from scaleplan.planning.training_run import TrainingRun
     from scaleplan.trainers.stated_run import StatedRun
 
@@ -87,7 +87,7 @@ def stated_run(run: StatedRun | None) -> Iterator[str]:
     length = [f"{run.steps:,} steps" if run.steps else "", f"{format_count(run.tokens)} tokens" if run.tokens else ""]
     degrees = {"data": run.data_parallel, "tensor": run.tensor_parallel, "pipeline": run.pipeline_parallel}
     shares = [f"{degree} {name}" for name, degree in degrees.items() if degree and degree > 1]
-    devices = f"{run.gpus:,} devices" + (f" ({' x '.join(shares)})" if shares else "") if run.gpus else ""
+    devices = f"{run.gpus:,} GPUs" + (f" ({' x '.join(shares)})" if shares else "") if run.gpus else ""
     parts = [" ".join(filter(None, step)), *length, devices]
     if any(parts):
         yield f"{run.trainer}: {', '.join(filter(None, parts))}"
@@ -155,25 +155,25 @@ def _row(name: str, shape: ShapeSizes) -> tuple[str, ...]:
     )
 
 
-def run_sections(run: TrainingRun, budget: Budget) -> Iterator[Report]:
-    """Yield the sections of a run: its schedule, the memory of a device, the bill."""
+def run_sections(run: TrainingRun, plan: Plan) -> Iterator[Report]:
+    """Yield the sections of the run of a plan: its schedule, the memory of a device, the bill."""
     yield Report(title="the run", facts=[*_schedule(run)])
     if run.layout is not None:
         layout = run.layout
         use = f"{format_gigabytes(layout.memory.total / GIGA)} of {format_gigabytes(layout.memory_bytes / GIGA)}"
         many = layout.parallel.devices
-        who = "the device" if many == 1 else f"each of {many:,} devices"
+        who = "the GPU" if many == 1 else f"each of {many:,} GPUs"
         yield Report(title=f"{who} holds {use}", facts=[*memory_facts(layout.memory)])
     elif run.closest is not None:
         layout = run.closest
         use = f"{format_gigabytes(layout.memory.total / GIGA)} of {format_gigabytes(layout.memory_bytes / GIGA)}"
         yield Report(
-            title=f"no layout fits: the nearest needs {use} on each device",
+            title=f"no layout fits: the nearest needs {use} on each GPU",
             facts=[*memory_facts(layout.memory)],
             remarks=[f"{parallel_text(layout.parallel)}; recomputation: {layout.recompute}; states: {layout.states}"],
         )
     if run.bill is not None:
-        yield bill_section(budget, run.bill)
+        yield bill_section(plan.budget, run.bill, chances=plan.chances)
 
 
 def _schedule(run: TrainingRun) -> Iterator[Fact]:
@@ -194,16 +194,16 @@ def _schedule(run: TrainingRun) -> Iterator[Fact]:
         yield Fact("micro-batch", f"{micro}{most}", prose=True)
         yield Fact("recomputation", f"{layout.recompute}; states: {layout.states}", prose=True)
     elif run.fits is False and run.fewest_devices is not None:
-        yield Fact("layout", f"none fits; {counted(run.fewest_devices, 'device')} would do", prose=True)
+        yield Fact("layout", f"none fits; {counted(run.fewest_devices, 'GPU')} would do", prose=True)
     elif run.fewest_devices is not None:
-        yield Fact("devices", f"{run.fewest_devices:,} or more", prose=True)
+        yield Fact("GPUs", f"{run.fewest_devices:,} or more", prose=True)
     step = f" of {format_seconds(run.step_seconds)}" if run.step_seconds is not None else ""
     per_step = format_count(run.tokens_per_step)
     yield Fact("steps", f"{run.steps:,}{step}, {per_step} tokens each", prose=True)
     yield Fact("", f"batch: {run.batch_source}", prose=True)
     least = run.least_time
     if least is not None:
-        devices = f"; the batch feeds {counted(least.most_devices, 'device')}"
+        devices = f"; the batch feeds {counted(least.most_devices, 'GPU')}"
         yield Fact(
             "least time", f"{counted(format_number(least.days), 'day')}, by {least.binds}{devices}", prose=True
         )

@@ -42,7 +42,7 @@ def ways_report(found: Ways) -> Report:
         rows = [(_name(way), _memory(way), format_gigabytes(-way.spare * _usable(way))) for way in others]
         table = ReportTable(("way", "memory", "over"), rows=rows, text={"way"})
         usable = format_gigabytes(_usable(others[0]))
-        sections.append(Report(title=f"what does not fit {usable}, what --margins leaves of a device", grid=table))
+        sections.append(Report(title=f"what does not fit {usable}, what --margins leaves of a GPU", grid=table))
     sections += [Report(title=_scratch_title(way), lines=()) for way in scratch]
     if found.serving:
         rows = [(way.weights, format_gigabytes(way.memory_bytes / GIGA), _yes(way.fits)) for way in found.serving]

@@ -30,6 +30,7 @@ class Option(NamedTuple):
     name: str
     metavar: str
     help: str
+    everyday: bool = False
 
 
 class Key(NamedTuple):

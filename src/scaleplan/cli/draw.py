@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from scaleplan.charts.figure import draw, picture_path
+from scaleplan.charts.drawing import draw, picture_path
 from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.cli.command import Answer, chosen_format, command, single

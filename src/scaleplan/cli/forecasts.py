@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scaleplan.charts.figure import draw, picture_path
+from scaleplan.charts.drawing import draw, picture_path
 from scaleplan.charts.track_plots import calibration_chart
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.fit import Level  # noqa: TC001  read at run time

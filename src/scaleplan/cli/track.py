@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scaleplan.charts.figure import draw, picture_path
+from scaleplan.charts.drawing import draw, picture_path
 from scaleplan.charts.track_plots import track_chart
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.options import (

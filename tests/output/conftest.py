@@ -11,7 +11,7 @@ import pytest
 from scaleplan.output.html.page import report
 
 ASKED = {"gpus": "64", "time": "30d", "gpu": "h100-sxm", "limit": ["tokens_per_param >= 20"]}
-_VOID = {"meta", "link", "br"}
+_VOID = {"meta", "link", "br", "input"}
 
 
 @dataclass

@@ -449,11 +449,15 @@ def _layout(subject: Subject) -> list[Markup]:
     if run is None:
         why = subject.without_layout
         return [element("p", f"No layout is shown: {why}.")] if why is not None else []
-    schedule, *others = [part for part in run_sections(run, subject.plan.budget)][: 2 if run.layout or run.closest else 1]
+    memory = run.layout is not None or run.closest is not None
+    schedule, *others = list(run_sections(run, subject.plan.budget))[: 2 if memory else 1]  # the bill has its own
     content = [_definitions(_labelled(schedule.facts))]
     for part in others:
         rows = [(fact.label, fact.value, fact.unit) for fact in part.facts]
-        content += [element("h3", _sentence(part.title)), _table("The memory of a GPU", ("part", "memory", "share"), rows)]
+        content += [
+            element("h3", _sentence(part.title)),
+            _table("The memory of a GPU", ("part", "memory", "share"), rows),
+        ]
         content += [element("p", _sentence(remark)) for remark in part.remarks]
     return content
 
@@ -544,4 +548,5 @@ def _values(subject: Subject) -> list[Markup]:
 
 def _sentence(text: str) -> str:
     """Return a message as a sentence of its own."""
-    return f"{text[:1].upper()}{text[1:]}" if text[:1].islower() and text.split(" ", 1)[0].isalpha() else text
+    first = text.split(" ", 1)[0].rstrip(":,")
+    return f"{text[:1].upper()}{text[1:]}" if text[:1].islower() and first.isalpha() else text

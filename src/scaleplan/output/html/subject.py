@@ -94,9 +94,7 @@ def gather(options: Mapping[str, Any], *, typed: Mapping[str, Any] | None = None
     )
 
 
-def _with_layout(
-    plan: Plan, request: Request, drawn: Sequence[str], context: Context
-) -> tuple[Plan, str | None]:
+def _with_layout(plan: Plan, request: Request, drawn: Sequence[str], context: Context) -> tuple[Plan, str | None]:
     """Return the plan with its training run, or why it has none although it is on GPUs.
 
     A plan on a number of GPUs has it by default, any other where an option of the run asks for it. One that was asked

@@ -111,7 +111,7 @@
     const spread = ends && ends[0] < ends[1];
     tile.dataset.low = ends ? String(ends[0]) : "";
     tile.dataset.high = ends ? String(ends[1]) : "";
-    range.textContent = spread ? `${level}: ${ends.map(written[name]).join(" – ")}` : "";
+    range.textContent = spread ? `${level}: ${ends.map((end) => written[name](end)).join(" – ")}` : "";
   }
 
   const percent = (share) => `${plain(100 * share).replace(/\.0+$/, "")} %`;
@@ -148,10 +148,11 @@
     for (const name of ["params", "tokens", "tokensPerParam", "loss"]) fill(name, plan[name], interval[name], level);
     for (const name of ["excessLoss", "flops"]) fill(name, plan[name]);
     for (const name of ["gpuHours", "days", "cost"]) fill(name, plan[name] ?? null, banded(plan[name] ?? null), percent(data.bandLevel));
-    const paid = [plan.days === null ? null : time(plan.days ?? NaN), plan.cost === null ? null : usd(plan.cost ?? NaN)];
-    const money = data.hardware ? paid.filter((text) => text !== null).map((text) => `, ${text}`).join("") : "";
+    const { days = null, cost = null } = plan;
+    const bill = [state.form === "days" || days === null ? "" : `, ${time(days)}`];
+    bill.push(state.form === "cost" || cost === null ? "" : `, ${usd(cost)}`);
     say(`${textOf("budget", state)}: ${count(plan.params)} parameters on ${count(plan.tokens)} tokens, `
-      + `loss ${plain(plan.loss, 4)}${money}.`);
+      + `loss ${plain(plan.loss, 4)}${bill.join("")}.`);
   }
 
   for (const name of controls) {

@@ -35,7 +35,7 @@ __all__ = ["WhatIf", "what_if", "what_if_section"]
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The question of a page as plain values (``data``), or in one line why the page cannot change it (``refusal``)."""
+    """The question of a page as plain values (``data``), or in one line why the page cannot change it."""
 
     data: Mapping[str, object] | None = None
     refusal: str | None = None
@@ -47,8 +47,9 @@ def what_if(planner: Planner, request: Request, plan: Plan) -> WhatIf:
     if refusal is not None:
         return WhatIf(refusal=refusal)
     preset, bounds = planner.preset, planner.bounds
-    law, (least, most) = preset.law, planner.supported_ratios
-    forecast = preset.forecast
+    law, forecast = preset.law, preset.forecast
+    assert isinstance(law, LossSurface)  # anything else is refused
+    least, most = planner.supported_ratios
     data: dict[str, object] = {
         "law": _coefficients(law if forecast is None else forecast.base),
         "forecast": None if forecast is None else _forecast(forecast),
@@ -57,7 +58,7 @@ def what_if(planner: Planner, request: Request, plan: Plan) -> WhatIf:
         "inference": next(map(_served, planner.constraints.terms), None),
         "maps": [_map(quantity.on(law), scarce=quantity.scarcity) for quantity in planner.constraints.effective],
         "limits": [
-            {"name": _NAMES[part.name], "quantity": part.quantity, "low": part.span.low, "high": _open(part.span.high)}
+            {"name": part.name, "quantity": part.quantity, "low": part.span.low, "high": _open(part.span.high)}
             for part in bounds.parts
         ],
         "ratios": [least, _open(most)],
@@ -68,17 +69,6 @@ def what_if(planner: Planner, request: Request, plan: Plan) -> WhatIf:
         "hardware": None if plan.budget.gpu is None else _hardware(planner, request, plan),
     }
     return WhatIf(data={**data, **_start(request, plan, fixed=bounds.fixed)})
-
-
-_NAMES = {
-    "params": "params",
-    "tokens": "tokens",
-    "tokens_per_param": "tokensPerParam",
-    "flops": "flops",
-    "total": "total",
-    "loss": "loss",
-}
-"""The spans of the bounds, by their names in the page."""
 
 
 def _refusal(planner: Planner) -> str | None:

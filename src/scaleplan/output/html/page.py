@@ -450,7 +450,7 @@ def _layout(subject: Subject) -> list[Markup]:
         why = subject.without_layout
         return [element("p", f"No layout is shown: {why}.")] if why is not None else []
     memory = run.layout is not None or run.closest is not None
-    schedule, *others = list(run_sections(run, subject.plan.budget))[: 2 if memory else 1]  # the bill has its own
+    schedule, *others = list(run_sections(run, subject.plan))[: 2 if memory else 1]  # the bill has its own
     content = [_definitions(_labelled(schedule.facts))]
     for part in others:
         rows = [(fact.label, fact.value, fact.unit) for fact in part.facts]

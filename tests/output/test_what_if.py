@@ -73,14 +73,6 @@ def questions(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    """Return a page in the browser."""
-    found = chromium.started(tmp_path_factory.mktemp("profile"))
-    yield found
-    chromium.ended(found)
-
-
-@pytest.fixture(scope="module")
 def visit(tab, questions, tmp_path_factory):
     """Return how to go to the page of a question, where one is not there already."""
     folder, there = tmp_path_factory.mktemp("pages"), []
@@ -165,6 +157,19 @@ def test_a_setting_without_a_plan_is_named(visit, setting, why):
     assert tab.run("document.getElementById('what-if-results').checkVisibility()") is False
     wrong = tab.run("[...document.querySelectorAll('[aria-invalid=true]')].map((each) => each.id)")
     assert wrong == ([f"what-if-{next(iter(setting))}"] if "number" in why else [])
+
+
+def test_a_setting_beyond_the_runs_of_the_law_is_doubted(visit):
+    """As the program warns of it: by how much, of each quantity."""
+    doubt = "document.getElementById('what-if-doubt').textContent"
+    tab = visit("cluster")
+    tab.run(f"({FILL})({{budget: 5}})")
+    assert tab.run(doubt) == ""
+    tab.run(f"({FILL})({{form: 'flops', budget: 2.592e22}})")
+    assert tab.run(doubt) == "Extrapolated: compute 2.0x above the runs that the law was fitted on."
+    tab = visit("own")
+    tab.run(f"({FILL})({{budget: 1e27}})")
+    assert tab.run(doubt).endswith("The runs of the law cannot vouch for this optimum.")
 
 
 def test_a_keyboard_does_all(visit):

@@ -114,6 +114,20 @@
     range.textContent = spread ? `${level}: ${ends.map((end) => written[name](end)).join(" – ")}` : "";
   }
 
+  const names = { flops: "compute", params: "size", tokens: "tokens", tokensPerParam: "tokens per parameter" };
+
+  function doubts(plan) { // how far the plan leaves the runs of its law, and an optimum that they do not vouch for
+    const beyond = [];
+    for (const [name, [least, most]] of Object.entries(data.fitted)) {
+      const factor = Math.max(plan[name] / most, least / plan[name]);
+      const side = plan[name] > most ? "above" : "below";
+      if (factor > 1) beyond.push(`${names[name]} ${plain(factor, 2)}x ${side}`);
+    }
+    const said = beyond.length ? [`Extrapolated: ${beyond.join(", ")} the runs that the law was fitted on.`] : [];
+    if (plan.interval && plan.interval.params === null) said.push("The runs of the law cannot vouch for this optimum.");
+    return said.join(" ");
+  }
+
   const percent = (share) => `${plain(100 * share).replace(/\.0+$/, "")} %`;
   let spoken = 0;
 
@@ -138,6 +152,7 @@
       problem = `There is no such plan: ${error.message}.`;
     }
     part("problem").textContent = problem;
+    part("doubt").textContent = plan === null ? "" : doubts(plan);
     part("results").hidden = plan === null;
     if (plan === null) {
       say("");

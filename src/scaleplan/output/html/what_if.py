@@ -63,12 +63,21 @@ def what_if(planner: Planner, request: Request, plan: Plan) -> WhatIf:
         ],
         "ratios": [least, _open(most)],
         "largestRun": preset.range.flops[1] if preset.range.flops else None,
+        "fitted": {
+            _WATCHED[name]: getattr(preset.range, name)
+            for name in (_WATCHED if forecast is None else ("flops", "tokens_per_param"))
+            if getattr(preset.range, name) is not None
+        },
         "least": LEAST_COUNT,
         "most": MOST_COUNT,
         "byHardware": planner.by_hardware,
         "hardware": None if plan.budget.gpu is None else _hardware(planner, request, plan),
     }
     return WhatIf(data={**data, **_start(request, plan, fixed=bounds.fixed)})
+
+
+_WATCHED = {"flops": "flops", "params": "params", "tokens": "tokens", "tokens_per_param": "tokensPerParam"}
+"""The quantities whose fitted range a plan is watched for, by their names in the page; of a forecast its two axes."""
 
 
 def _refusal(planner: Planner) -> str | None:
@@ -223,7 +232,8 @@ def what_if_section(data: Mapping[str, Any]) -> list[Markup]:
     if data["shared"]:
         sliders.append(_control("share", "Tokens, in multiples of the optimal", reach=1.0))
     if data["price"] is not None:
-        sliders.append(_control("price", f"Price of a {data['hardware']['gpu']} GPU-hour, in US dollars", reach=0.6))
+        label = f"Price of a GPU-hour ({data['hardware']['gpu']}), in US dollars"
+        sliders.append(_control("price", label, reach=0.6))
     sentence = (
         "Move a slider or type a number: the page plans again by the same law, limits and rates, and computes what "
         "the program would. Training on more or fewer tokens than are optimal keeps the compute and changes the size."
@@ -238,6 +248,7 @@ def what_if_section(data: Mapping[str, Any]) -> list[Markup]:
             class_="controls",
         ),
         element("p", id=f"{_ID}-problem", role="alert", class_="problem"),
+        element("p", id=f"{_ID}-doubt", class_="problem"),
         element("output", id=f"{_ID}-summary", aria_live="polite", class_="summary"),
         element("dl", *_results(data), id=f"{_ID}-results", class_="tiles"),
     ]

@@ -12,7 +12,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from scaleplan.record import Result
-from scaleplan.units import format_count, format_flops, format_fraction, format_hours, format_number, format_usd
+from scaleplan.units import (
+    USD,
+    format_count,
+    format_flops,
+    format_fraction,
+    format_hours,
+    format_number,
+    format_usd,
+    money_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -227,11 +236,14 @@ def _tick_text(axis: Axis, value: float) -> str:
         return f"×{value:g}"
     if axis.kind in ("number", "percent"):
         return f"{100 * value:.4g} %" if axis.kind == "percent" else f"{value:,.6g}"
-    return _without_zeros(_WRITERS[axis.kind](value))
+    text = _WRITERS[axis.kind](value)
+    return _without_zeros(text.removeprefix("$") if axis.kind == "usd" and axis.unit not in ("", USD) else text)
 
 
 def value_text(axis: Axis, value: float) -> str:
     """Write a value with the digits that a reader can use, and its unit."""
+    if axis.kind == "usd":
+        return money_in(axis.unit or None)(value)
     return _WRITERS[axis.kind](value) + (f" {axis.unit}" if axis.unit and axis.kind in ("number", "count") else "")
 
 

@@ -36,7 +36,7 @@ from scaleplan.units import (
     format_pf_days,
     format_seconds,
     format_usd,
-    format_usd_per_hour,
+    money_in,
 )
 
 if TYPE_CHECKING:
@@ -227,6 +227,8 @@ def _swing_table(subject: Subject, quantity: str) -> Markup | None:
     """Return how far each assumption moves one quantity, the largest first; None where nothing does."""
     swings = _ranked(subject, quantity)
     label, show = _WRITTEN[quantity]
+    if quantity == "cost":
+        show = money_in(subject.plan.budget.currency)
     own = subject.plan.budget.cost if quantity == "cost" else getattr(subject.plan, quantity)
     if not swings or own is None:
         return None
@@ -280,7 +282,7 @@ def _headline(plan: Plan) -> str:
     elif budget.source == "cluster" and budget.days is not None:
         means = f"{budget.gpus:,} {budget.gpu} for {format_number(budget.days)} days"
     elif budget.source == "cost" and budget.cost is not None:
-        means = f"{format_usd(budget.cost)} of {budget.gpu}"
+        means = f"{money_in(budget.currency)(budget.cost)} of {budget.gpu}"
     else:
         means = format_flops(plan.flops)
     return f"{means}: how large a model, on how many tokens?"
@@ -395,7 +397,7 @@ def _budget(subject: Subject) -> list[Markup]:
         ("peak", budget.peak_flops_per_s, lambda value: f"{format_number(value / 1e12, digits=4)} TFLOP/s"),
         ("model FLOP utilisation", budget.mfu, format_fraction),
         ("share of paid time that trains", budget.goodput, format_fraction),
-        ("price of an hour", budget.price_per_hour, format_usd_per_hour),
+        ("price of an hour", budget.price_per_hour, lambda value: f"{money_in(budget.currency)(value)}/h"),
     )
     facts.append(("GPU", joined(f"{budget.gpu}, {budget.precision}")))
     facts += [(name, _exact_value(value, show(value))) for name, value, show in written if value is not None]
@@ -430,7 +432,7 @@ def _chances(plan: Plan) -> list[Markup]:
     if budget.days is not None:
         columns["time"] = (budget.days, lambda days: format_seconds(days * SECONDS_PER_DAY))
     if budget.cost is not None:
-        columns["cost"] = (budget.cost, format_usd)
+        columns["cost"] = (budget.cost, money_in(budget.currency))
     rows = []
     for chance in _CHANCES:
         ends = budget.interval_at("gpu_hours", 2 * chance - 1) if chance > _EVEN else None

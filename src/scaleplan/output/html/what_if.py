@@ -18,7 +18,7 @@ from scaleplan.planning.constraints.inference import Inference
 from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.planning.constraints.repetition import R_PARAMS, R_TOKENS, RepeatedData
 from scaleplan.planning.uncertainty import moved_laws, sigmas_of
-from scaleplan.units import LEAST_COUNT, MOST_COUNT
+from scaleplan.units import LEAST_COUNT, MOST_COUNT, USD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ class WhatIf:
 
 def what_if(planner: Planner, request: Request, plan: Plan) -> WhatIf:
     """Return what the page needs to plan this question again; ``planner`` is the one on the plan's hardware."""
-    refusal = _refusal(planner)
+    refusal = _refusal(planner, plan.budget.currency)
     if refusal is not None:
         return WhatIf(refusal=refusal)
     preset, bounds = planner.preset, planner.bounds
@@ -80,9 +80,11 @@ _WATCHED = {"flops": "flops", "params": "params", "tokens": "tokens", "tokens_pe
 """The quantities whose fitted range a plan is watched for, by their names in the page; of a forecast its two axes."""
 
 
-def _refusal(planner: Planner) -> str | None:
+def _refusal(planner: Planner, currency: str | None) -> str | None:
     """Return why the page cannot plan this question again; None where it can."""
     preset = planner.preset
+    if currency not in (None, USD):
+        return f"the page counts money in US dollars, and this question in {currency}"
     if planner.choices:
         return "this law leaves a quantity of its mixtures open, and each of its values is another law"
     if isinstance(preset.law, Allocation) or not isinstance(preset.law, LossSurface):

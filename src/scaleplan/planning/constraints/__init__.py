@@ -105,6 +105,7 @@ CONSTRAINTS: dict[str, Entry] = {
                 "inference_price",
                 "USD/H",
                 "Price of a GPU-hour of inference; as for training if not given.",
+                money=True,
             ),
         ),
         keys=(

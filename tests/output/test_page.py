@@ -218,6 +218,24 @@ def test_the_bill_has_its_ranges_sources_and_chances(page, text):
     assert any("2026" in found and found.startswith("Price: $2.95/h") for _, found in page.all("p"))
 
 
+def test_a_deadline_leaves_the_gpus_open_and_the_what_if_to_compute(parse):
+    """The bill says how many GPUs it takes and how surely; the page plans in FLOP alone."""
+    page = parse(report(flops="1e22", gpu="h100-sxm", time="30d"))
+    deadline = page.data("plan")["budget"]["deadline"]
+    paragraphs = [text for _, text in page.all("p")]
+    assert any(text.startswith(f"30.0 days take {deadline['gpus']} x h100-sxm") for text in paragraphs)
+    assert any("the number of GPUs follows from the deadline" in text for text in paragraphs)
+    assert [text for _, text in page.all("option")] == ["FLOP"]
+
+
+def test_money_is_in_the_currency_of_the_question(parse):
+    """In the tables, and in the labels and choices of the what-if."""
+    page = parse(report(cost="50k EUR", gpu="h100-sxm", exchange_rate="1 EUR = 1.08 USD"))
+    assert "Price of a GPU-hour (h100-sxm), in EUR" in [text for _, text in page.all("label")]
+    assert [text for _, text in page.all("option")] == ["FLOP", "GPU-hours", "EUR"]
+    assert page.data("question")["currency"] == "EUR"
+
+
 def test_limits_say_which_bind_and_what_they_cost(parse):
     """One row a limit, in the words of the question."""
     limits = ["tokens_per_param >= 40", "params <= 900B"]

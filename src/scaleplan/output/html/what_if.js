@@ -38,7 +38,8 @@
 
   const large = (value) => scaled(value, [["", 0], ["M", 6], ["B", 9], ["T", 12]]);
   const count = (value) => scaled(value, [["", 0], ["k", 3], ["M", 6], ["B", 9], ["T", 12]]);
-  const usd = (value) => (value < 100 ? `$${value.toFixed(2)}` : `$${large(value)}`);
+  const amountOf = (value) => (value < 100 ? value.toFixed(2) : large(value));
+  const money = (value) => (data.currency === "USD" ? `$${amountOf(value)}` : `${amountOf(value)} ${data.currency}`);
 
   function flops(value) {
     const [mantissa, power] = rounded(value, 3);
@@ -54,11 +55,11 @@
 
   const written = {
     params: count, tokens: count, tokensPerParam: plain, loss: (value) => plain(value, 4), excessLoss: plain, flops,
-    gpuHours: large, days: time, cost: usd,
+    gpuHours: large, days: time, cost: money,
   };
   const amountText = {
-    flops, gpu_hours: (hours) => `${large(hours)} GPU-hours`, days: time, cost: usd,
-    share: (share) => `${plain(share)} times the optimal tokens`, price: (price) => `${usd(price)} an hour`,
+    flops, gpu_hours: (hours) => `${large(hours)} GPU-hours`, days: time, cost: money,
+    share: (share) => `${plain(share)} times the optimal tokens`, price: (price) => `${money(price)} an hour`,
   };
   const textOf = (name, state) => amountText[name === "budget" ? state.form : name](state[name]);
 
@@ -165,7 +166,7 @@
     for (const name of ["gpuHours", "days", "cost"]) fill(name, plan[name] ?? null, banded(plan[name] ?? null), percent(data.bandLevel));
     const { days = null, cost = null } = plan;
     const bill = [state.form === "days" || days === null ? "" : `, ${time(days)}`];
-    bill.push(state.form === "cost" || cost === null ? "" : `, ${usd(cost)}`);
+    bill.push(state.form === "cost" || cost === null ? "" : `, ${money(cost)}`);
     say(`${textOf("budget", state)}: ${count(plan.params)} parameters on ${count(plan.tokens)} tokens, `
       + `loss ${plain(plan.loss, 4)}${bill.join("")}.`);
   }

@@ -23,8 +23,8 @@ from scaleplan.cli.options import (
     OutputOptions,
     RunOptions,
     keywords,
-    run_keywords,
 )
+from scaleplan.cli.plan import run_keywords
 from scaleplan.cli.settings import standing
 from scaleplan.cli.track import TrackOptions  # noqa: TC001  likewise
 from scaleplan.errors import UsageError

@@ -41,7 +41,6 @@ __all__ = [
     "Place",
     "RunOptions",
     "keywords",
-    "run_keywords",
 ]
 
 
@@ -222,16 +221,6 @@ class RunOptions(OptionGroup, groups=("run", "memory")):
 
 class ConstraintOptions(OptionGroup, constraints=True):
     """The options that the registered constraints declare."""
-
-
-def run_keywords(run: RunOptions) -> dict[str, Any]:
-    """Return the options of a training run, with the model read where one is named."""
-    given = keywords(run)
-    if given["model"] is not None:
-        from scaleplan.cli.model import read_argument
-
-        given["model"] = read_argument(given["model"], arch=None, context=given["context"])
-    return given
 
 
 def _format(*names: str) -> Any:  # noqa: ANN401  typer types its options so

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,7 +21,6 @@ from scaleplan.cli.options import (
     OutputOptions,
     RunOptions,
     keywords,
-    run_keywords,
 )
 from scaleplan.errors import UsageError, quote
 from scaleplan.planning.plan import of_several
@@ -31,7 +30,7 @@ from scaleplan.units import parse
 if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
 
-__all__ = ["APPS"]
+__all__ = ["APPS", "run_keywords"]
 
 _GOAL = "Goal, in one form"
 
@@ -218,6 +217,16 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
     if len(forms) > 1:
         raise UsageError("more than one budget is read from standard input", hint="give '-' once")
     return forms[0] if forms else None
+
+
+def run_keywords(run: RunOptions) -> dict[str, Any]:
+    """Return the options of a training run, with the model read where one is named."""
+    given = keywords(run)
+    if given["model"] is not None:
+        from scaleplan.cli.model import read_argument
+
+        given["model"] = read_argument(given["model"], arch=None, context=given["context"])
+    return given
 
 
 def _one(plan: Plan) -> Answer:

@@ -19,6 +19,7 @@ from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SWEPT, Request, option_names
 from scaleplan.units import (
     SECONDS_PER_DAY,
+    format_plain,
     parse,
     parse_count,
     parse_days,
@@ -244,7 +245,10 @@ def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> Iterator[
     low, high = parse(SWEPT[by], start), parse(SWEPT[by], stop)
     number = int(parse_integer(points))
     if not low < high:
-        raise UsageError(f"the range from {low:g} to {high:g} is empty", hint="the first budget must be the smaller")
+        raise UsageError(
+            f"the range from {format_plain(low)} to {format_plain(high)} is empty",
+            hint="the first budget must be the smaller",
+        )
     if not 2 <= number <= _MOST_POINTS:
         raise UsageError(f"a sweep has 2 to {_MOST_POINTS:,} points, not {number:,}")
     return evenly_spaced(low, high, number)

@@ -31,7 +31,7 @@ from scaleplan.fitting.table import RawTable, read_table
 from scaleplan.laws.base import Cost
 from scaleplan.tables.cells import to_numbers
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
-from scaleplan.units import parse_flops, parse_positive
+from scaleplan.units import format_number, parse_flops, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -240,7 +240,7 @@ def _too_large(runs: Runs, loss: ColumnMapping, loss_unit: str) -> tuple[Notice,
     middle = float(np.median(runs.loss))
     if known.per != "token" or known.scale == "ppl" or middle <= _UNIFORM:
         return ()
-    message = f"losses in {quote(loss.text)} are around {middle:.3g} {runs.loss_unit}, and a uniform guess costs less"
+    message = f"losses in {quote(loss.text)} are around {format_number(middle)} {runs.loss_unit}, and a uniform guess costs less"
     return (Notice(code="loss_unit", message=f"{message}; --loss-unit ppl reads perplexities"),)
 
 
@@ -347,13 +347,13 @@ def _require_raw_units(given: Mapping[str, Array], *, columns: Mapping[str, Colu
         column = escape_control(mapped.column or mapped.text)
         if mapped.heading != 1.0 and middle > _MOST[role]:
             raise FileError(
-                f"{source}: {role} in {quote(column)} are around {middle:.3g} by the unit in the heading",
+                f"{source}: {role} in {quote(column)} are around {format_number(middle)} by the unit in the heading",
                 hint=f"--map '{role}={column}*1' reads counts, '{role}={column}*FACTOR' another unit",
             )
         if _too_small(role, values):
             unit = "8.64e19 (PF-days)" if role == "flops" else "1e9 (billions)"
             raise FileError(
-                f"{source}: {role} in {quote(column)} are around {middle:.3g}, too few to be a count",
+                f"{source}: {role} in {quote(column)} are around {format_number(middle)}, too few to be a count",
                 hint=f"--map '{role}=log10({column})' reads logarithms, '{role}={column}*FACTOR' units like {unit}",
             )
 

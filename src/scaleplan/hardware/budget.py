@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.record import Record, computed, option
-from scaleplan.units import SECONDS_PER_HOUR, format_usd_per_hour
+from scaleplan.units import SECONDS_PER_HOUR, format_band, format_fraction, format_plain, format_usd_per_hour
 
 if TYPE_CHECKING:
     from statistics import NormalDist
@@ -170,13 +170,16 @@ class BudgetRequest(Record):
             if value is None or isinstance(value, str):
                 continue
             if not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name} is a number above 0, not {value:g}")
+                raise UsageError(f"{name} is a number above 0, not {format_plain(value)}")
             if name in {"mfu", "goodput"} and value > 1:
-                raise UsageError(f"{name} is a fraction of at most 1, not {value:g}", hint=f"try {value / 100:g}")
+                raise UsageError(
+                    f"{name} is a fraction of at most 1, not {format_plain(value)}",
+                    hint=f"try {format_plain(value / 100)}",
+                )
             if name in {"mfu", "goodput"} and value < _LEAST_SHARE:
-                raise UsageError(f"{name} of {value:g} is no share of any time", hint="0.4 is 40 %")
+                raise UsageError(f"{name} of {format_plain(value)} is no share of any time", hint="0.4 is 40 %")
         if self.gpus is not None and self.gpus % 1:
-            raise UsageError(f"a number of GPUs is whole, not {self.gpus:g}")
+            raise UsageError(f"a number of GPUs is whole, not {format_plain(self.gpus)}")
 
 
 _LEAST_SHARE = 1e-30  # of a smaller one the FLOP that it leaves may be none
@@ -281,8 +284,8 @@ class Budget(Record):
 
 
 def band_text(band: float) -> str:
-    """Write a band: ``x/÷ 1.6, 80 %``."""
-    return f"x/÷ {band:g}, {100 * BAND_LEVEL:g} %"
+    """Write a band: ``1.6x either way, 80 %``."""
+    return f"{format_band(band)}, {format_fraction(BAND_LEVEL)}"
 
 
 def dated_price(usd_per_hour: float, source: str | None, date: str | None) -> str:

@@ -12,7 +12,7 @@ from scaleplan.hardware.measured import share_of_peak
 from scaleplan.hardware.prices import CURRENCY, given_price
 from scaleplan.hardware.utilisation import Utilisation
 from scaleplan.record import Record
-from scaleplan.units import SECONDS_PER_HOUR
+from scaleplan.units import SECONDS_PER_HOUR, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,7 @@ class DeviceBudget:
         mfu = share_of_peak(measured, achieved, self.peak, device=self.accelerator.id, precision=self.precision)
         notices = []
         if mfu < _SUSPICIOUS:
-            share = f"--measured {measured.text} is {100 * mfu:.2g} % of the peak"
+            share = f"--measured {measured.text} is {format_fraction(mfu, digits=2)} of the peak"
             message = f"{share}: check its unit and the number of GPUs"
             notices.append(Notice(code="measured_slow", message=message))
         return Utilisation(
@@ -154,7 +154,7 @@ class DeviceBudget:
             return float(self.request.flops)
         flops = self.hours(utilisation) * SECONDS_PER_HOUR * self.peak * utilisation
         if not 0 < flops < math.inf:
-            raise UsageError(f"this budget comes to {flops:g} FLOP, beyond what can be planned")
+            raise UsageError(f"this budget comes to {format_flops(flops)}, beyond what can be planned")
         return flops
 
     def resolve(self, utilisation: Utilisation) -> ResolvedBudget:
@@ -200,7 +200,7 @@ class DeviceBudget:
         resolved = self.resolve(found.utilisation)._replace(params=found.params)
         if found.consistent:
             return resolved
-        taken = f"the lower value, {found.utilisation.mfu:.3g}, is used"
+        taken = f"the lower value, {format_number(found.utilisation.mfu)}, is used"
         message = f"the best size jumps where the default utilisation depends on it; {taken}"
         notice = Notice(code="utilisation_step", message=message)
         return resolved._replace(notices=(*resolved.notices, notice))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, Notice, UsageError, did_you_mean, quote
 from scaleplan.files import read_data
+from scaleplan.units import format_count, format_factor, format_number, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -157,27 +158,29 @@ class UtilisationTable:
         if kind.multi_gpu is not None and ((gpus or 1) > 1 or size >= kind.single_params):
             kind = self._classes.get(kind.multi_gpu, kind)
         mfu = kind.level
-        factors = [f"{kind.level:g} for {kind.title}"]
+        factors = [f"{format_plain(kind.level)} for {kind.title}"]
         waste = math.sqrt(self._overhead * max(1.0, (gpus or 1.0) / self._devices) / size)
         mfu /= 1 + waste
         many = f" on {gpus:,.0f} GPUs" if gpus is not None and gpus > self._devices else ""
-        factors.append(f"{1 / (1 + waste):.3g} for {size / 1e9:.3g}B parameters{many}")
+        factors.append(f"{format_number(1 / (1 + waste))} for {format_count(size)} parameters{many}")
         if moe:
             mfu *= self._moe
-            factors.append(f"{self._moe:g} for a mixture of experts")
+            factors.append(f"{format_plain(self._moe)} for a mixture of experts")
         if precision not in _SIXTEEN_BITS:
             share = self._speed[precision] * _sixteen_bit_peak(accelerator) / accelerator.peak(precision)
             mfu *= share
-            factors.append(f"{share:.3g} for {precision}, {self._speed[precision]:g} times the speed of 16 bits")
+            factors.append(
+                f"{format_number(share)} for {precision}, {format_factor(self._speed[precision])} the speed of 16 bits"
+            )
         mfu = float(f"{mfu * chosen.factor:.{_DIGITS}g}")
         if chosen.factor != 1 or chosen.goodput != 1:
-            factors.append(f"{chosen.factor * chosen.goodput:.3g} for {chosen.title}")
+            factors.append(f"{format_number(chosen.factor * chosen.goodput)} for {chosen.title}")
         notices = []
         if gpus is None and kind.multi_gpu is not None:
             message = f"the default utilisation assumes one {accelerator.id}; several reach less: give --gpus"
             notices.append(Notice(code="utilisation_gpus_assumed", message=message))
         if params is None:
-            message = f"the default utilisation assumes a model of {size / 1e9:g}B; give the size, or --mfu"
+            message = f"the default utilisation assumes a model of {format_count(size)}; give the size, or --mfu"
             notices.append(Notice(code="utilisation_size_assumed", message=message))
         if kind.thin or size < kind.thin_below or (kind is not alone) or accelerator.class_by_likeness:
             known = f"little is published about utilisation on {accelerator.id} at this size"

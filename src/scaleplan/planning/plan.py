@@ -10,7 +10,7 @@ from scaleplan.errors import Notice
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.constraints import constraint_keys
 from scaleplan.record import Record, as_mapping, computed
-from scaleplan.units import counted
+from scaleplan.units import counted, format_factor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -228,7 +228,7 @@ class Edge(NamedTuple):
     def slots(self, value: float) -> tuple[str, str]:
         """Return what fills the template: the value, and by how much it lies beyond this end."""
         factor = value / self.value if self.above else self.value / value
-        beyond = f"{factor:.1f}x" if factor < 10 else f"{factor:,.0f}x" if factor < 1e6 else f"{_plain(factor)}x"
+        beyond = format_factor(factor) if factor < 10 else f"{factor:,.0f}x" if factor < 1e6 else f"{_plain(factor)}x"
         return _plain(value), beyond
 
 

@@ -21,6 +21,7 @@ from scaleplan.planning.planner import out_of_range, require_budget, require_los
 from scaleplan.planning.posterior import forecast_interval
 from scaleplan.planning.problem import EDGE, UNLIMITED_FLOPS
 from scaleplan.planning.uncertainty import interval
+from scaleplan.units import format_flops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -252,7 +253,7 @@ def _stationary(
 def _require(feasible: NDArray[np.bool_], flops: Floats) -> None:
     if not np.all(feasible):
         raise UnreachableError(
-            f"no model satisfies the limits within a budget of {float(flops[~feasible][0]):g} FLOP",
+            f"no model satisfies the limits within a budget of {format_flops(float(flops[~feasible][0]))}",
             hint="raise the budgets or relax a limit",
         )
 

@@ -27,6 +27,7 @@ from scaleplan.record import Result
 from scaleplan.units import (
     exact,
     format_count,
+    format_days,
     format_flops,
     format_fraction,
     format_gigabytes,
@@ -175,7 +176,7 @@ _WRITERS: Mapping[str, Callable[..., str]] = {
     "ratio": format_fraction,
     "integer": lambda value, **_: f"{value:,.0f}",
     "hours": format_hours,
-    "days": format_number,
+    "days": format_days,
     "usd": format_usd,
     "kwh": format_kwh,
     "kilograms": format_kilograms,

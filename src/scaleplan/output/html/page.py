@@ -24,6 +24,7 @@ from scaleplan.output.views.plan import comparison_report, format_loss, plan_rep
 from scaleplan.planning.plan import Plans
 from scaleplan.units import (
     format_count,
+    format_days,
     format_flops,
     format_fraction,
     format_hours,
@@ -238,7 +239,7 @@ def _headline(plan: Plan) -> str:
     if budget.source == "gpu_hours" and budget.gpu_hours is not None:
         means = format_hours(budget.gpu_hours, unit=f"{budget.gpu} hours")
     elif budget.source == "cluster" and budget.days is not None:
-        means = f"{budget.gpus:,} {budget.gpu} for {format_number(budget.days)} days"
+        means = f"{budget.gpus:,} {budget.gpu} for {format_days(budget.days)}"
     elif budget.source == "cost" and budget.cost is not None:
         means = f"{format_usd(budget.cost)} of {budget.gpu}"
     else:
@@ -309,14 +310,14 @@ def _budget(subject: Subject) -> list[Markup]:
     facts: list[tuple[str, Markup]] = [("training compute", compute)]
     ranges = {
         "GPU-hours": range_text(budget.gpu_hours_interval, lambda value: format_hours(value, unit="h")),
-        "days": range_text(budget.days_interval, format_number),
+        "time": range_text(budget.days_interval, format_days),
         "cost": range_text(budget.cost_interval, format_usd),
         "energy": range_text(budget.energy_kwh_interval, format_kwh),
     }
     written: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
         ("GPU-hours", budget.gpu_hours, lambda value: format_hours(value, unit="h")),
         ("GPUs", budget.gpus, lambda value: f"{value:,.0f}"),
-        ("days", budget.days, format_number),
+        ("time", budget.days, format_days),
         ("peak", budget.peak_flops_per_s, lambda value: f"{format_number(value / 1e12, digits=4)} TFLOP/s"),
         ("model FLOP utilisation", budget.mfu, format_fraction),
         ("share of paid time that trains", budget.goodput, format_fraction),
@@ -341,8 +342,8 @@ def _formula(plan: Plan) -> Markup:
         return element("p", f"The budget is given in compute. The law counts it as C = {plan.flops_convention}.")
     return element(
         "p",
-        f"{format_hours(budget.gpu_hours, unit='h')} × 3,600 s/h × "
-        f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s × "
+        f"{format_hours(budget.gpu_hours, unit='h')} x 3,600 s/h x "
+        f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s x "
         f"{format_fraction(budget.utilisation)} = {format_flops(plan.flops)}",
     )
 

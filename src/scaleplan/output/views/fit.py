@@ -16,7 +16,7 @@ from scaleplan.fitting.runs import row_text, rows_text
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import format_loss, plan_report
 from scaleplan.presets.preset import Line
-from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number
+from scaleplan.units import counted, format_count, format_factor, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -207,7 +207,7 @@ def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
         )
         yield (
             f"{rows}: the noise of row {down[0]['row']} is "
-            f"taken to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
+            f"taken to be {format_factor(math.sqrt(down[0]['factor']))} that of the others"
         )
 
 
@@ -258,7 +258,7 @@ def _target(data: dict[str, Any], plan: Plan) -> Report:
     forecast = data.get("forecast")
     title = f"{'' if forecast is None else 'forecast '}at {format_flops(plan.flops)}"
     if data.get("largest_flops"):
-        title += f", {format_number(plan.flops / data['largest_flops'])} times the largest run"
+        title += f", {format_factor(plan.flops / data['largest_flops'])} the largest run"
     remarks = [notice.message for notice in plan.warnings if notice.code in {"not_vouched", "far_beyond"}]
     if data.get("line") is not None:
         title += ", on the line of the runs"
@@ -538,7 +538,7 @@ def _remarks_backtest(data: dict[str, Any]) -> Iterator[str]:
     if held is not None:
         count = len(held["rows"])
         yield (
-            f"largest runs held out ({format_number(held['factor'])} times the rest): "
+            f"largest runs held out ({format_factor(held['factor'])} the rest): "
             f"{_inside(held['coverage'], count)} inside, width {_in_prose(held, 'width')}, "
             f"bias {_in_prose(held, 'bias')}, rms {_in_prose(held, 'rms')}"
         )

@@ -10,11 +10,13 @@ from scaleplan.planning.constraints import CONSTRAINTS, constraint_keys
 from scaleplan.units import (
     counted,
     format_count,
+    format_factor,
     format_flops,
     format_fraction,
     format_hours,
     format_number,
     format_pf_days,
+    format_plain,
     format_usd,
 )
 
@@ -272,7 +274,7 @@ def _grid(result: Marginal) -> ReportTable:
     rows = []
     for step in result.steps:
         row = [
-            f"{step.factor:g}x",
+            f"{format_plain(step.factor)}x",
             format_count(step.params),
             format_count(step.tokens),
             format_loss(step.loss),
@@ -299,7 +301,7 @@ def _remarks_marginal(result: Marginal) -> Iterator[str]:
         )
     if result.halving_factor is not None:
         what = "the loss" if result.floor is None else "what is left above the floor"
-        yield f"to halve {what} takes {format_number(result.halving_factor)} times the compute"
+        yield f"to halve {what} takes {format_factor(result.halving_factor)} the compute"
     if result.budget is not None:
         yield from _band_remarks([result.budget], what="hours and money")
 
@@ -328,8 +330,8 @@ def _demand_row(plan: Plan) -> tuple[str, ...]:
         format_count(plan.inference_tokens),
         format_count(plan.params),
         format_count(plan.tokens),
-        f"{format_number(only.params_ratio)}x",
-        f"{format_number(only.flops_ratio)}x",
+        format_factor(only.params_ratio),
+        format_factor(only.flops_ratio),
         format_flops(plan.total_flops),
         format_fraction(only.saving),
         _cell(only.pays_back_at_tokens, format_count),

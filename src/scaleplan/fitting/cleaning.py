@@ -393,7 +393,10 @@ def _compare(
 
     def detail(position: int) -> str:
         factor, count = apart[position]
-        return f"loss {format_number(loss[position], digits=4)} is {factor:.2f} times the median of the {count} runs of that size"
+        return (
+            f"loss {format_number(loss[position], digits=4)} is {format_number(factor)}x the median of the "
+            f"{count} runs of that size"
+        )
 
     diverged = {position: item for position, item in apart.items() if item[0] > _DIVERGED_RATIO}
     rows.drop(rows.mask(diverged), "diverged", detail)
@@ -402,7 +405,11 @@ def _compare(
     )
     if best:
         better = best_of_cells(loss, cells, rows.alive)
-        rows.drop(rows.mask(better), "not_best", lambda i: f"row {numbers[better[i]]} has {loss[better[i]]:.4g}")
+        rows.drop(
+            rows.mask(better),
+            "not_best",
+            lambda i: f"row {numbers[better[i]]} has {format_number(loss[better[i]], digits=4)}",
+        )
     rows.flag(rows.mask(same), "same_point", lambda i: f"sizes and loss of row {numbers[same[i]]}")
     rows.flag(rows.mask(apart.keys() - diverged.keys()), "outlier", detail)
     beaten = beaten_by_smaller(params, tokens, loss, codes, rows.alive)

@@ -69,7 +69,10 @@ def own_count(params: Array, tokens: Array, flops: Array, *, stated: str | None,
         if np.abs(offset).max() <= _SNAPPED:
             return OwnCount(cost=cost, convention=convention, counted=none, jumps=none)
         low, high = np.exp(offset.min()), np.exp(offset.max())
-        message = f"the file's compute is {format_number(low)} to {format_number(high)} times {convention}, by which plans count it"
+        message = (
+            f"the file's compute is {format_number(low)} to {format_number(high)} times {convention}, by which "
+            "plans count it"
+        )
         notice = Notice(code="own_compute", message=message)
         return OwnCount(cost=cost, convention=convention, counted=given, jumps=none, warnings=(notice,))
     far = np.abs(offset - np.median(offset))
@@ -120,7 +123,8 @@ def _disagreement(offset: Array, rows: Index) -> Notice:
     low, high = np.exp(offset.min()), np.exp(offset.max())
     first, last = rows[np.argmin(offset)], rows[np.argmax(offset)]
     message = (
-        f"params, tokens and flops disagree: the compute is {format_number(low)} (row {first}) to {format_number(high)} (row {last}) times "
+        f"params, tokens and flops disagree: the compute is {format_number(low)} (row {first}) to "
+        f"{format_number(high)} (row {last}) times "
         f"{_USUAL}, with no pattern in the size, and is counted as {_USUAL}; --map flops=… names another column"
     )
     return Notice(code="compute_differs", message=message)

@@ -441,6 +441,6 @@ def _positive(values: Floats, name: str) -> Array:
     column = np.asarray(values, dtype=np.float64)
     wrong = np.flatnonzero(~(np.isfinite(column) & (column > 0)))
     if column.ndim != 1 or len(wrong):
-        shown = f"{column[wrong[0]]:g} in row {wrong[0] + 1}" if column.ndim == 1 else "a table"
+        shown = f"{format_plain(column[wrong[0]])} in row {wrong[0] + 1}" if column.ndim == 1 else "a table"
         raise UsageError(f"{name}: {shown} is not a positive number")
     return column

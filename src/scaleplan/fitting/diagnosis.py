@@ -192,7 +192,10 @@ def _ridge(solution: Solution, known: Information) -> tuple[Flag, ...]:
     if not isinstance(law, ThreeExponent):
         return ()
     if "gamma" in solution.bounds:
-        reason = f"gamma ended on a bound of the search, {format_number(law.gamma)}: how the two terms combine is not determined"
+        reason = (
+            f"gamma ended on a bound of the search, {format_number(law.gamma)}: how the two terms combine is "
+            "not determined"
+        )
         return (Flag(code="ridge", message=reason),)
     errors = np.sqrt(np.maximum(np.diag(form.matrix() @ known.covariance @ form.matrix().T), 0.0))
     fitted = {"E": (law.E, errors[4]), "gamma": (law.gamma, errors[5])}

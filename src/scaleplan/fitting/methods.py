@@ -30,7 +30,7 @@ from scaleplan.laws.base import Cost
 from scaleplan.laws.curves import FITTED, Power
 from scaleplan.planning.uncertainty import add_error
 from scaleplan.presets.preset import BacktestRms
-from scaleplan.units import counted, format_factor, format_flops, format_number
+from scaleplan.units import counted, format_factor, format_flops, format_number, format_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -295,7 +295,7 @@ def _grouped(request: FitRequest, runs: Runs) -> FitResult:
         sharing = "a group has too few runs for a fit of its own, so sharing the exponents was not tested"
     else:
         verdict = "the runs support sharing" if excess < 0 else "the groups differ more than sharing allows"
-        sharing = f"AICc of shared exponents less that of separate fits: {excess:+.1f}; {verdict}"
+        sharing = f"AICc of shared exponents less that of separate fits: {format_signed(excess)}; {verdict}"
     return FitResult(
         runs=runs,
         request=request,

@@ -64,7 +64,8 @@ class LackOfFit(Record):
         times = math.sqrt(self.ratio)
         return (
             f"the form misses these runs by {format_factor(times)} the scatter of repeats "
-            f"(F({self.between}, {self.within}) = {format_number(self.ratio, digits=2)}, p = {format_number(self.probability, digits=1)})"
+            f"(F({self.between}, {self.within}) = {format_number(self.ratio, digits=2)}, p = "
+            f"{format_number(self.probability, digits=1)})"
         )
 
 

@@ -742,5 +742,6 @@ def _check(points: Points, coordinates: Coordinates) -> None:
     floor = coordinates.floor
     if floor is not None and not 0 <= floor < float(np.min(points.loss)):
         raise UsageError(
-            f"a floor of {format_plain(floor)} is not between 0 and the smallest loss {format_plain(np.min(points.loss))}"
+            f"a floor of {format_plain(floor)} is not between 0 and the smallest loss "
+            f"{format_plain(np.min(points.loss))}"
         )

@@ -109,7 +109,8 @@ def unlike_runs(table: RawTable, runs: Runs, *, positions: Index, cells: Index) 
     if grouping:
         shift, first = max(grouping, key=lambda pair: pair[0])
         message = (
-            f"the loss at equal sizes differs by {format_fraction(math.expm1(shift))} between the {first.levels} values of "
+            f"the loss at equal sizes differs by {format_fraction(math.expm1(shift))} between the "
+            f"{first.levels} values of "
             f"{quote(first.name)}: no one law; --group {quote(first.name)} fits each apart"
         )
         notices.append(Notice(code="groups", message=message))

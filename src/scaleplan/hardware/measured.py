@@ -169,7 +169,8 @@ def share_of_peak(measured: Measurement, achieved: float, peak: float, *, device
     """Return what a measurement reaches of the peak; raises UsageError for more than all of it."""
     if achieved > peak * (1 + _EXACT):
         raise UsageError(
-            f"--measured {quote(measured.text)} comes to {format_number(achieved / 1e12, digits=4)} TFLOP/s on each {device}, above its "
+            f"--measured {quote(measured.text)} comes to {format_number(achieved / 1e12, digits=4)} TFLOP/s on "
+            f"each {device}, above its "
             f"{precision} peak of {format_number(peak / 1e12, digits=4)}",
             hint="check its unit, the number of GPUs, the size of the model and --precision",
         )

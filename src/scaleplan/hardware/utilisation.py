@@ -170,7 +170,8 @@ class UtilisationTable:
             share = self._speed[precision] * _sixteen_bit_peak(accelerator) / accelerator.peak(precision)
             mfu *= share
             factors.append(
-                f"{format_number(share)} for {precision}, {format_factor(self._speed[precision])} the speed of 16 bits"
+                f"{format_number(share)} for {precision}, {format_factor(self._speed[precision])} the speed of "
+                "16 bits"
             )
         mfu = float(f"{mfu * chosen.factor:.{_DIGITS}g}")
         if chosen.factor != 1 or chosen.goodput != 1:

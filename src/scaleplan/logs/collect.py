@@ -222,7 +222,10 @@ def _distinct(log: RunLog, names: set[str]) -> str:
 def _rise_of(curve: LoggedCurve, factor: float) -> Notice:
     """Return the warning for a training loss that ends above its lowest part by a factor."""
     at = int(np.argmin(curve.values))
-    least = f"its lowest entry, {format_number(curve.values[at], digits=4)}, is at step {step_text(float(curve.steps[at]))}"
+    least = (
+        f"its lowest entry, {format_number(curve.values[at], digits=4)}, is at step "
+        f"{step_text(float(curve.steps[at]))}"
+    )
     message = f"the training loss ends {format_fraction((factor - 1), digits=2)} above its lowest part; {least}"
     return Notice(code="ends_above_lowest", message=message)
 

@@ -357,7 +357,8 @@ class Recorder:
                 place = f" at line {line}" if line else ""
                 self.warn(
                     "restarted",
-                    f"steps go back from {format_plain(last)} to {format_plain(step)}{place}{times}; the later ones count",
+                    f"steps go back from {format_plain(last)} to {format_plain(step)}{place}{times}; the later "
+                    "ones count",
                 )
 
 

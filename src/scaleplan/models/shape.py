@@ -177,7 +177,8 @@ def shape(
         found = _candidates(search)
     if not found:
         raise UnreachableError(
-            f"no {style} shape has {format_number(params, digits=4)} {convention} parameters within {format_fraction(search.tolerance, digits=2)}",
+            f"no {style} shape has {format_number(params, digits=4)} {convention} parameters within "
+            f"{format_fraction(search.tolerance, digits=2)}",
             hint="try a smaller vocabulary, other key-value heads, or less tensor parallelism",
         )
     best = found[0]
@@ -192,7 +193,8 @@ def shape(
     share = chosen.model.embedding_params / chosen.params
     if share > 0.6:
         notes.append(
-            f"the token tables are {format_fraction(share, digits=2)} of the model; a smaller vocabulary leaves more for the layers"
+            f"the token tables are {format_fraction(share, digits=2)} of the model; a smaller vocabulary leaves "
+            "more for the layers"
         )
     return replace(
         chosen,

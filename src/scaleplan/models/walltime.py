@@ -137,6 +137,7 @@ def beyond_utilisation(flops: float, days: float) -> Notice | None:
         return None
     return Notice(
         code="beyond_utilisation",
-        message=f"{format_flops(flops)} in {format_days(days)} is beyond {format_flops(_LIMIT_FLOPS)} in {format_days(_LIMIT_DAYS, digits=2)}, "
+        message=f"{format_flops(flops)} in {format_days(days)} is beyond {format_flops(_LIMIT_FLOPS)} in "
+        f"{format_days(_LIMIT_DAYS, digits=2)}, "
         "where moving data makes utilisation fall: take more time, or a lower --mfu",
     )

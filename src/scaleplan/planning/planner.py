@@ -382,9 +382,11 @@ class Planner:
             return
         least, most = self.preset.range.tokens_per_param or (low, high)
         raise UnreachableError(
-            f"preset '{self.preset.id}' puts the optimum at {format_number(ratio)} tokens per parameter, its runs have "
+            f"preset '{self.preset.id}' puts the optimum at {format_number(ratio)} tokens per parameter, its "
+            "runs have "
             f"{format_number(least)} to {format_number(most)}: no plan",
-            hint=f"--limit 'tokens_per_param >= {format_number(least)}' keeps to the runs; fit again with runs of one law",
+            hint=f"--limit 'tokens_per_param >= {format_number(least)}' keeps to the runs; fit again with runs "
+            "of one law",
         )
 
     def optimal(self, flops: float, *, budget: Budget | None = None) -> Plan:
@@ -527,7 +529,8 @@ class Planner:
             least = forecast.loss(*forecast.best_split(math.exp(forecast.span[1])))
             there = "" if self.limits or least <= loss else f": {format_number(least, digits=4)} is the least there"
             raise UnreachableError(
-                f"a loss of {format_plain(loss)} is not reached within {format_factor(forecast.reach)} the largest run of preset "
+                f"a loss of {format_plain(loss)} is not reached within {format_factor(forecast.reach)} the "
+                "largest run of preset "
                 f"'{self.preset.id}'{there}",
                 hint="aim for a higher loss, or fit larger runs",
             )
@@ -572,7 +575,8 @@ class Planner:
     def _target(self, index: int, goal: float, what: str) -> Plan:
         if self.choices:
             raise UsageError(
-                f"{format_plain(goal)} {what} are optimal at another budget for each number of experts or granularity",
+                f"{format_plain(goal)} {what} are optimal at another budget for each number of experts or "
+                "granularity",
                 hint="give it in place of auto",
             )
         if not LEAST_COUNT <= goal <= MOST_COUNT:
@@ -764,7 +768,8 @@ def require_loss(preset: Preset, loss: float | None) -> None:
     """Refuse a loss of 0 or below, which no run has; raises UsageError."""
     if loss is not None and loss <= 0:
         raise UsageError(
-            f"preset '{preset.id}' gives a loss of {format_number(loss)} at these amounts, and no run has a loss of 0 or below",
+            f"preset '{preset.id}' gives a loss of {format_number(loss)} at these amounts, and no run has a "
+            "loss of 0 or below",
             hint="check the amounts and the coefficients; the law says nothing so far from its runs",
         )
 

@@ -272,7 +272,8 @@ def _not_vouched(reach: float) -> Notice:
 
 _FAR = Notice(
     code="far_beyond",
-    message=f"this optimum is more than {format_factor(REACH)} the largest run: its interval is that of the model, and no "
+    message=f"this optimum is more than {format_factor(REACH)} the largest run: its interval is that of the model, "
+    "and no "
     "record says how often such ones hold",
 )
 

@@ -238,7 +238,8 @@ def _forecast(top: Table, known: FitRange) -> Forecast:
         beyond = beyond or max(low - narrow, wide - high) > MARGIN + _ROUNDED
     if beyond:
         hint = (
-            f"it ends at {format_factor(forecast.reach)} the largest run, and a factor of {format_number(math.exp(MARGIN), digits=2)} beyond "
+            f"it ends at {format_factor(forecast.reach)} the largest run, and a factor of "
+            f"{format_number(math.exp(MARGIN), digits=2)} beyond "
             "their ratios"
         )
         raise FileError(f"{top.source}: forecast.span: reaches farther than the runs of 'range' allow", hint=hint)
@@ -457,7 +458,8 @@ def _as_logarithms(law: Law, span: FitRange) -> str | None:
     if share is None or share >= _LEAST_SHARE:
         return None
     return (
-        f"{' and '.join(names)} look like logarithms: at {format_flops(flops)} the loss is only {format_fraction(share)} above its "
+        f"{' and '.join(names)} look like logarithms: at {format_flops(flops)} the loss is only "
+        f"{format_fraction(share)} above its "
         f"floor; if the source states ln {names[0]}, write {names[0]}"
     )
 

@@ -25,7 +25,7 @@ from scaleplan.project.project import Project, UnreadProject, read_project, read
 from scaleplan.project.saved import MAX_SAVED_BYTES, lines_of, read_saved
 from scaleplan.project.source import Revision, WorkTree, display_name
 from scaleplan.record import Result
-from scaleplan.units import exact, format_fraction, format_plain, parse
+from scaleplan.units import exact, format_fraction, parse
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
@@ -652,7 +652,7 @@ def parse_threshold(text: str) -> Threshold:
     relative = match["amount"].endswith("%")
     kind = "ratio" if relative else QUANTITIES[quantity]
     value = 0.0 if _NOTHING.fullmatch(match["amount"]) else parse(kind, match["amount"])
-    shown = f"{format_plain(value * 100, digits=12)}%" if relative else exact(kind, value) if value else "0"
+    shown = f"{value * 100:.12g}%" if relative else exact(kind, value) if value else "0"
     prefix = "total " if total else ""
     return Threshold(
         quantity=quantity,

@@ -248,7 +248,7 @@ def _of_log(log: str | Path | None, forecast: RegisteredForecast) -> tuple[float
     if value is None:
         raise UsageError(f"{quote(log)} has no loss", hint="--loss states it")
     if validated:
-        source = f"{run.source}: validation loss at step {run.val_step or 0:.0f}"
+        source = f"{run.source}: validation loss at step {run.val_step or 0:,.0f}"
     else:
         source = f"{run.source}: training loss, {run.smoothing}"
     kept = tuple(each for each in table.warnings if each.code not in _SIZES_UNKNOWN)
@@ -300,7 +300,10 @@ def _doubts(forecast: RegisteredForecast, loss: float) -> tuple[Notice, ...]:
     """Return a warning for a loss that can hardly be of the same unit."""
     if abs(math.log(loss / forecast.loss)) < _FAR:
         return ()
-    message = f"the loss {format_plain(loss)} is far from the forecast {format_number(forecast.loss, digits=4)}: is it in {forecast.loss_unit}?"
+    message = (
+        f"the loss {format_plain(loss)} is far from the forecast {format_number(forecast.loss, digits=4)}: is "
+        f"it in {forecast.loss_unit}?"
+    )
     return (Notice(code="other_unit", message=message),)
 
 

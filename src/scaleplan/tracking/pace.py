@@ -153,7 +153,8 @@ def _on_devices(
         mfu, source = 6 * params * tokens / (devices * accelerator.peak(precision)), "6ND"
         if mfu > 1:
             raise UsageError(
-                f"the log's {tokens:,.0f} tokens/s of a model of {format_count(params)} parameters are {format_fraction(mfu, digits=2)} of "
+                f"the log's {tokens:,.0f} tokens/s of a model of {format_count(params)} parameters are "
+                f"{format_fraction(mfu, digits=2)} of "
                 f"the peak of {format_plain(devices)} {accelerator.id}",
                 hint="check --params, --gpus and --gpu, and the tokens of a step",
             )

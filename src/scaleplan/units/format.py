@@ -2,18 +2,18 @@
 
 Whoever prints a number takes a function of this module. The rules are:
 
-* Three significant digits, zeros included: ``2.78B``, ``60.0B``, ``0.0123``. Losses have four, a spread or a factor two.
+* Three significant digits, zeros included: ``2.78B``, ``60.0B``, ``0.0123``. A loss has four, a spread or a factor two.
 * A number below a million is written out with commas, ``46,100``; above it a power of ten stands after an ``e``
   without a sign or zeros, ``2.31e9``; below 0.0001 too, ``6.5e-5``.
 * Counts of parameters and tokens have k, M, B or T, ``23.7B``, in warnings as in tables; compute is ``1e21 FLOP``.
 * Whole numbers of things are written out, and agree with their noun: ``1 GPU``, ``2,000 GPUs``.
-* A time has the unit that suits it, ``16.8 seconds``, ``30.0 days``, ``3.01 years``, and so have energy, memory and mass.
+* A time has the unit that suits it, ``16.8 seconds``, ``30.0 days``, ``3.01 years``; so have energy, memory and mass.
 * Money has cents below $100: ``$2.95``, ``$12.30/h``, ``$136``, ``$1.23M``.
 * Percent has a space: ``90 %``, ``38.5 %``; a change has its sign, ``+0.12 %``.
 * A factor ends in an x, ``3.2x``, and is above 1 where words beside it can say the direction: ``3.2x below``, not
   ``1/3.2x``. A band is ``1.6x either way``.
-* A range has a dash between spaces, ``28,800 – 73,700``; a value with its error is ``93 ± 50``, with the digits that the
-  error justifies.
+* A range has a dash between spaces, ``28,800 – 73,700``; a value with its error is ``93 ± 50``, with the digits that
+  the error justifies.
 
 ``docs/reference/units-and-numbers.md`` has the same for users, and what they may type.
 """
@@ -62,7 +62,7 @@ def format_number(value: float, *, digits: int = 3) -> str:
 
 
 def format_plain(value: float, *, digits: int = 6) -> str:
-    """Write a number with as many of ``digits`` as it needs: a setting, what someone typed: ``0.4``, ``64``, ``1e21``."""
+    """Write a number with as many of ``digits`` as it needs: a setting, what was typed: ``0.4``, ``64``, ``1e21``."""
     text = f"{value:.{digits}g}"
     mantissa, mark, power = text.partition("e")
     if not math.isfinite(value) or abs(value) < 1000:
@@ -192,6 +192,11 @@ def format_fraction(value: float, *, digits: int = 3) -> str:
     """Write a fraction or a ratio in percent: ``40 %``, ``38.5 %``."""
     text = format_number(100 * value, digits=digits)
     return f"{_trimmed(text) if 'e' not in text else text} %"
+
+
+def format_fractions(low: float, high: float, *, digits: int = 3) -> str:
+    """Write a range of fractions in percent, with one sign: ``18 – 19 %``."""
+    return f"{format_range(low, high, lambda value: format_fraction(value, digits=digits).removesuffix(' %'))} %"
 
 
 def format_change(value: float, *, digits: int = 3) -> str:

@@ -9,7 +9,15 @@ from scaleplan.charts.terminal import chart_lines
 from scaleplan.charts.track_plots import calibration_chart
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import SIZES, format_loss
-from scaleplan.units import counted, format_change, format_count, format_flops, format_fraction
+from scaleplan.units import (
+    counted,
+    format_change,
+    format_count,
+    format_flops,
+    format_fraction,
+    format_fractions,
+    format_signed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +56,7 @@ def outcome_report(outcome: Outcome) -> Report:
     facts = [
         Fact.of("loss", outcome.loss, format_loss, unit=outcome.loss_unit),
         Fact.of("forecast", outcome.forecast, format_loss),
-        Fact("error", f"{outcome.error:+.4g}"),
+        Fact("error", format_signed(outcome.error, digits=4)),
         Fact("relative error", format_change(outcome.relative_error)),
     ]
     rows = [
@@ -114,7 +122,7 @@ def _calibration(record: TrackRecord) -> Report:
             format_fraction(each.level),
             f"{each.inside} of {each.resolved}",
             format_fraction(each.share, digits=2),
-            f"{100 * each.interval[0]:.0f} – {format_fraction(each.interval[1], digits=2)}",
+            format_fractions(*each.interval, digits=2),
         )
         for each in record.coverage
     ]

@@ -13,6 +13,7 @@ from scaleplan.units import (
     format_factor,
     format_flops,
     format_fraction,
+    format_fractions,
     format_hours,
     format_number,
     format_pf_days,
@@ -130,8 +131,8 @@ def _remarks(plan: Plan) -> Iterator[str]:
         )
         errors = plan.size_errors
         if errors is not None and errors.half is not None and errors.double is not None:
-            least, most = (f"{100 * wasted:.0f}" for wasted in sorted((errors.half, errors.double)))
-            line += f"; half or twice the size wastes {least if least == most else f'{least} – {most}'} %"
+            wasted = format_fractions(*sorted((errors.half, errors.double)), digits=2)
+            line += f"; half or twice the size wastes {wasted}"
         yield line
     if plan.optimum is not None:
         best = plan.optimum
@@ -296,8 +297,8 @@ def _remarks_marginal(result: Marginal) -> Iterator[str]:
         shrinks = 2.0**-result.exponent
         floor = "" if result.floor is None else f" above the floor of {format_loss(result.floor)}"
         yield (
-            f"each doubling costs twice the one before and gains about {shrinks:.2f} of it: "
-            f"the loss{floor} falls as compute to the power {-result.exponent:.3f}"
+            f"each doubling costs twice the one before and gains about {format_number(shrinks, digits=2)} of it: "
+            f"the loss{floor} falls as compute to the power {format_number(-result.exponent)}"
         )
     if result.halving_factor is not None:
         what = "the loss" if result.floor is None else "what is left above the floor"

@@ -95,10 +95,16 @@ class ExpertCount(Variant):
             message = f"{format_plain(law.experts)} experts are assumed; give --experts, a number or auto"
             return (Notice(code="experts_assumed", message=message),)
         if law.experts > most:
-            message = f"{format_plain(law.experts)} experts are {format_factor(law.experts / most)} the most this law was fitted on"
+            message = (
+                f"{format_plain(law.experts)} experts are {format_factor(law.experts / most)} the most this law "
+                "was fitted on"
+            )
             return (Notice(code="extrapolated_experts", message=f"{message} ({format_plain(most)})"),)
         if self.auto and law.experts == most and self.memory_gb is None:
-            message = f"without --max-memory more experts are always better; {format_plain(most)} are the most this law knows"
+            message = (
+                f"without --max-memory more experts are always better; {format_plain(most)} are the most this "
+                "law knows"
+            )
             return (Notice(code="experts_unbounded", message=message),)
         return ()
 
@@ -143,7 +149,10 @@ class Granularity(Variant):
             )
             return (Notice(code="granularity_assumed", message=message),)
         if law.granularity > _FITTED:
-            message = f"a granularity of {format_plain(law.granularity)} is {format_factor(law.granularity / _FITTED)} the finest"
+            message = (
+                f"a granularity of {format_plain(law.granularity)} is "
+                f"{format_factor(law.granularity / _FITTED)} the finest"
+            )
             return (
                 Notice(
                     code="extrapolated_granularity",

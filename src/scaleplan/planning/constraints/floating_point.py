@@ -103,7 +103,8 @@ class FloatingPoint(EffectiveQuantity):
         if point.tokens <= critical:
             return ()
         message = (
-            f"training in {self.name} with blocks of {format_plain(self.block)} does harm beyond {format_count(critical)} tokens "
+            f"training in {self.name} with blocks of {format_plain(self.block)} does harm beyond "
+            f"{format_count(critical)} tokens "
             f"at this size (Sun et al. 2025); use more bits or smaller blocks"
         )
         return (Notice(code="format_critical_tokens", message=message),)

@@ -70,7 +70,8 @@ class TrainingPrecision(EffectiveQuantity):
             value = REFERENCE_BITS if amount is None else parse_positive(amount)
             if value < _LEAST[part]:
                 raise UsageError(
-                    f"{part} of {format_plain(value)} bits are below what trains: runs diverged under {format_plain(_LEAST[part])}",
+                    f"{part} of {format_plain(value)} bits are below what trains: runs diverged under "
+                    f"{format_plain(_LEAST[part])}",
                     hint=f"use at least {format_plain(_LEAST[part])} bits for the {part}",
                 )
             if value > REFERENCE_BITS:

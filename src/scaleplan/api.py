@@ -19,6 +19,7 @@ from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SWEPT, Request, option_names
 from scaleplan.units import (
     SECONDS_PER_DAY,
+    format_plain,
     parse,
     parse_count,
     parse_days,
@@ -256,7 +257,10 @@ def spaced(
     low, high = (parse_usd(end, rate) if by == "cost" else parse(SWEPT[by], end) for end in (start, stop))
     number = int(parse_integer(points))
     if not low < high:
-        raise UsageError(f"the range from {low:g} to {high:g} is empty", hint="the first budget must be the smaller")
+        raise UsageError(
+            f"the range from {format_plain(low)} to {format_plain(high)} is empty",
+            hint="the first budget must be the smaller",
+        )
     if not 2 <= number <= _MOST_POINTS:
         raise UsageError(f"a sweep has 2 to {_MOST_POINTS:,} points, not {number:,}")
     return evenly_spaced(low, high, number)

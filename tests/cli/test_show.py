@@ -51,14 +51,14 @@ sweep --from 1e18 --to 1e20 --points 2 --params 1B
 sweep --from 1e18 --to 1e20 --points 3 --inference-tokens 1T
 sweep --from 10k --to 1M --by cost --gpu h100-sxm --points 3
 compare --flops 1e22
-compare --flops 1e22 --with kaplan
+compare --flops 1e22 --preset kaplan
 break-even --params 7B --points 3
 break-even --loss 2.1 --from 1 --to 100 --points 2
 break-even --params 7B --points 3 --gpu h100-sxm
 marginal --flops 1e21
 marginal --cost 250k --gpu h100-sxm
 convert --flops 1e24 --gpu h100-sxm --gpus 512
-convert --gpu-hours '30.8M H100-hours' --grid USA
+convert --gpu-hours '30.8M H100-hours' --region USA
 memory 7B --gpus 8
 memory 7B --gpus 8 --serve
 memory gpt2 --gpu rtx-4090 --ways

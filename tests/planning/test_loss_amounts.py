@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scaleplan as sp
-from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError
+from scaleplan.errors import FileError, ScaleplanError, UsageError
 from scaleplan.planning.loss_amounts import parse_loss
 from scaleplan.presets.library import Library
 
@@ -120,6 +120,8 @@ def test_streams_have_the_same_numbers(command_line):
     given = "".join(f"{flops}\n" for flops in ("1e19", "1e20", "3e21", "7e22"))
     result = command_line("optimal", "-", "--bytes-per-token", "4.3", "--format", "jsonl", stdin=given)
     for line, flops in zip(result.out.splitlines(), given.split(), strict=True):
-        assert json.loads(line) == json.loads(json.dumps(sp.optimal(flops=flops, bytes_per_token=4.3).to_dict() | {
-            "budget": json.loads(line)["budget"]
-        }))
+        assert json.loads(line) == json.loads(
+            json.dumps(
+                sp.optimal(flops=flops, bytes_per_token=4.3).to_dict() | {"budget": json.loads(line)["budget"]}
+            )
+        )

@@ -25,9 +25,11 @@ from scaleplan.units import (
     SECONDS_PER_HOUR,
     USD,
     format_count,
+    format_factor,
     format_flops,
     format_fraction,
     format_number,
+    format_plain,
     money_in,
 )
 
@@ -88,7 +90,8 @@ def budgets_around(
     last = max([last, *(flops * 10.0 for flops in at)]) if high is None else high
     if not first < last:
         raise UsageError(
-            f"the range from {first:g} to {last:g} FLOP is empty", hint="the first budget must be the smaller"
+            f"the range from {format_plain(first)} to {format_flops(last)} is empty",
+            hint="the first budget must be the smaller",
         )
     spaced = evenly_spaced(first, last, _POINTS)
     return sorted({*spaced, *(flops for flops in (*(known or ()), *reach, *at) if first < flops < last)})
@@ -200,7 +203,9 @@ def end_of_forecast(planner: Planner, budgets: Sequence[float]) -> tuple[GuideLi
     forecast = planner.preset.forecast
     if forecast is None or fitted is None or not budgets[-1] > fitted[1] * forecast.reach * (1 + _EDGE):
         return ()
-    return (GuideLine(axis="x", at=fitted[1] * forecast.reach, label=f"{forecast.reach:,.0f} times the largest run"),)
+    return (
+        GuideLine(axis="x", at=fitted[1] * forecast.reach, label=f"{format_factor(forecast.reach)} the largest run"),
+    )
 
 
 NEXT_STEPS = (0.01, 0.02, 0.03)

@@ -30,6 +30,7 @@ from scaleplan.presets.preset import (
     Uncertainty,
 )
 from scaleplan.record import Record, Result
+from scaleplan.units import format_factor, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -240,7 +241,8 @@ def _forecast(top: Table, known: FitRange) -> Forecast:
         beyond = beyond or max(low - narrow, wide - high) > MARGIN + _ROUNDED
     if beyond:
         hint = (
-            f"it ends at {forecast.reach:,.0f} times the largest run, and a factor of {math.exp(MARGIN):.2g} beyond "
+            f"it ends at {format_factor(forecast.reach)} the largest run, and a factor of "
+            f"{format_number(math.exp(MARGIN), digits=2)} beyond "
             "their ratios"
         )
         raise FileError(f"{top.source}: forecast.span: reaches farther than the runs of 'range' allow", hint=hint)
@@ -462,7 +464,8 @@ def _as_logarithms(law: Law, span: FitRange) -> str | None:
     if share is None or share >= _LEAST_SHARE:
         return None
     return (
-        f"{' and '.join(names)} look like logarithms: at {flops:.3g} FLOP the loss is only {share:.1%} above its "
+        f"{' and '.join(names)} look like logarithms: at {format_flops(flops)} the loss is only "
+        f"{format_fraction(share)} above its "
         f"floor; if the source states ln {names[0]}, write {names[0]}"
     )
 

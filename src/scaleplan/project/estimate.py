@@ -25,7 +25,7 @@ from scaleplan.project.configs import Configs, is_readable, where
 from scaleplan.project.run_config import model_of, training_config, values_of
 from scaleplan.toml_table import Table
 from scaleplan.trainers.training_config import NOT_GIVEN, RunGiven
-from scaleplan.units import USD, ExchangeRate, parse
+from scaleplan.units import USD, ExchangeRate, format_plain, parse
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
@@ -404,7 +404,7 @@ def interval_of(estimate: Estimate, quantity: str, level: float) -> tuple[float,
     intervals = estimate.interval(level)
     if intervals is None:
         raise UsageError(
-            f"preset '{estimate.plan.preset}' has no uncertainty to take {quantity}@{level:g} from",
+            f"preset '{estimate.plan.preset}' has no uncertainty to take {quantity}@{format_plain(level)} from",
             hint=f"ask for the estimate: {quantity} without '@', or choose a preset with uncertainty",
         )
     found: tuple[float, float] | None = getattr(intervals, quantity, None)

@@ -29,6 +29,7 @@ from scaleplan.planning.plan import Plans
 from scaleplan.units import (
     SECONDS_PER_DAY,
     format_count,
+    format_days,
     format_flops,
     format_fraction,
     format_hours,
@@ -280,7 +281,7 @@ def _headline(plan: Plan) -> str:
     if budget.source == "gpu_hours" and budget.gpu_hours is not None:
         means = format_hours(budget.gpu_hours, unit=f"{budget.gpu} hours")
     elif budget.source == "cluster" and budget.days is not None:
-        means = f"{budget.gpus:,} {budget.gpu} for {format_number(budget.days)} days"
+        means = f"{budget.gpus:,} {budget.gpu} for {format_days(budget.days)}"
     elif budget.source == "cost" and budget.cost is not None:
         means = f"{money_in(budget.currency)(budget.cost)} of {budget.gpu}"
     else:
@@ -419,8 +420,8 @@ def _formula(plan: Plan) -> Markup:
         return element("p", f"The budget is given in compute. The law counts it as C = {plan.flops_convention}.")
     return element(
         "p",
-        f"{format_hours(budget.gpu_hours, unit='h')} × 3,600 s/h × "
-        f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s × "
+        f"{format_hours(budget.gpu_hours, unit='h')} x 3,600 s/h x "
+        f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s x "
         f"{format_fraction(budget.utilisation)} = {format_flops(plan.flops)}",
     )
 

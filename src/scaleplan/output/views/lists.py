@@ -16,6 +16,7 @@ from scaleplan.units import (
     format_fraction,
     format_gigabytes,
     format_number,
+    format_plain,
     format_usd_per_hour,
 )
 
@@ -90,7 +91,7 @@ def preset_report(preset: PresetSummary) -> Report:
         "source": preset.source,
         "status": preset.status,
         "form": preset.formula,
-        **{f"  {name}": f"{value:.10g}" for name, value in preset.coefficients.items()},
+        **{f"  {name}": format_plain(value, digits=10) for name, value in preset.coefficients.items()},
         "parameters": preset.conventions.params.replace("_", " "),
         "compute": preset.conventions.flops,
         "loss": preset.conventions.loss,
@@ -304,7 +305,7 @@ def _written(name: str, value: float | tuple[float, ...]) -> str:
         return format_count(value)
     if name == "flops":
         return format_flops(value)
-    return f"{value:g}" if float(value).is_integer() and value < _WHOLE else format_number(value, digits=4)
+    return format_plain(value) if float(value).is_integer() and value < _WHOLE else format_number(value, digits=4)
 
 
 def schemas_report(result: SchemaList) -> Report:

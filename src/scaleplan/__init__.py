@@ -108,10 +108,22 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
-        msg = f"module 'scaleplan' has no attribute '{name}'"
-        raise AttributeError(msg)
+        raise AttributeError(_unknown(name))
     module, _, original = _HOMES[name].partition(":")
-    return getattr(import_module(f"scaleplan.{module}"), original or name)
+    found = getattr(import_module(f"scaleplan.{module}"), original or name)
+    if callable(found) and not isinstance(found, type):
+        found = import_module("scaleplan.signatures").public(found, name)
+    globals()[name] = found  # the same one whenever it is looked up
+    return found
+
+
+def _unknown(name: str) -> str:
+    """Return the message about a name that there is not, with the one that is meant."""
+    hint = ""
+    if not name.startswith("_"):
+        close = import_module("scaleplan.errors").did_you_mean(name, __all__)
+        hint = "" if close is None else f": did you mean '{close}'?"
+    return f"module 'scaleplan' has no attribute '{name}'{hint}"
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import field, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from scaleplan.errors import UsageError, quote
+from scaleplan.errors import UsageError, quote, unexpected_keyword
 from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.planning.constraints import ConstraintKeywords, constraint_options
 from scaleplan.planning.problem import RULES
@@ -78,7 +78,9 @@ class Request(BudgetRequest):
         metavar="NAME",
         help="Batch of a law that tells them apart, as kaplan-2020: critical or small.",
     )
-    count: str | None = option("python", "text")
+    count: str | None = option(
+        "python", "text", help="Convention to convert sizes to: total or non_embedding; none if not given."
+    )
     limit: tuple[str, ...] = option(
         "limits",
         "texts",
@@ -136,8 +138,7 @@ class Request(BudgetRequest):
         known = {each.name for each in constraint_options()}
         unknown = options.keys() - _DECLARED.keys() - known
         if unknown:
-            msg = f"unexpected keyword argument '{min(unknown)}'"
-            raise TypeError(msg)
+            raise unexpected_keyword(min(unknown), (*_DECLARED, *known))
         values: dict[str, Any] = {}
         for name, declared in _DECLARED.items():
             if options.get(name) is not None:

@@ -156,6 +156,9 @@ def loss(
 ) -> Plan:
     """Return the plan of training a size or a ``model`` on ``tokens``: its loss, its distance from the optimum.
 
+    On a ``gpu``, ``time`` is a deadline: the plan has the GPUs that finish in it, or with ``gpus`` the chance that
+    these do; ``cost`` is money, and the plan has the chance that the run keeps it.
+
     Parameters
     ----------
     params
@@ -181,6 +184,8 @@ def target(
     **options: Unpack[GoalKeywords],
 ) -> Plan:
     """Return the plan with the least budget that reaches a loss, or whose optimum is this size or these tokens.
+
+    On a ``gpu``, ``time`` and ``cost`` are what the run is to keep, as for :func:`loss`.
 
     Parameters
     ----------
@@ -335,6 +340,8 @@ def convert(
 ) -> Conversion:
     """Convert exactly one amount of compute into every other unit; see :func:`scaleplan.hardware.convert.convert`.
 
+    Beside another amount, ``time`` is a deadline: how many GPUs finish in it, or how likely ``gpus`` do.
+
     Parameters
     ----------
     pf_days, days, energy, carbon
@@ -369,12 +376,16 @@ def convert(
         "energy_kwh": None if energy is None else parse_kwh(energy),
         "carbon_kg": None if carbon is None else parse_kilograms(carbon),
     }
+    hardware = request.paying(None)
     if request.time is not None:
-        amounts["days"] = request.time / SECONDS_PER_DAY
+        if days is None and any(amount is not None for amount in amounts.values()):
+            hardware = hardware.changed(deadline=request.time)
+        else:
+            amounts["days"] = request.time / SECONDS_PER_DAY
     return convert_amount(
         context,
         amounts,
-        request.paying(None),
+        hardware,
         params=None if size is None else parse_count(size, what="params"),
         grid=either("region", region, "grid", grid),
         to=to,

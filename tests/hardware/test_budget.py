@@ -131,6 +131,7 @@ def test_the_keys_of_a_budget_are_pinned():
         "chip_w",
         "host_w",
         "pue",
+        "deadline",
     ]
 
 

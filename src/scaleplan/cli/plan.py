@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,11 +13,13 @@ from scaleplan.cli.options import (
     BudgetOptions,
     ConstraintOptions,
     HardwareOptions,
+    KeepingOptions,
     LawOptions,
     LimitOptions,
     OutputOptions,
     RunOptions,
     keywords,
+    run_keywords,
 )
 from scaleplan.errors import UsageError, quote
 from scaleplan.planning.plan import of_several
@@ -60,16 +62,16 @@ def optimal(
     """Find the model size and the training tokens with the least loss for a budget."""
     streamed = _streamed(source, budget)
     if streamed is None:
-        return _one(api.optimal(**keywords(budget, law, bounds, constraints), **_run(run)))
+        return _one(api.optimal(**keywords(budget, law, bounds, constraints), **run_keywords(run)))
     for name, value in keywords(run).items():
         if value:
             raise UsageError(
                 f"--{name} answers one budget at a time", hint="give the budget as an option, without '-'"
             )
-    from scaleplan.cli.streaming import answer_lines  # a single plan needs no streams
+    from scaleplan.cli.streaming import LineStyle, answer_lines  # a single plan needs no streams
 
-    chunks = answer_lines(streamed, keywords(budget, law, bounds, constraints), chosen_format(output), get=output.get)
-    return Answer(chunks=chunks)
+    style = LineStyle.of(output, chosen_format(output))
+    return Answer(chunks=answer_lines(streamed, keywords(budget, law, bounds, constraints), style))
 
 
 @command(
@@ -78,39 +80,46 @@ def optimal(
         "scaleplan loss --params 7B --tokens 2T",
         "scaleplan loss --params 70B --tokens 1.4T --preset hoffmann",
         "scaleplan loss --model config.json --tokens 2T",
+        "scaleplan loss --params 7B --tokens 2T --gpu h100-sxm --time 30d",
     ],
 )
 def loss(
     law: LawOptions,
     constraints: ConstraintOptions,
     hardware: HardwareOptions,
+    keeping: KeepingOptions,
     run: RunOptions,
     *,
     params: Annotated[str | None, typer.Option(metavar="N", help="Model size: 7B; or give --model.")] = None,
     tokens: Annotated[str, typer.Option(metavar="D", help="Training tokens: 2T.")],
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of GPUs, to tell the days.")] = None,
 ) -> Answer:
     """Predict the loss of a model trained on some tokens, and how far it is from the optimum."""
-    given = keywords(law, constraints, hardware)
-    return _one(api.loss(params=params, tokens=tokens, gpus=gpus, **given, **_run(run)))
+    given = keywords(law, constraints, hardware, keeping)
+    return _one(api.loss(params=params, tokens=tokens, **given, **run_keywords(run)))
 
 
-@command(APPS["target"], examples=["scaleplan target --loss 2.1", "scaleplan target --params 70B --get flops"])
+@command(
+    APPS["target"],
+    examples=[
+        "scaleplan target --loss 2.1",
+        "scaleplan target --params 70B --get flops",
+        "scaleplan target --loss 2.1 --gpu h100-sxm --time 30d",
+    ],
+)
 def target(
     law: LawOptions,
     limits: LimitOptions,
     constraints: ConstraintOptions,
     hardware: HardwareOptions,
+    keeping: KeepingOptions,
     *,
     loss: Annotated[str | None, typer.Option(metavar="L", help="The loss to reach, in the law's unit.")] = None,
     params: Annotated[str | None, typer.Option(metavar="N", help="The size that is to be optimal.")] = None,
     tokens: Annotated[str | None, typer.Option(metavar="D", help="The tokens that are to be optimal.")] = None,
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of GPUs, to tell the days.")] = None,
 ) -> Answer:
     """Find the least budget that reaches a loss, or that makes a size or a number of tokens optimal."""
-    return _one(
-        api.target(loss=loss, params=params, tokens=tokens, gpus=gpus, **keywords(law, limits, constraints, hardware))
-    )
+    given = keywords(law, limits, constraints, hardware, keeping)
+    return _one(api.target(loss=loss, params=params, tokens=tokens, **given))
 
 
 @command(
@@ -140,10 +149,10 @@ def sweep(
     """Plan for a range of budgets."""
     question = keywords(law, bounds, constraints, hardware) | {"gpus": gpus}
     if not output.get and by == "flops" and parse("integer", points) > _MANY:
-        from scaleplan.cli.streaming import sweep_lines
+        from scaleplan.cli.streaming import LineStyle, sweep_lines
 
         budgets = api.spaced(start, stop, points=points, by=by)
-        chunks = sweep_lines(budgets, question, chosen_format(output))
+        chunks = sweep_lines(budgets, question, LineStyle.of(output, chosen_format(output)))
         if chunks is not None:
             return Answer(chunks=chunks)
     result = api.sweep(from_=start, to=stop, points=points, by=by, **question)
@@ -192,16 +201,6 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
     if len(forms) > 1:
         raise UsageError("more than one budget is read from standard input", hint="give '-' once")
     return forms[0] if forms else None
-
-
-def _run(run: RunOptions) -> dict[str, Any]:
-    """Return the options of a training run, with the model read where one is named."""
-    given = keywords(run)
-    if given["model"] is not None:
-        from scaleplan.cli.model import read_argument
-
-        given["model"] = read_argument(given["model"], arch=None, context=given["context"])
-    return given
 
 
 def _one(plan: Plan) -> Answer:
@@ -266,6 +265,7 @@ def marginal(
         "scaleplan convert --flops 1e24 --gpu h100-sxm --gpus 512",
         "scaleplan convert --gpu-hours '30.8M H100-hours' --region USA",
         "scaleplan convert --cost 1M --gpu a100-sxm-80 --get flops",
+        "scaleplan convert --flops 1e23 --gpu h100-sxm --time 30d",
     ],
 )
 def convert(

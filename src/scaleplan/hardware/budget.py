@@ -17,8 +17,10 @@ from scaleplan.units import SECONDS_PER_HOUR, format_usd_per_hour
 
 if TYPE_CHECKING:
     from statistics import NormalDist
+    from typing import Self
 
     from scaleplan.hardware.accelerators import Accelerators
+    from scaleplan.hardware.deadline import Deadline
     from scaleplan.hardware.energy import PowerDraw, PowerGrids
     from scaleplan.hardware.measured import Measurement
     from scaleplan.hardware.prices import Prices
@@ -89,6 +91,15 @@ class BudgetRequest(Record):
     time: float | None = _budget("seconds", metavar="TIME", help="Wall-clock time on --gpus: 30d, 2 weeks, 36h.")
     cost: float | None = _budget("usd", metavar="USD", help="Money for GPUs: 250k, '1.2M USD'.")
     power: PowerDraw | None = None
+    deadline: float | None = None
+    """Seconds in which a budget of another form is to be done, by as many accelerators as that takes if not given."""
+
+    def with_deadline(self) -> Self:
+        """Return the request with its time as a deadline, where it is no budget but stands beside one."""
+        others = (self.flops, self.gpu_hours, self.cost)
+        if self.time is None or self.gpus is not None or all(value is None for value in others):
+            return self
+        return replace(self, time=None, deadline=self.time)
 
     @property
     def step_tokens(self) -> float | None:
@@ -157,15 +168,17 @@ class BudgetRequest(Record):
                 f"{option} needs --gpu to become FLOP",
                 hint="name the GPU, such as --gpu h100-sxm; 'scaleplan gpus list' lists them",
             )
-        for name in ("gpus", "price", "mfu", "goodput", "precision", "profile", "measured", "pue", "power"):
+        others = ("price", "mfu", "goodput", "precision", "profile", "measured", "pue", "power")
+        for name in ("gpus", "deadline", *others):
             if getattr(self, name) is not None:
+                option = "time" if name == "deadline" else name
                 raise UsageError(
-                    f"--{name} says nothing about a budget in FLOP without a GPU",
+                    f"--{option} says nothing about a budget in FLOP without a GPU",
                     hint="add --gpu, or drop it",
                 )
 
     def _check_figures(self) -> None:
-        for name in ("flops", "gpu_hours", "gpus", "time", "cost", "price", "mfu", "goodput", "pue"):
+        for name in ("flops", "gpu_hours", "gpus", "time", "deadline", "cost", "price", "mfu", "goodput", "pue"):
             value = getattr(self, name)
             if value is None or isinstance(value, str):
                 continue
@@ -251,6 +264,7 @@ class Budget(Record):
     chip_w: float | None = None
     host_w: float | None = None
     pue: float | None = None
+    deadline: Deadline | None = None
 
     def chance_below(self, factor: float) -> float | None:
         """Return the probability that the hours needed stay below ``factor`` times those promised.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.hardware.budget import GIVEN, MEASURED, Budget, ResolvedBudget
+from scaleplan.hardware.deadline import Deadline, least_gpus
 from scaleplan.hardware.measured import share_of_peak
 from scaleplan.hardware.prices import CURRENCY, given_price
 from scaleplan.hardware.utilisation import Utilisation
@@ -47,6 +49,7 @@ def resolve_budget(
     on_devices = DeviceBudget(request, catalogue)
     per_token = 6 * params if flops_per_token is None and params is not None else flops_per_token
     found = on_devices.resolve(on_devices.utilisation(params, moe=moe, flops_per_token=per_token))
+    found = on_devices.with_deadline(found, params, moe=moe, flops_per_token=per_token)
     return found._replace(params=params)
 
 
@@ -91,9 +94,16 @@ class DeviceBudget:
             message = f"the power of {self.accelerator.id} is not known: energy and carbon are not computed"
             self.notices = (*self.notices, Notice(code="power_unknown", message=message))
 
-    def utilisation(self, params: float | None, *, moe: bool, flops_per_token: float | None = None) -> Utilisation:
-        """Return the utilisation of the request, or the default one for a model of ``params``."""
-        request = self.request
+    def utilisation(
+        self, params: float | None, *, moe: bool, flops_per_token: float | None = None, gpus: float | None = None
+    ) -> Utilisation:
+        """Return the utilisation of the request, or the default one for a model of ``params``.
+
+        On ``gpus`` devices: those of the request if not given, and without any as many as its deadline takes.
+        """
+        request, gpus = self.request, gpus or self.request.gpus
+        if request.deadline is not None and gpus is None:
+            gpus = self._in_time(params, moe=moe, flops_per_token=flops_per_token)
         measured = request.measurement()
         if measured is not None:
             found = self._measured(measured, flops_per_token)
@@ -102,7 +112,7 @@ class DeviceBudget:
                 self.accelerator,
                 precision=self.precision,
                 params=params,
-                gpus=request.gpus,
+                gpus=gpus,
                 profile=request.profile,
                 moe=moe,
             )
@@ -157,16 +167,58 @@ class DeviceBudget:
             raise UsageError(f"this budget comes to {flops:g} FLOP, beyond what can be planned")
         return flops
 
+    def _in_time(
+        self,
+        params: float | None,
+        *,
+        moe: bool,
+        flops_per_token: float | None,
+        factor: float = 1.0,
+        step: int = 1,
+    ) -> int:
+        """Return the fewest devices that do the work within the deadline, of which each takes ``factor`` times."""
+
+        def hours_on(gpus: int) -> float:
+            found = self.utilisation(params, moe=moe, flops_per_token=flops_per_token, gpus=gpus)
+            return factor * self.hours(found.value)
+
+        return least_gpus(hours_on, (self.request.deadline or 0.0) / SECONDS_PER_HOUR, step=step)
+
+    def with_deadline(
+        self, resolved: ResolvedBudget, params: float | None, *, moe: bool, flops_per_token: float | None = None
+    ) -> ResolvedBudget:
+        """Return a budget with how many devices its deadline takes, where it has one."""
+        budget, time = resolved.budget, self.request.deadline
+        if time is None or budget.days is None:
+            return resolved
+        fewest = partial(self._in_time, params, moe=moe, flops_per_token=flops_per_token)
+        server, days = self.accelerator.link_devices, time / SECONDS_PER_HOUR / _HOURS_PER_DAY
+        gpus = fewest()
+        safe = None if budget.band is None else fewest(factor=budget.band)
+        deadline = Deadline(
+            days=days,
+            gpus=gpus,
+            safe_gpus=safe,
+            server=server,
+            gpus_in_servers=fewest(step=server) if gpus > server else None,
+            safe_gpus_in_servers=fewest(step=server, factor=budget.band or 1.0) if safe and safe > server else None,
+            chance=budget.chance_below(days / budget.days),
+        )
+        return resolved._replace(budget=replace(budget, deadline=deadline))
+
     def resolve(self, utilisation: Utilisation) -> ResolvedBudget:
         """Return the FLOP with their whole derivation."""
         request, hours, price, power = self.request, self.hours(utilisation.value), self.price, self.power
+        gpus = request.gpus
+        if request.deadline is not None and gpus is None:
+            gpus = least_gpus(lambda _: hours, request.deadline / SECONDS_PER_HOUR)
         cost = None if price is None else hours * price.usd_per_hour if request.cost is None else float(request.cost)
         budget = Budget(
             source=self.form,
             gpu=self.accelerator.id,
-            gpus=None if request.gpus is None else int(request.gpus),
+            gpus=None if gpus is None else int(gpus),
             gpu_hours=hours,
-            days=None if request.gpus is None else hours / request.gpus / _HOURS_PER_DAY,
+            days=None if gpus is None else hours / gpus / _HOURS_PER_DAY,
             utilisation=utilisation.value,
             peak_flops_per_s=self.peak,
             precision=self.precision,
@@ -197,7 +249,8 @@ class DeviceBudget:
             return best_params(self.resolve(assumed))
 
         found = consistent_mfu(lambda params: self.utilisation(params, moe=moe), params_at)
-        resolved = self.resolve(found.utilisation)._replace(params=found.params)
+        resolved = self.with_deadline(self.resolve(found.utilisation), found.params, moe=moe)
+        resolved = resolved._replace(params=found.params)
         if found.consistent:
             return resolved
         taken = f"the lower value, {found.utilisation.mfu:.3g}, is used"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from scaleplan.hardware.budget import Budget
+    from scaleplan.hardware.chances import LimitChance
     from scaleplan.laws.base import Law
     from scaleplan.planning.conflicts import BindingLimit
     from scaleplan.planning.training_run import TrainingRun
@@ -77,6 +78,7 @@ class Plan(Record, Result):
     ``loss_unit``; ``compute_overhead`` is the compute used over the least that reaches the same loss, minus 1.
     None means: not available, or not part of the question. A key that follows from others is ``computed``.
     ``loss_text`` is what a published law's loss was measured on, None for a law of one's own runs and without a loss.
+    ``chances`` are those of keeping the limits on hours, days, money and energy, by quantity.
     ``constraints`` holds the keys that constraints add, which are keys of the JSON form and attributes like the
     others.
     """
@@ -109,6 +111,7 @@ class Plan(Record, Result):
     constraints: Mapping[str, object] = field(default_factory=dict)
     blueprint: TrainingRun | None = None
     loss_text: LossText | None = None
+    chances: Mapping[str, LimitChance] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  which keys there are is not known here

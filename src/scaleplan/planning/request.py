@@ -35,6 +35,7 @@ __all__ = [
     "ChosenKeywords",
     "ConversionKeywords",
     "GoalKeywords",
+    "LimitedKeywords",
     "Request",
     "SweepKeywords",
     "option_names",
@@ -274,17 +275,28 @@ class FormKeywords(TypedDict, total=False):
     cost: Amount | None
 
 
-class ChosenKeywords(LawKeywords, HardwareKeywords, RunKeywords, total=False):
+class KeepingKeywords(TypedDict, total=False):
+    """The time and the money that a run is to keep."""
+
+    time: Amount | None
+    cost: Amount | None
+
+
+class ChosenKeywords(LawKeywords, HardwareKeywords, RunKeywords, KeepingKeywords, total=False):
     """The options beside a size and its tokens."""
 
 
-class GoalKeywords(LawKeywords, HardwareKeywords, total=False):
-    """The options beside a goal."""
+class LimitedKeywords(LawKeywords, HardwareKeywords, total=False):
+    """The options of plans within limits."""
 
     limit: Sequence[str] | None
 
 
-class SweepKeywords(GoalKeywords, total=False):
+class GoalKeywords(LimitedKeywords, KeepingKeywords, total=False):
+    """The options beside a goal."""
+
+
+class SweepKeywords(LimitedKeywords, total=False):
     """The options beside a range of budgets."""
 
     params: Amount | None

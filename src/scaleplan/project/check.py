@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.documents.key_path import Location
 from scaleplan.errors import FileError, Notice, QuantityError, ScaleplanError, quote
+from scaleplan.hardware.chances import percent
 from scaleplan.project.estimate import (
     Estimate,
     Estimator,
@@ -310,6 +311,7 @@ def _verdict(name: str, run: Run, estimate: Estimate, rule: PolicyRule) -> Verdi
     span: tuple[float, float] | None = None
     hint: str | None = None
     judged: float | None = None
+    chance: float | None = None
     try:
         value = measure(estimate, limit.quantity)
         span = None if limit.level is None else interval_of(estimate, limit.quantity, limit.level)
@@ -319,7 +321,8 @@ def _verdict(name: str, run: Run, estimate: Estimate, rule: PolicyRule) -> Verdi
         breach = next((end for end in _ends(limit, value, span) if not limit.holds(end)), None)
         status = "pass" if breach is None else "warn" if rule.severity == "warn" else "fail"
         judged = _ends(limit, value, span)[0] if breach is None else breach
-        message = _message(limit, value, span, judged)
+        chance = chance_of_keeping(estimate, limit)
+        message = _message(limit, value, span, judged, chance)
     return Verdict(
         run=name,
         status=status,
@@ -342,7 +345,7 @@ def _verdict(name: str, run: Run, estimate: Estimate, rule: PolicyRule) -> Verdi
         policy_file=rule.file,
         policy_line=rule.line,
         judged=judged,
-        chance=chance_of_keeping(estimate, limit),
+        chance=chance,
     )
 
 
@@ -355,13 +358,17 @@ def _ends(limit: Limit, value: float, span: tuple[float, float] | None) -> tuple
     return (span[1],) if limit.op[0] == "<" else (span[0],)
 
 
-def _message(limit: Limit, value: float, span: tuple[float, float] | None, decisive: float) -> str:
+def _message(
+    limit: Limit, value: float, span: tuple[float, float] | None, decisive: float, chance: float | None
+) -> str:
     name = limit.quantity
     sign = limit.op if limit.holds(decisive) else NEGATED[limit.op]
     comparison = f"{decisive_amount(limit, decisive)} {sign} {bound(limit)}"
+    likely = "" if chance is None else f"{percent(chance)} chance to keep it"
     if span is None:
-        return f"{name} {comparison}"
+        return f"{name} {comparison}{likely and f' ({likely})'}"
     assert limit.level is not None
     end = "upper" if decisive == span[1] else "lower"
     level = format_fraction(limit.level).replace(" ", "")
-    return f"{name} {end} end at {level} {comparison} (estimate {amount(name, value)})"
+    about = ", ".join(filter(None, (f"estimate {amount(name, value)}", likely)))
+    return f"{name} {end} end at {level} {comparison} ({about})"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.documents.document import DataDocument, leaves, located
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
 from scaleplan.hardware.budget import BAND_LEVEL
+from scaleplan.hardware.chances import limit_chance
 from scaleplan.models.model import read_model
 from scaleplan.models.public_models import LISTING, PublicModels
 from scaleplan.planning.context import Context
@@ -442,11 +443,9 @@ def chance_of_keeping(estimate: Estimate, limit: Limit) -> float | None:
 
     None for other quantities, an equality, and a utilisation that was given or measured.
     """
-    value = measures(estimate).get(limit.quantity)
-    if limit.quantity not in _HARDWARE or not value or limit.op == "=":
+    if limit.quantity not in _HARDWARE:
         return None
-    below = estimate.plan.budget.chance_below(limit.value / value)
-    return below if below is None or limit.op[0] == "<" else 1 - below
+    return limit_chance(estimate.plan.budget, measures(estimate).get(limit.quantity), [limit])
 
 
 def sources(estimate: Estimate, quantity: str) -> tuple[Location, ...]:

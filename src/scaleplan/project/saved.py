@@ -191,6 +191,8 @@ _PARTS = (
     "scaleplan.errors",
     "scaleplan.hardware.bill",
     "scaleplan.hardware.budget",
+    "scaleplan.hardware.chances",
+    "scaleplan.hardware.deadline",
     "scaleplan.laws.base",
     "scaleplan.models.memory",
     "scaleplan.models.walltime",

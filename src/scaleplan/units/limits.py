@@ -77,6 +77,11 @@ class Limit:
         }[self.op]
 
 
+def upper_limit(quantity: str, most: float) -> Limit:
+    """Return the limit that a quantity is at most some amount, in the base unit of its kind."""
+    return Limit(quantity, "<=", most, None, f"{quantity} <= {exact(QUANTITIES[quantity], most)}")
+
+
 def parse_limit(text: str, *, quantities: Mapping[str, str] = QUANTITIES) -> tuple[Limit, ...]:
     """Read one limit, or the two of a range, the lower bound first.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from scaleplan.hardware.budget import BAND_LEVEL, GIVEN, MEASURED, band_text, dated_price
+from scaleplan.hardware.chances import chance_text
 from scaleplan.output import Fact, Report
 from scaleplan.units import (
+    SECONDS_PER_DAY,
     counted,
     format_flops,
     format_fraction,
@@ -15,20 +18,23 @@ from scaleplan.units import (
     format_kwh,
     format_number,
     format_pf_days,
+    format_seconds,
     format_usd,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from scaleplan.hardware.bill import Bill
     from scaleplan.hardware.budget import Budget
+    from scaleplan.hardware.chances import LimitChance
     from scaleplan.hardware.convert import Conversion
 
 __all__ = [
     "band_remarks",
     "bill_section",
     "conversion_report",
+    "keeping_remarks",
     "power_text",
     "price_text",
     "range_text",
@@ -36,15 +42,37 @@ __all__ = [
 ]
 
 
-def bill_section(budget: Budget, bill: Bill | None = None) -> Report:
-    """Return the section of a plan on hardware; ``bill`` adds the carbon."""
+def bill_section(
+    budget: Budget, bill: Bill | None = None, *, chances: Mapping[str, LimitChance] = MappingProxyType({})
+) -> Report:
+    """Return the section of a plan on hardware; ``bill`` adds the carbon, ``chances`` those of keeping limits."""
     band = f" ({band_text(budget.band)})" if budget.band else ""
     return Report(
         title=f"the bill{band}",
         facts=[*_facts(budget, bill)],
         level=format_fraction(BAND_LEVEL) if budget.band else "",
-        remarks=[*_origins(budget, bill)],
+        remarks=[*keeping_remarks(budget, chances), *_origins(budget, bill)],
     )
+
+
+def keeping_remarks(budget: Budget | Conversion, chances: Mapping[str, LimitChance]) -> Iterator[str]:
+    """Yield how many GPUs a deadline takes, and the chance that a run keeps its limits."""
+    deadline = budget.deadline
+    if deadline is not None:
+        sure = "" if deadline.safe_gpus is None else f" in the median, {deadline.safe_gpus:,} to be {_SURE} sure"
+        time = format_seconds(deadline.days * SECONDS_PER_DAY)
+        servers = [f"{n:,}" for n in (deadline.gpus_in_servers, deadline.safe_gpus_in_servers) if n is not None]
+        whole = f"; in servers of {deadline.server}: {' and '.join(servers)}" if servers else ""
+        yield f"{time} take {deadline.gpus:,} x {budget.gpu}{sure}{whole}"
+        if deadline.memory_gpus is not None:
+            yield f"the memory of the model takes {deadline.memory_gpus:,}, which are counted here"
+    text = chance_text(chances)
+    if text is not None:
+        yield text
+
+
+_SURE = format_fraction((1 + BAND_LEVEL) / 2)
+"""The chance of what keeps a limit at the high end of the band."""
 
 
 def _facts(budget: Budget, bill: Bill | None) -> Iterator[Fact]:
@@ -136,7 +164,7 @@ def conversion_report(result: Conversion) -> Report:
         ("energy", result.energy_kwh, format_kwh, result.energy_kwh_interval),
         ("carbon", result.carbon_kg, format_kilograms, result.carbon_kg_interval),
     )
-    remarks = []
+    remarks = [*keeping_remarks(result, result.chances)]
     if result.peak_flops_per_s is not None:
         devices = f"{result.gpus:,} x {result.gpu}" if result.gpus else f"{result.gpu}"
         remarks.append(f"{devices}, {speed_text(result)}")

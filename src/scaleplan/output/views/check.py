@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scaleplan.documents.key_path import Location
 from scaleplan.errors import quote
 from scaleplan.hardware.budget import band_text
+from scaleplan.hardware.chances import percent
 from scaleplan.output import Report, ReportTable
 from scaleplan.output.ci import Judgement
 from scaleplan.output.data import plain
@@ -75,17 +76,11 @@ def _grid(verdicts: Sequence[Verdict], ranges: Mapping[str, Mapping[str, tuple[f
             judged = verdict.value  # of a check that was saved before there was this key
         value = "–" if judged is None else decisive_amount(limit, judged)
         if span := ranges.get(verdict.run, {}).get(verdict.quantity):
-            chance = "" if verdict.chance is None else f"; {_percent(verdict.chance)} chance to keep it"
+            chance = "" if verdict.chance is None else f"; {percent(verdict.chance)} chance to keep it"
             value += f" ({amount(verdict.quantity, span[0])} – {amount(verdict.quantity, span[1])}{chance})"
         written = f"{verdict.limit.partition(' ')[0]} {limit.op} {bound(limit)}"
         rows.append((_WORDS[verdict.status], verdict.run, written, value))
     return ReportTable(("", "run", "limit", "value"), rows=rows, text={"", "run", "limit"})
-
-
-def _percent(chance: float) -> str:
-    """Return a probability in whole percent, of which the ends are not certain."""
-    whole = round(100 * chance)
-    return "< 1 %" if whole < 1 else "> 99 %" if whole > 99 else f"{whole} %"
 
 
 def _line(verdict: Verdict) -> str:
@@ -363,9 +358,9 @@ def diff_cases(result: Difference) -> tuple[Judgement, ...]:
 
 
 def new_project_report(result: NewProject) -> Report:
-    """Return where the file was written, and what to do with it."""
+    """Return what the new file has, and what to do with it."""
     if not result.configs:
-        return Report(title=f"{result.file} written", remarks=("describe your runs in it, then: scaleplan check",))
+        return Report(title=result.file, remarks=("describe your runs in it, then: scaleplan check",))
     runs = counted(len(result.configs), "training config")
     remarks = (f"with a run of each of {runs}: {', '.join(result.configs)}", "see what they ask for: scaleplan check")
-    return Report(title=f"{result.file} written", remarks=remarks)
+    return Report(title=result.file, remarks=remarks)

@@ -36,6 +36,7 @@ __all__ = [
     "ConversionKeywords",
     "GoalKeywords",
     "LimitedKeywords",
+    "QuestionKeywords",
     "Request",
     "SweepKeywords",
     "option_names",
@@ -301,6 +302,10 @@ class SweepKeywords(LimitedKeywords, total=False):
 
     params: Amount | None
     tokens: Amount | None
+
+
+class QuestionKeywords(SweepKeywords, FormKeywords, total=False):
+    """A budget, or a size and its tokens, and the options beside them, without those of a concrete run."""
 
 
 class BudgetKeywords(SweepKeywords, RunKeywords, FormKeywords, total=False):

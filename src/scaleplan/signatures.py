@@ -32,6 +32,9 @@ _PLANNING = "planning.request"
 _HOMES = (_PLANNING, "fitting.fit_request", "models.shape")
 """The modules that declare the keywords of several functions."""
 
+_PASSED_ON = {"ways": "models.memory_questions:memory"}
+"""The functions whose further options are those of another."""
+
 _UNPACKED = re.compile(r"Unpack\[(\w+)\]")
 
 _WIDTH = 100
@@ -49,6 +52,8 @@ class _Type(str):
 def public(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """Return a function of the package under its public name, with its real parameters."""
     own = inspect.signature(function)
+    if name in _PASSED_ON:
+        own = _with_those_of(own, _PASSED_ON[name])
     keywords = _unpacked(function, own)
     if keywords is None and any(each.kind is each.VAR_KEYWORD for each in own.parameters.values()):
         return function  # which takes whatever a law declares
@@ -67,6 +72,16 @@ def public(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     call.__doc__ = _documented(function, signature)
     call.__module__, call.__qualname__ = "scaleplan", name  # where it is found again by pickle
     return call
+
+
+def _with_those_of(own: inspect.Signature, place: str) -> inspect.Signature:
+    """Return a signature with the keywords of another function in place of ``**options``."""
+    module, _, name = place.partition(":")
+    other = inspect.signature(getattr(import_module(f"scaleplan.{module}"), name)).parameters.values()
+    kept = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    taken = {each.name for each in kept}
+    added = [each for each in other if each.kind is each.KEYWORD_ONLY and each.name not in taken]
+    return own.replace(parameters=[*kept, *added])
 
 
 def _unpacked(function: Callable[..., Any], own: inspect.Signature) -> Mapping[str, str] | None:

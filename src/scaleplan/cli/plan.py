@@ -324,6 +324,6 @@ def convert(
 ) -> Answer:
     """Convert between FLOPs, PF-days, GPU-hours, days on a cluster, money, energy and carbon."""
     result = api.convert(
-        pf_days=pf_days, energy=energy, carbon=carbon, model_params=params, region=region, to=to, **keywords(budget)
+        pf_days=pf_days, energy=energy, carbon=carbon, params=params, region=region, to=to, **keywords(budget)
     )
     return Answer(result=result, notices=result.warnings)

@@ -146,7 +146,7 @@ class PricedAccelerator(Result, Accelerator):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AcceleratorList:
+class AcceleratorList(Result):
     """Several devices."""
 
     schema: ClassVar[str] = "scaleplan/gpus/1"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import field, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from scaleplan.errors import UsageError, quote
+from scaleplan.errors import UsageError, quote, unexpected_keyword
 from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.planning.constraints import ConstraintKeywords, constraint_options
 from scaleplan.planning.problem import RULES
@@ -45,6 +45,7 @@ __all__ = [
     "ConversionKeywords",
     "GoalKeywords",
     "LimitedKeywords",
+    "QuestionKeywords",
     "Request",
     "SweepKeywords",
     "option_names",
@@ -91,7 +92,9 @@ class Request(BudgetRequest):
     bytes_per_token: float | None = option(
         "law", "number", metavar="F", help="Bytes of text in a token, for the loss in bits per byte: 4.3."
     )
-    count: str | None = option("python", "text")
+    count: str | None = option(
+        "python", "text", help="Convention to convert sizes to: total or non_embedding; none if not given."
+    )
     limit: tuple[str, ...] = option(
         "limits",
         "texts",
@@ -149,8 +152,7 @@ class Request(BudgetRequest):
         known = {each.name for each in constraint_options()}
         unknown = options.keys() - _DECLARED.keys() - known
         if unknown:
-            msg = f"unexpected keyword argument '{min(unknown)}'"
-            raise TypeError(msg)
+            raise unexpected_keyword(min(unknown), (*_DECLARED, *known))
         values: dict[str, Any] = {}
         rate = None if options.get("exchange_rate") is None else parse_exchange_rate(options["exchange_rate"])
         for name, declared in _DECLARED.items():
@@ -343,6 +345,10 @@ class SweepKeywords(LimitedKeywords, total=False):
 
     params: Amount | None
     tokens: Amount | None
+
+
+class QuestionKeywords(SweepKeywords, FormKeywords, total=False):
+    """A budget, or a size and its tokens, and the options beside them, without those of a concrete run."""
 
 
 class BudgetKeywords(SweepKeywords, RunKeywords, FormKeywords, total=False):

@@ -256,7 +256,7 @@ class PresetSummary(Result, Record):
     origin: str
 
 
-class PresetList(Record):
+class PresetList(Result, Record):
     """Several presets."""
 
     schema: ClassVar[str] = "scaleplan/presets/1"

@@ -35,6 +35,7 @@ from scaleplan.planning.plan import Plan
 from scaleplan.presets.preset import PARAMS_CONVENTIONS
 from scaleplan.project.saved_fit import wrong_key
 from scaleplan.project.source import display_name
+from scaleplan.record import Result
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
@@ -73,14 +74,14 @@ class ResultRecord(Protocol):
         """Return the mapping that ``--json`` prints."""
 
 
-class SavedResult:
+class SavedResult(Result):
     """A fit or a backtest as its JSON, because its own record holds the runs; ``target`` is the plan of a fit."""
 
     def __init__(self, data: dict[str, object], target: Plan | None) -> None:
         self.data, self.target = data, target
 
     @property
-    def schema(self) -> str:
+    def schema(self) -> str:  # type: ignore[override]
         """The schema that the result names."""
         return str(self.data["schema"])
 

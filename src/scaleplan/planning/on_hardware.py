@@ -60,6 +60,9 @@ def plan_budget(planner: Planner, request: Request) -> Plan:
             flops_per_token=_measured_flops(planner, request),
         )
     plan = planner.on(found.budget).optimal(found.flops, budget=found.budget)
+    if request.deadline is not None and plan.flops < found.flops:  # the deadline is that of the training, not of all
+        budget = budget_at(planner, request, plan.flops, plan.params)
+        plan = replace(plan, budget=replace(budget, source=found.budget.source))
     return _with_run(replace(plan, warnings=(*plan.warnings, *found.notices)), planner, request)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gc
 import os
 import signal
@@ -96,17 +97,24 @@ def _is_of_output(error: Exception) -> bool:
 
 
 def _settle_streams() -> None:
-    """Put nothing in place of a closed stream, and a question mark for what an encoding lacks.
+    """Put nothing in place of a closed stream, and ASCII for what an encoding lacks: ``->`` for an arrow.
 
     What goes to standard error never changes the answer: where it cannot be written, it is lost.
     """
+    codecs.register_error("scaleplan", _spell)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         else:
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="scaleplan")
     sys.stderr = cast("TextIO", _Unfailing(sys.stderr))
+
+
+def _spell(error: UnicodeError) -> tuple[str | bytes, int]:
+    from scaleplan.ascii import replace_unencodable  # where something cannot be written as it is
+
+    return replace_unencodable(error)
 
 
 class _Unfailing:

@@ -13,7 +13,7 @@ from scaleplan.errors import FileError, UsageError, did_you_mean, escape_control
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from zipfile import Path as Entry
 
 MAX_TEXT_BYTES = 4_000_000  # presets and configurations are kilobytes; more is a mistake or an attack
@@ -123,6 +123,17 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def with_ending(file: str, endings: Sequence[str], *, hint: str) -> Path:
+    """Return the path of a file to write; raises UsageError, with the hint, for the ending of another kind of file.
+
+    A name without an ending is as good, since it promises nothing.
+    """
+    path = Path(file)
+    if path.suffix and path.suffix.lower() not in endings:
+        raise UsageError(f"output {quote(file)} does not end in {' or '.join(endings)}", hint=hint)
+    return path
+
+
 def require_writable(path: Path, *, inputs: Iterable[str | None] = ()) -> None:
     """Refuse, by a FileError, a path that a file cannot be written to, before the work that would fill it.
 
@@ -150,11 +161,11 @@ def require_writable(path: Path, *, inputs: Iterable[str | None] = ()) -> None:
         raise FileError(f"cannot write {quote(path)}: the command reads this file", hint="name another file")
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write ``path`` whole or not at all: a temporary neighbour, then a rename; raises FileError if that fails.
+def write_atomic(path: Path, content: str | bytes) -> Path:
+    """Write ``path`` whole or not at all, and return it: a temporary neighbour, then a rename.
 
     A link is followed, and an existing file keeps its mode and group. Signals that end the process wait until the
-    temporary file is gone.
+    temporary file is gone. Raises FileError if it cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -163,17 +174,18 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             sys.stdout.flush()
             with os.fdopen(os.dup(descriptor), "wb") as stream:
                 stream.write(data)
-            return
+            return path
         target = _target(path)
         if target.exists() and not target.is_file():  # a device or pipe cannot be replaced by a rename
             target.write_bytes(data)
-            return
+            return path
         with _Uninterrupted():
             _replace(target, data)
     except BrokenPipeError:
         raise  # the reader has all it wanted
     except (OSError, ValueError) as error:
         raise _failed(f"write {quote(path)}", error) from None
+    return path
 
 
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}

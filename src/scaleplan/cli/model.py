@@ -15,7 +15,7 @@ from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import MarginOptions, keywords
 from scaleplan.cli.settings import variable
 from scaleplan.errors import Notice, UsageError, quote
-from scaleplan.files import decoded, read_input, require_writable, write_atomic
+from scaleplan.files import decoded, read_input, require_writable, with_ending, write_atomic
 from scaleplan.models import memory_questions, questions, training_setup
 from scaleplan.models.config import MAX_CONFIG_BYTES, parse_config
 from scaleplan.models.model import VocabularyError
@@ -127,7 +127,7 @@ def shape(
     if out == "-":
         raise UsageError(f"cannot write the config to {quote(out)}", hint="'--json' has it under the key config")
     if out is not None:
-        require_writable(Path(out))
+        require_writable(with_ending(out, (".json",), hint="configs are .json files"))
     found = questions.shape(params, **keywords(options))
     config = json.dumps(found.config, indent=2, sort_keys=True) + "\n"
     return Answer(result=found.summary(), write=None if out is None else partial(write_atomic, Path(out), config))

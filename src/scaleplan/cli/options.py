@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 from inspect import get_annotations
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -38,8 +38,10 @@ __all__ = [
     "LimitOptions",
     "MarginOptions",
     "OutputOptions",
+    "Place",
     "RunOptions",
     "keywords",
+    "run_keywords",
 ]
 
 
@@ -65,9 +67,28 @@ PANELS = {
     "memory": "Memory",
     "constraints": "Data, precision, serving and experts",
     "output": "Output",
-    "common": "Help",
+    "common": "General",
 }
 """The panels of the help by the groups of options, in their order; panels of one command follow its own options."""
+
+
+class Place(NamedTuple):
+    """The place of an option in the help: a command's own, or that of a group that may have a panel."""
+
+    annotation: Any
+    panel: str | None = None
+    is_own: bool = False
+
+    @property
+    def option(self) -> Any:  # noqa: ANN401  typer's
+        """The declaration of the option, with its panel if it has its own."""
+        return self.annotation.__metadata__[0]
+
+    @property
+    def is_everyday(self) -> bool:
+        """Whether the help shows it at once."""
+        marks = self.annotation.__metadata__
+        return EVERYDAY in marks or (self.is_own and MORE not in marks)
 
 
 def keywords(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -196,34 +217,52 @@ class ConstraintOptions(OptionGroup, constraints=True):
     """The options that the registered constraints declare."""
 
 
+def run_keywords(run: RunOptions) -> dict[str, Any]:
+    """Return the options of a training run, with the model read where one is named."""
+    given = keywords(run)
+    if given["model"] is not None:
+        from scaleplan.cli.model import read_argument
+
+        given["model"] = read_argument(given["model"], arch=None, context=given["context"])
+    return given
+
+
 def _format(*names: str) -> Any:  # noqa: ANN401  typer types its options so
     listed = f"{', '.join(names[:-1])} or {names[-1]}."
     return typer.Option("--format", "-f", metavar="NAME", envvar="SCALEPLAN_FORMAT", help=listed)
 
 
+def _general(*names: str, **settings: Any) -> Any:  # noqa: ANN401
+    return typer.Option(*names, rich_help_panel=PANELS["common"], **settings)
+
+
 class OutputOptions(Record):
     """The form of the answer."""
 
-    format: Annotated[str, _format(*FORMATS)] = "text"
-    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
+    TITLE = PANELS["output"]
+
+    format: Annotated[str, _format(*FORMATS), EVERYDAY] = "text"
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json."), EVERYDAY] = False
     get: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …")
+        str | None,
+        typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …"),
+        EVERYDAY,
     ] = None
     fields: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Only these fields: params,tokens,loss; in any format.")
+        str | None,
+        typer.Option(metavar="NAMES", help="Only these fields: params,tokens,loss; in any format."),
+        EVERYDAY,
     ] = None
-    color: Annotated[str, typer.Option(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = (
-        "auto"
-    )
-    no_color: Annotated[bool, typer.Option("--no-color", help="Short for --color never.")] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No warnings on standard error.")] = False
+    color: Annotated[str, _general(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = "auto"
+    no_color: Annotated[bool, _general("--no-color", help="Short for --color never.")] = False
+    quiet: Annotated[bool, _general("--quiet", "-q", help="No warnings on standard error.")] = False
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say on standard error where each setting came from.")
+        bool, _general("--verbose", "-v", help="Say on standard error where each setting came from.")
     ] = False
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+    debug: Annotated[bool, _general("--debug", help="Show the traceback of an error.")] = False
 
 
 class JudgingOptions(OutputOptions):
     """The form of an answer that judges, for CI services too."""
 
-    format: Annotated[str, _format(*FORMATS, *JUDGING)] = "text"
+    format: Annotated[str, _format(*FORMATS, *JUDGING), EVERYDAY] = "text"

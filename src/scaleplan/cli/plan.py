@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from scaleplan.cli.options import (
     OutputOptions,
     RunOptions,
     keywords,
+    run_keywords,
 )
 from scaleplan.errors import UsageError, quote
 from scaleplan.planning.plan import of_several
@@ -61,16 +62,16 @@ def optimal(
     """Find the model size and the training tokens with the least loss for a budget."""
     streamed = _streamed(source, budget)
     if streamed is None:
-        return _one(api.optimal(**keywords(budget, law, bounds, constraints), **_run(run)))
+        return _one(api.optimal(**keywords(budget, law, bounds, constraints), **run_keywords(run)))
     for name, value in keywords(run).items():
         if value:
             raise UsageError(
                 f"--{name} answers one budget at a time", hint="give the budget as an option, without '-'"
             )
-    from scaleplan.cli.streaming import answer_lines  # a single plan needs no streams
+    from scaleplan.cli.streaming import LineStyle, answer_lines  # a single plan needs no streams
 
-    chunks = answer_lines(streamed, keywords(budget, law, bounds, constraints), chosen_format(output), get=output.get)
-    return Answer(chunks=chunks)
+    style = LineStyle.of(output, chosen_format(output))
+    return Answer(chunks=answer_lines(streamed, keywords(budget, law, bounds, constraints), style))
 
 
 @command(
@@ -94,7 +95,7 @@ def loss(
 ) -> Answer:
     """Predict the loss of a model trained on some tokens, and how far it is from the optimum."""
     given = keywords(law, constraints, hardware, keeping)
-    return _one(api.loss(params=params, tokens=tokens, **given, **_run(run)))
+    return _one(api.loss(params=params, tokens=tokens, **given, **run_keywords(run)))
 
 
 @command(
@@ -148,10 +149,10 @@ def sweep(
     """Plan for a range of budgets."""
     question = keywords(law, bounds, constraints, hardware) | {"gpus": gpus}
     if not output.get and by == "flops" and parse("integer", points) > _MANY:
-        from scaleplan.cli.streaming import sweep_lines
+        from scaleplan.cli.streaming import LineStyle, sweep_lines
 
         budgets = api.spaced(start, stop, points=points, by=by)
-        chunks = sweep_lines(budgets, question, chosen_format(output))
+        chunks = sweep_lines(budgets, question, LineStyle.of(output, chosen_format(output)))
         if chunks is not None:
             return Answer(chunks=chunks)
     result = api.sweep(from_=start, to=stop, points=points, by=by, **question)
@@ -200,16 +201,6 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
     if len(forms) > 1:
         raise UsageError("more than one budget is read from standard input", hint="give '-' once")
     return forms[0] if forms else None
-
-
-def _run(run: RunOptions) -> dict[str, Any]:
-    """Return the options of a training run, with the model read where one is named."""
-    given = keywords(run)
-    if given["model"] is not None:
-        from scaleplan.cli.model import read_argument
-
-        given["model"] = read_argument(given["model"], arch=None, context=given["context"])
-    return given
 
 
 def _one(plan: Plan) -> Answer:

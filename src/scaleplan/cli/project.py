@@ -13,7 +13,7 @@ from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are read from the signature
 from scaleplan.cli.settings import project_file
 from scaleplan.errors import FileError, Notice, UsageError, quote
-from scaleplan.files import decoded, is_file, is_folder, read_input, require_writable, write_atomic
+from scaleplan.files import decoded, is_file, is_folder, read_input, require_writable, with_ending, write_atomic
 from scaleplan.output import FORMATS
 from scaleplan.project.check import check as judge
 from scaleplan.project.diff import compare, compare_with_revision, of_file, parse_threshold
@@ -186,7 +186,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> Answer:
     """Write a commented scaleplan.toml: a run for each training config below it, a policy, and what else there is."""
-    target = Path(path) / "scaleplan.toml" if is_folder(Path(path)) else Path(path)
+    hint = "projects are .toml files"
+    target = Path(path) / "scaleplan.toml" if is_folder(Path(path)) else with_ending(path, (".toml",), hint=hint)
     require_writable(target)
     if target.exists() and not force:
         raise FileError(f"{quote(target)} exists already", hint="--force replaces it")

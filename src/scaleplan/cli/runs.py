@@ -114,6 +114,6 @@ def _require_table(output: str, paths: list[str]) -> None:
     require_writable(path, inputs=paths)
 
 
-def _write(output: str, found: LoggedRuns) -> None:
+def _write(output: str, found: LoggedRuns) -> Path:
     path = Path(output)
-    write_atomic(path, Rendering(found).write(_WRITTEN[path.suffix.lower()]))
+    return write_atomic(path, Rendering(found).write(_WRITTEN[path.suffix.lower()]))

@@ -14,7 +14,7 @@ from scaleplan.charts.figure import draw, picture_path
 from scaleplan.charts.track_plots import track_chart
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.options import DeviceOptions, OutputOptions, keywords
-from scaleplan.cli.streaming import plan_chunks
+from scaleplan.cli.streaming import LineStyle, plan_chunks
 from scaleplan.errors import UsageError
 from scaleplan.files import write_atomic
 from scaleplan.output.views.track import track_line
@@ -173,10 +173,10 @@ def _watching(looks: Iterator[Tracked], output: OutputOptions) -> Iterator[str]:
             yield each.tracking
 
     name = chosen_format(output)
-    if name == "text" and output.get is None:
+    if name == "text" and output.get is None and output.fields is None:
         yield from _lines(results(), in_place=sys.stdout.isatty())
     else:
-        yield from plan_chunks(results(), name, get=output.get)
+        yield from plan_chunks(results(), LineStyle.of(output, name))
     failure = _failure(last[0]) if last else None
     if failure is not None:
         raise failure

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import escape_control, is_visible
@@ -153,9 +154,10 @@ class Template:
             text = text.replace(encode(mark), "%r" if kind == "number" else "%s")
         self.text = text + "\n"
 
-    def lines(self, columns: Sequence[Sequence[object]]) -> Iterator[str]:
-        """Yield one line a record; ``columns`` are in the order of ``keys``."""
-        return map(self.text.__mod__, zip(*columns, strict=True))
+    def lines(self, columns: Sequence[Sequence[object]], number: int) -> Iterator[str]:
+        """Yield one line for each of a ``number`` of records; ``columns`` are in the order of ``keys``."""
+        rows = zip(*columns, strict=True) if columns else repeat((), number)
+        return map(self.text.__mod__, rows)
 
 
 def _marked(value: object, slots: set[str], path: str) -> object:

@@ -11,6 +11,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from itertools import pairwise
 from textwrap import dedent
 from typing import Any, Literal, NotRequired, TypeVar, Union, get_args, get_origin, is_typeddict
 
@@ -61,7 +62,8 @@ def _object(keys: Node, required: list[str], *, closed: bool) -> Node:
 
 def _summary(record: type) -> str:
     """Return the text of a class's docstring as one paragraph a line."""
-    return "\n".join(" ".join(part.split()) for part in inspect.getdoc(record).split("\n\n")) if record.__doc__ else ""
+    text = inspect.cleandoc(record.__doc__ or "")
+    return "\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 @cache
@@ -70,11 +72,10 @@ def _remarks(record: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for kind in reversed([each for each in record.__mro__ if is_dataclass(each)]):
         body = ast.parse(dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
-        for item, following in zip(body, body[1:], strict=False):
-            value = getattr(following, "value", None)
-            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-                if isinstance(following, ast.Expr) and isinstance(getattr(value, "value", None), str):
-                    found[item.target.id] = " ".join(value.value.split())  # type: ignore[union-attr]
+        for item, below in pairwise(body):
+            text = getattr(getattr(below, "value", None), "value", None) if isinstance(below, ast.Expr) else None
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and isinstance(text, str):
+                found[item.target.id] = " ".join(text.split())
     return found
 
 
@@ -174,15 +175,14 @@ def names_of(schema: str | None) -> tuple[list[str], list[str]]:
 
     What may hold anything ends in :data:`scaleplan.output.fields.OPEN`. Both are empty for no schema that is known.
     """
-    if schema not in RESULTS and schema != ERROR:
+    if schema is None or schema not in RESULTS:
         return [], []
-    node = result_schema(str(schema))
-    own = _names(node, node.get("$defs", {}), "", ())
-    view = REPORTS.get(record_of(RESULTS[schema]).__name__) if schema in RESULTS else None
+    node = result_schema(schema)
+    parts = node.get("$defs", {})
+    view = REPORTS.get(record_of(RESULTS[schema]).__name__)
     rows = node["properties"].get(view.rows) if view is not None and view.rows is not None else None
-    return list(dict.fromkeys(own)), [] if rows is None else list(
-        dict.fromkeys(_names(rows["items"], node["$defs"], "", ()))
-    )
+    of_rows = [] if rows is None else _names(rows["items"], parts, "", ())
+    return list(dict.fromkeys(_names(node, parts, "", ()))), list(dict.fromkeys(of_rows))
 
 
 def _names(node: Node, parts: Node, path: str, seen: tuple[str, ...]) -> list[str]:

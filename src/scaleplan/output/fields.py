@@ -22,6 +22,7 @@ __all__ = [
     "bare_value",
     "bare_values",
     "chosen",
+    "declared",
     "names_in",
     "resolve",
     "resolve_all",
@@ -36,14 +37,13 @@ OPEN = ".*"
 _SHOWN = 6  # names in a hint
 
 Declared = tuple[list[str], list[str]]
-"""The names of the fields that a kind of result may have, and those of its rows."""
 
 
 def split_names(text: str) -> list[str]:
     """Return the names in a list with commas, each once; raises UsageError for an empty one."""
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise UsageError(f"{quote(text)} has an empty name", hint="give names with commas: --fields params,tokens,loss")
+        raise UsageError(f"{quote(text)} has an empty name", hint="give names with commas: params,tokens,loss")
     return list(dict.fromkeys(names))
 
 
@@ -157,14 +157,21 @@ def _part(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, object]:
     return part
 
 
+def declared(schema: object) -> Declared:
+    """Return the names of the fields that a kind of result may have, and those of its rows, by its schema."""
+    found: Declared = load_part("declared:names_of")(schema)
+    return found
+
+
 def chosen(rendering: Rendering, names: Sequence[str]) -> Choice:
     """Return some fields of a result: its own, or those of its rows, beside which its own are repeated."""
-    declared = _Declared(rendering)
+    schema = rendering.data.get("schema")
     own = names_in(rendering.data)
+    of_result = (own, lambda: declared(schema)[0])
     if not rendering.has_rows:
-        return Choice(resolve_all(names, own, declared.own), [rendering.data], single=True)
+        return Choice(resolve_all(names, *of_result), [rendering.data], single=True)
     in_rows = list(dict.fromkeys(name for record in rendering.records for name in names_in(record)))
-    of_result, of_rows = (own, declared.own), (in_rows, declared.of_rows)
+    of_rows = (in_rows, lambda: declared(schema)[1])
     for scope in (of_result, of_rows) if rendering.whole else (of_rows, of_result):
         try:
             full = resolve_all(names, *scope)
@@ -172,31 +179,9 @@ def chosen(rendering: Rendering, names: Sequence[str]) -> Choice:
             continue
         is_own = scope is of_result
         return Choice(full, [rendering.data] if is_own else rendering.records, single=is_own)
-    both = [resolve_all([name], [*in_rows, *own], declared.both) for name in names]
-    full = tuple(dict.fromkeys(each for group in both for each in group))
+    full = resolve_all(names, [*in_rows, *own], lambda: [*declared(schema)[1], *declared(schema)[0]])
     beside = {name: take(rendering.data, name) for name in full if name in own and name not in in_rows}
     return Choice(full, [{**record, **beside} for record in rendering.records], single=False)
-
-
-class _Declared:
-    """The names of the fields that a result may have, found out when one is not among those at hand."""
-
-    def __init__(self, rendering: Rendering) -> None:
-        self._rendering = rendering
-
-    def _names(self) -> Declared:
-        found: Declared = load_part("declared:names_of")(self._rendering.data.get("schema"))
-        return found
-
-    def own(self) -> list[str]:
-        return self._names()[0]
-
-    def of_rows(self) -> list[str]:
-        return self._names()[1]
-
-    def both(self) -> list[str]:
-        own, rows = self._names()
-        return [*rows, *own]
 
 
 def write_fields(rendering: Rendering, names: str, form: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, SupportsIndex, TypeVar, overload
 
 from scaleplan.arrays import whole
 from scaleplan.errors import Notice
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.constraints import constraint_keys
-from scaleplan.record import Record, as_mapping, computed
+from scaleplan.record import Record, Result, as_mapping, computed
 from scaleplan.units import counted
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Converted(Record):
     method: str
 
 
-class Plan(Record):
+class Plan(Record, Result):
     """A model size and a number of training tokens for a budget, and what to expect of them.
 
     Units: ``params`` and ``tokens`` are counts, ``flops`` is total training compute in FLOP, losses are in
@@ -118,8 +118,7 @@ class Plan(Record):
         """Return the key of a constraint, such as ``epochs``; None without that constraint."""
         if not name.startswith("_") and name != "constraints" and name in _constraint_keys():
             return self.constraints.get(name)
-        msg = f"a plan has no attribute '{name}'"
-        raise AttributeError(msg, name=name, obj=self)
+        return super().__getattr__(name)  # type: ignore[misc]
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as the flat mapping that ``--json`` prints, the keys of constraints among the others."""
@@ -174,7 +173,7 @@ def _whole_fields(record: _Fields, *names: str) -> _Fields:
     return replace(record, **values)  # type: ignore[type-var]
 
 
-class Plans(Record):
+class Plans(Record, Result):
     """Several plans, in the order of the request."""
 
     schema: ClassVar[str] = "scaleplan/plans/1"
@@ -187,6 +186,18 @@ class Plans(Record):
 
     def __len__(self) -> int:
         return len(self.plans)
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Plan: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Plans: ...
+
+    def __getitem__(self, place: SupportsIndex | slice) -> Plan | Plans:
+        """Return the plan at a place, or those of a slice."""
+        if isinstance(place, slice):
+            return Plans(plans=self.plans[place], warnings=self.warnings)
+        return self.plans[place]
 
     def to_dict(self) -> dict[str, object]:
         """Return ``{"schema": …, "plans": [...], "warnings": [...]}``."""

@@ -17,6 +17,7 @@ from scaleplan.arrays import whole
 from scaleplan.errors import Notice
 from scaleplan.logs.log_reading import read_logs
 from scaleplan.planning.context import Context
+from scaleplan.tables.frames import source_name
 from scaleplan.tracking.alarm import FEWEST_POINTS, Alarm, CourseCheck, check_course
 from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import averaged
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.logged_run import LoggedRun
     from scaleplan.logs.run_log import RunLog
     from scaleplan.presets.preset import Preset
+    from scaleplan.tables.frames import TableLike
     from scaleplan.tracking.ending import Ending
     from scaleplan.tracking.loss_curve import LossCurve
     from scaleplan.tracking.planned import Metric, Planned
@@ -73,11 +75,11 @@ _LATEST = 0.02  # the share of the points seen that the loss now is the mean of
 
 
 def track(
-    log: str | Path,
+    log: TableLike,
     *,
     plan: str | Path | None = None,
     preset: str | Preset | None = None,
-    pilots: str | Path | None = None,
+    pilots: TableLike | None = None,
     schedule: str | None = None,
     tokens: Amount | None = None,
     steps: Amount | None = None,
@@ -98,7 +100,8 @@ def track(
     Parameters
     ----------
     log
-        The log of the run, in any format that :func:`scaleplan.runs` reads, a folder, or ``-`` for standard input.
+        The log of the run, in any format that :func:`scaleplan.runs` reads: its path, a folder, ``-`` for standard
+        input, or a data frame with a row a step.
     plan
         The planned loss: a plan that ``--json`` wrote, or a registered forecast.
     preset
@@ -146,7 +149,7 @@ def track(
 
 
 def tracked(
-    log: str | Path,
+    log: TableLike,
     *,
     run: str | None = None,
     fail_on: Sequence[str] = (),
@@ -156,7 +159,7 @@ def tracked(
     """Return the answer of :func:`track` with the curves behind it."""
     conditions = [parse_condition(text) for text in fail_on]
     request = track_request(data or Context(), **options)
-    return track_run(chosen_run(read_logs([log]), run, str(log)), request, conditions)
+    return track_run(chosen_run(read_logs([log]), run, source_name(log)), request, conditions)
 
 
 def watched(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.run_log import RunLog
     from scaleplan.planning.context import Context
     from scaleplan.presets.preset import Preset
+    from scaleplan.tables.frames import TableLike
     from scaleplan.tracking.planned import Metric, Planned
     from scaleplan.units import Amount
 
@@ -39,7 +40,7 @@ class TrackRequest(Record):
     planned: Planned | None
     preset: str | Preset | None
     references: tuple[RunLog, ...]
-    pilots: str | None
+    pilots: TableLike | None
     schedule: str | None
     tokens: float | None
     steps: float | None
@@ -55,7 +56,7 @@ def track_request(
     *,
     plan: str | Path | None = None,
     preset: str | Preset | None = None,
-    pilots: str | Path | None = None,
+    pilots: TableLike | None = None,
     schedule: str | None = None,
     tokens: Amount | None = None,
     steps: Amount | None = None,
@@ -78,7 +79,7 @@ def track_request(
         planned=planned,
         preset=preset,
         references=() if pilots is None or not is_log(pilots) else tuple(read_logs([pilots])),
-        pilots=None if pilots is None else str(pilots),
+        pilots=pilots,
         schedule=schedule,
         tokens=None if tokens is None else parse_count(tokens, what="tokens"),
         steps=None if steps is None else float(parse_integer(steps)),

@@ -3,6 +3,7 @@
 from scaleplan.units.format import (
     counted,
     exact,
+    format_bytes,
     format_count,
     format_flops,
     format_fraction,
@@ -53,6 +54,7 @@ __all__ = [
     "Amount",
     "counted",
     "exact",
+    "format_bytes",
     "format_count",
     "format_flops",
     "format_fraction",

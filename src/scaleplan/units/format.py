@@ -100,6 +100,11 @@ def format_gigabytes(value: float, *, digits: int = 3) -> str:
     return _scaled(value, (("GB", 0), ("TB", 3)), digits, space=" ")
 
 
+def format_bytes(value: float, *, digits: int = 3) -> str:
+    """Write the size of a file: ``812 B``, ``412 kB``, ``1.20 MB``."""
+    return _scaled(value, (("B", 0), ("kB", 3), ("MB", 6), ("GB", 9)), digits, space=" ")
+
+
 def _rounded(value: float, digits: int) -> tuple[str, int]:
     mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
     return mantissa, int(power)

@@ -358,9 +358,9 @@ def diff_cases(result: Difference) -> tuple[Judgement, ...]:
 
 
 def new_project_report(result: NewProject) -> Report:
-    """Return where the file was written, and what to do with it."""
+    """Return what the new file has, and what to do with it."""
     if not result.configs:
-        return Report(title=f"{result.file} written", remarks=("describe your runs in it, then: scaleplan check",))
+        return Report(title=result.file, remarks=("describe your runs in it, then: scaleplan check",))
     runs = counted(len(result.configs), "training config")
     remarks = (f"with a run of each of {runs}: {', '.join(result.configs)}", "see what they ask for: scaleplan check")
-    return Report(title=f"{result.file} written", remarks=remarks)
+    return Report(title=result.file, remarks=remarks)

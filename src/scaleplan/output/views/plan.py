@@ -8,6 +8,7 @@ from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.planning.constraints import CONSTRAINTS, constraint_keys
 from scaleplan.units import (
+    SECONDS_PER_DAY,
     counted,
     format_count,
     format_flops,
@@ -15,6 +16,7 @@ from scaleplan.units import (
     format_hours,
     format_number,
     format_pf_days,
+    format_seconds,
     format_usd,
 )
 
@@ -28,10 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SIZES",
+    "binding_remarks",
     "comparison_report",
     "format_loss",
     "loss_remark",
     "marginal_report",
+    "plan_columns",
     "plan_report",
     "several_report",
 ]
@@ -151,6 +155,11 @@ def _constrained(plan: Plan) -> Iterator[str]:
     for entry in CONSTRAINTS.values():
         if plan.constraints.get(entry.keys[0].name) is not None:
             yield from entry.load().remarks(plan.constraints)
+    yield from binding_remarks(plan)
+
+
+def binding_remarks(plan: Plan) -> Iterator[str]:
+    """Yield what each limit that binds costs."""
     for each in plan.binding:
         line = f"{each.limit} binds"
         if each.excess_loss is not None:
@@ -169,17 +178,22 @@ def several_report(plans: Plans) -> Report:
     one_budget = len({plan.flops for plan in plans}) == 1
     if all(plan.converted is not None for plan in plans) and (len(laws) > 1 or one_budget):
         return comparison_report(plans)
-    columns: dict[str, Callable[[Plan], str]] = {
-        "compute": lambda plan: format_flops(plan.flops),
+    written: dict[str, Callable[[Plan], str]] = {
+        "flops": lambda plan: format_flops(plan.flops),
         "preset": lambda plan: plan.preset if len(laws) > 1 else "",
-        "parameters": lambda plan: format_count(plan.params),
+        "params": lambda plan: format_count(plan.params),
         "tokens": lambda plan: format_count(plan.tokens),
-        "tokens/param": lambda plan: _cell(plan.tokens_per_param, format_number),
+        "tokens_per_param": lambda plan: _cell(plan.tokens_per_param, format_number),
         "loss": lambda plan: _cell(plan.loss, format_loss),
-        "GPU-hours": lambda plan: _cell(plan.budget.gpu_hours, lambda value: format_hours(value, unit="").strip()),
-        "cost": lambda plan: _cell(plan.budget.cost, format_usd),
+        "budget.days": lambda plan: _cell(plan.budget.days, lambda days: format_seconds(days * SECONDS_PER_DAY)),
+        "budget.gpu_hours": lambda plan: _cell(
+            plan.budget.gpu_hours, lambda value: format_hours(value, unit="").strip()
+        ),
+        "budget.cost": lambda plan: _cell(plan.budget.cost, format_usd),
     }
-    cells = {name: [written(plan) for plan in plans] for name, written in columns.items()}
+    titles = plan_columns(_ranged_over(plans), hardware=True)
+    columns = {title: written[name] for name, title in titles.items()}
+    cells = {title: [write(plan) for plan in plans] for title, write in columns.items()}
     filled = {name: column for name, column in cells.items() if any(column)}
     return Report(
         title=f"{counted(len(plans), 'budget')}, {', '.join(laws)}",
@@ -189,6 +203,43 @@ def several_report(plans: Plans) -> Report:
             *_band_remarks((plan.budget for plan in plans), what="hours, days and money"),
         ],
     )
+
+
+_SOURCES = {"gpu_hours": "gpu_hours", "cluster": "time", "cost": "cost"}
+"""The forms of budgets by the source that plans name; compute is that of all others."""
+
+
+def _ranged_over(plans: Plans) -> str:
+    """Return the form of the budgets that several plans range over."""
+    (source, *others) = {plan.budget.source for plan in plans}
+    return "flops" if others else _SOURCES.get(source, "flops")
+
+
+_COLUMNS = {
+    "flops": "compute",
+    "preset": "preset",
+    "params": "parameters",
+    "tokens": "tokens",
+    "tokens_per_param": "tokens/param",
+    "loss": "loss",
+    "budget.gpu_hours": "GPU-hours",
+    "budget.cost": "cost",
+}
+"""The columns of a table of plans for several budgets: the fields, and their titles."""
+
+_BY = {"gpu_hours": "budget.gpu_hours", "time": "budget.days", "cost": "budget.cost"}
+"""The field that budgets of a form are given in."""
+
+
+def plan_columns(by: str, *, hardware: bool) -> dict[str, str]:
+    """Return the columns of plans for budgets of a form, which come first: fields and their titles.
+
+    Beside hours and money there is no room for tokens per parameter on a line of 80 characters.
+    """
+    if by not in _BY:
+        return {name: title for name, title in _COLUMNS.items() if hardware or not name.startswith("budget.")}
+    first = {_BY[by]: _COLUMNS.get(_BY[by], "time")}
+    return {name: title for name, title in (first | _COLUMNS).items() if name != "tokens_per_param"}
 
 
 def _band_remarks(budgets: Iterable[Budget], *, what: str) -> Iterator[str]:

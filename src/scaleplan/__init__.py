@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scaleplan.advice.break_even import break_even
+    from scaleplan.advice.gpu_comparison import compare_gpus
     from scaleplan.advice.ways import ways
     from scaleplan.api import compare, convert, loss, optimal, optimal_array, sweep, target
     from scaleplan.charts.plots import plot
@@ -48,6 +49,7 @@ __all__ = [
     "break_even",
     "choose_runs",
     "compare",
+    "compare_gpus",
     "convert",
     "design",
     "evaluate",
@@ -83,6 +85,7 @@ _HOMES = {
     "break_even": "advice.break_even",
     "choose_runs": "fitting.candidate_pool",
     "compare": "api",
+    "compare_gpus": "advice.gpu_comparison",
     "convert": "api",
     "design": "fitting.pilot",
     "evaluate": "planning.evaluation",

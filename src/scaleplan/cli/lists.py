@@ -1,4 +1,4 @@
-"""The commands about scaling laws and accelerators: list them, show one, evaluate a law at given values."""
+"""The commands about scaling laws and published models: list them, show one, evaluate a law at given values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import typer
 
 from scaleplan.cli.command import Answer, command, group, single
 from scaleplan.errors import UnknownNameError, UsageError, quote
-from scaleplan.hardware.accelerators import AcceleratorList
 from scaleplan.laws import LAWS
 from scaleplan.models.public_models import PublicModelList, PublicModels
 from scaleplan.planning import evaluation
@@ -20,9 +19,8 @@ from scaleplan.presets.preset import PresetList
 __all__ = ["APPS"]
 
 _presets = group("The scaling laws: list, show, validate, path.")
-_gpus = group("The GPUs: list, show.")
 _models = group("The published models that are known by name: list, show.")
-APPS = {"presets": _presets, "gpus": _gpus, "models": _models, "evaluate": single()}
+APPS = {"presets": _presets, "models": _models, "evaluate": single()}
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="An id, an alias or a .toml file.")]
 
@@ -62,30 +60,6 @@ def path(
     library = Context().library
     found = map(str, library.folders) if name is None else [library.load(name).origin]
     return Answer(result=PresetPaths(paths=tuple(found)))
-
-
-@command(_gpus, "list", examples=["scaleplan gpus list", "scaleplan gpus list --vendor amd --json"])
-def list_gpus(
-    *, vendor: Annotated[str | None, typer.Option(metavar="NAME", help="Only GPUs of this vendor.")] = None
-) -> Answer:
-    """List the GPUs, with dense peaks and default prices."""
-    context = Context()
-    gpus = context.accelerators.all()
-    if vendor is not None:
-        vendors = sorted({gpu.vendor for gpu in gpus})
-        gpus = tuple(gpu for gpu in gpus if gpu.vendor.casefold() == vendor.casefold())
-        if not gpus:
-            raise UnknownNameError("vendor", vendor, vendors)
-    priced = (gpu.priced(context.prices.default(gpu.id)) for gpu in gpus)
-    return Answer(result=AcceleratorList(gpus=tuple(priced)))
-
-
-@command(_gpus, "show", examples=["scaleplan gpus show h100", "scaleplan gpus show mi300x --json"])
-def show_gpu(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
-    """Show one accelerator: peaks, memory, power, prices, sources."""
-    context = Context()
-    gpu = context.accelerators.get(name)
-    return Answer(result=gpu.priced(context.prices.default(gpu.id)))
 
 
 @command(_models, "list", examples=["scaleplan models list", "scaleplan models list --family qwen3 --json"])

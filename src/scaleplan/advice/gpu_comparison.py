@@ -39,9 +39,9 @@ _ALIKE = ("utilisation_thin_evidence", "no_price", "power_unknown")
 class GpuChoice(Record):
     """What a plan takes on one GPU, or what a budget buys there; None where it is not known.
 
-    ``gpus`` are those ``given``, those that the ``deadline`` takes, or the fewest whose ``memory`` holds the model, by
-    ``gpus_source``; ``fits`` is whether they hold it. Intervals are at the level of the comparison. Units as of a plan
-    and its budget.
+    ``gpus`` are those ``given``, those that the ``deadline`` takes, or the fewest whose ``memory`` holds the model,
+    by ``gpus_source``; ``fits`` is whether they hold it. Intervals are at the level of the comparison, and units as
+    of a plan and its budget.
     """
 
     gpu: str
@@ -134,7 +134,9 @@ def compare_gpus(
     if sort is not None and sort not in SORTS:
         raise UnknownNameError("order", sort, SORTS)
     context = data or Context()
-    question = _Question.of(loss, dict(options), context)
+    given = {**options, **({} if loss is None else {"loss": loss})}
+    goal = _goal(given)
+    question = _Question(given, context, goal=goal, ask=_ASK[goal])
     devices = _devices(names, vendor, context, priced=isinstance(options.get("price"), int | float))
     if options.get("measured") is not None and len(devices) > 1:
         raise UsageError("--measured is the speed of one GPU", hint="name that GPU alone, or give --mfu for all")
@@ -172,6 +174,36 @@ def _devices(names: Sequence[str], vendor: str | None, context: Context, *, pric
     return found
 
 
+_ASK: Mapping[str, Callable[..., Plan]] = {"run": loss_of, "loss": target, "budget": optimal}
+"""The function that answers for one GPU, by what is asked for."""
+
+_BESIDE = {
+    "run": ("--params with --tokens", ("flops", "gpu_hours", "limit")),
+    "loss": ("--loss", ("flops", "gpu_hours", "params", "tokens", "model")),
+    "budget": ("a budget", ()),
+}
+"""What a question is by its options, and those that would make it another one."""
+
+
+def _goal(options: Mapping[str, Any]) -> str:
+    """Return what is asked for: a ``run``, a ``loss`` or a ``budget``; raises UsageError for two of them."""
+    given = {name for name, value in options.items() if value not in (None, False, ())}
+    for name in ("gpu", "shape", "style", "batch"):
+        if name in given:
+            raise UsageError(f"--{name} says nothing about a comparison of GPUs", hint="leave it out")
+    run = "tokens" in given and not given.isdisjoint(("params", "model"))
+    goal = "loss" if "loss" in given else "run" if run else "budget"
+    what, others = _BESIDE[goal]
+    for name in others:
+        if name in given:
+            raise UsageError(f"--{name.replace('_', '-')} is another question beside {what}", hint="give one of them")
+    return goal
+
+
+_LEFT = ("region", "context", "margins", "model")
+"""The options that mean something only with devices or a model, or are no part of a plan."""
+
+
 class _Question:
     """The question that each GPU answers: a run, a loss to reach, or a budget to spend."""
 
@@ -184,34 +216,9 @@ class _Question:
         forms = [form for form in spent if getattr(self.request, form) is not None]
         self.budget = None if goal != "budget" or not forms else forms[0]
 
-    @classmethod
-    def of(cls, loss: Amount | None, options: dict[str, Any], context: Context) -> _Question:
-        """Return the question of some options; raises UsageError where it is none, or more than one."""
-        if options.pop("gpu", None) is not None:
-            raise UsageError("a comparison has several GPUs", hint="name them: compare h100-sxm a100-sxm-80")
-        for name in ("shape", "style", "batch"):
-            if options.pop(name, None):
-                raise UsageError(f"--{name} says nothing about a comparison of GPUs", hint="leave it out")
-        sized = options.get("params") is not None or options.get("model") is not None
-        if loss is None and not (sized and options.get("tokens") is not None):
-            return cls(options, context, goal="budget", ask=optimal)
-        for form in ("flops", "gpu_hours"):
-            if options.get(form) is not None:
-                what = "a loss to reach" if loss is not None else "a run"
-                raise UsageError(f"--{form.replace('_', '-')} is a budget beside {what}", hint="give one of them")
-        if loss is None:
-            if options.get("limit"):
-                raise UsageError("--limit says nothing about a given run", hint="leave out --params or --tokens")
-            return cls(options, context, goal="run", ask=loss_of)
-        for name in ("params", "tokens", "model"):
-            if options.get(name) is not None:
-                raise UsageError(f"--{name} is another goal beside --loss", hint="give one of them")
-        options.pop("model", None)
-        return cls({**options, "loss": loss}, context, goal="loss", ask=target)
-
     def plan(self, device: Accelerator, gpus: int | None) -> Plan:
         """Return the plan on a GPU: on some of them, or on as many as the question says."""
-        asked = {name: value for name, value in self.options.items() if name not in ("region", "context", "margins")}
+        asked = {name: value for name, value in self.options.items() if name not in _LEFT}
         if self.model is not None:
             asked |= {"model": self.model, "context": self.options.get("context")}
         if gpus is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from scaleplan.toml_table import Table
 
-__all__ = ["CURRENCY", "Price", "Prices", "given_price"]
+__all__ = ["CURRENCY", "Price", "Prices", "default_prices", "given_price", "listed_price"]
 
 CURRENCY = "USD"
 
@@ -75,10 +75,8 @@ class Prices:
         self._listed: list[Price] = []
         for top in read_data("prices.toml", folders):
             for table in top.tables("default"):
-                for accelerator in table.texts("accelerators"):
-                    self._defaults[accelerator] = _default(table, accelerator)
-                table.done()
-            newer = [_listed(table) for table in top.tables("price")]
+                self._defaults |= {price.accelerator: price for price in default_prices(table)}
+            newer = [listed_price(table) for table in top.tables("price")]
             own = {(price.accelerator, price.commitment) for price in newer}
             self._listed = newer + [p for p in self._listed if (p.accelerator, p.commitment) not in own]
             top.done()
@@ -120,6 +118,13 @@ class Prices:
         return f"give --price in USD per GPU-hour{known}"
 
 
+def default_prices(table: Table) -> list[Price]:
+    """Return the price of each accelerator that a table of defaults names; raises FileError for what is none."""
+    found = [_default(table, accelerator) for accelerator in table.texts("accelerators")]
+    table.done()
+    return found
+
+
 def _default(table: Table, accelerator: str) -> Price:
     return Price(
         accelerator=accelerator,
@@ -133,7 +138,8 @@ def _default(table: Table, accelerator: str) -> Price:
     )
 
 
-def _listed(table: Table) -> Price:
+def listed_price(table: Table) -> Price:
+    """Return a dated price; raises FileError for what is none."""
     price = Price(
         accelerator=table.text("accelerator"),
         usd_per_hour=table.number("usd_per_hour", above=0),

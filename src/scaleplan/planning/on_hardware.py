@@ -162,7 +162,7 @@ def _with_chances(plan: Plan, planner: Planner, request: Request) -> Plan:
 
 
 def _with_run(plan: Plan, planner: Planner, request: Request) -> Plan:
-    """Return a plan with its run where the request has one, on devices that hold it, and the chances of its limits."""
+    """Return a plan with its run where the request has one, and the chances of its limits."""
     on_devices = plan.budget.gpu is not None and plan.budget.gpus is not None
     drawn = (request.shape, request.style, request.batch, request.region, request.context)
     placed = on_devices or request.margins or any(drawn)

@@ -129,7 +129,8 @@ def _remarks(result: GpuComparison) -> Iterator[str]:
         what = "days, cost and energy" if result.budget in (None, "flops") else "the compute that the budget buys"
         yield f"{what}: {band_text(band)} (default utilisation, {' and '.join(profiles)})"
     if any(row.band is None for row in result.gpus):
-        yield f"utilisation: {'; '.join(sorted({str(row.utilisation_source) for row in result.gpus if not row.band}))}"
+        given = sorted({str(row.utilisation_source) for row in result.gpus if row.band is None})
+        yield f"utilisation: {'; '.join(given)}"
     prices: dict[str, list[str]] = {}
     for row in result.gpus:
         if row.price_per_hour is not None:

@@ -63,7 +63,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("project", "what did a change do to the bill? two files, or a revision"),
     "show": ("project", "a saved JSON result → any format"),
     "presets": ("lists", "the scaling laws: list, show, validate, path"),
-    "gpus": ("lists", "the GPUs: list, show"),
+    "gpus": ("gpus", "the GPUs: list, show, compare for a plan, validate your own"),
     "models": ("lists", "the published models that are known by name: list, show"),
     "schema": ("schema", "the JSON Schema of a result or a file, for scripts and editors"),
     "families": ("families", "the model families: list, show, validate your own"),

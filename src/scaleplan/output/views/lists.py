@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.charts.terminal import chart_lines
+from scaleplan.files import data_folder
 from scaleplan.hardware.prices import Prices
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import SIZES, loss_facts, loss_remark
@@ -30,12 +32,14 @@ if TYPE_CHECKING:
     from scaleplan.planning.evaluation import Evaluation
     from scaleplan.presets.library import PresetPaths, Validation
     from scaleplan.presets.preset import PresetList, PresetSummary
+    from scaleplan.project.own_hardware import HardwareValidation
 
 __all__ = [
     "chart_report",
     "evaluation_report",
     "gpu_report",
     "gpus_report",
+    "hardware_validation_report",
     "paths_report",
     "preset_report",
     "presets_report",
@@ -78,6 +82,19 @@ def validation_report(result: Validation) -> Report:
     columns = ("file", "verdict", "id or problem")
     title = f"{counted(len(rows), 'file')}, {result.invalid} invalid"
     return Report(title=title, grid=ReportTable(columns, rows=rows, text=columns))
+
+
+def hardware_validation_report(result: HardwareValidation) -> Report:
+    """Return a verdict for each file, and a line for each of its problems, at the place where it stands."""
+    lines = []
+    for each in result.files:
+        ids = f": {', '.join(each.ids)}" if each.ids else ""
+        lines.append(f"{each.file}: valid {each.kind}{ids}" if each.valid else f"{each.file}: invalid")
+        for problem in each.problems:
+            lines.append(f"  {problem.message}")
+            if problem.hint:
+                lines.append(f"    hint: {problem.hint}")
+    return Report(title=f"{counted(len(result.files), 'file')}, {result.invalid} invalid", lines=lines)
 
 
 def paths_report(result: PresetPaths) -> Report:
@@ -208,9 +225,11 @@ def _device_remarks(gpu: PricedAccelerator) -> Iterator[str]:
         yield "without a peak only questions about memory are answered: 'scaleplan memory'"
     if gpu.power_source:
         yield f"power: {gpu.power_source}"
-    yield f"sources: {'; '.join(gpu.sources)} ({gpu.as_of})"
+    yield f"sources: {'; '.join(gpu.sources)}" + (f" ({gpu.as_of})" if gpu.as_of else "")
     if gpu.aliases:
         yield f"also known as {', '.join(gpu.aliases)}"
+    if gpu.origin and Path(gpu.origin).parent != data_folder():
+        yield f"from {gpu.origin}"
 
 
 def _tera(rate: float | None) -> str:

@@ -1,0 +1,174 @@
+"""Check files of GPUs and of prices, as they stand in a preset folder: what is wrong, at which key and line."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from scaleplan.documents.document import located, toml_lines
+from scaleplan.errors import FileError, escape_control, quote
+from scaleplan.files import read_table, read_text, require_schema
+from scaleplan.hardware.accelerators import Accelerators, read_accelerator
+from scaleplan.hardware.budget import Catalogue
+from scaleplan.hardware.prices import default_prices, listed_price
+from scaleplan.record import Record, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from scaleplan.documents.key_path import Key
+    from scaleplan.hardware.prices import Price
+    from scaleplan.toml_table import Table
+
+__all__ = ["HardwareProblem", "HardwareValidation", "ValidatedHardware", "validate_hardware"]
+
+_KINDS = {"accelerators": ("accelerator", "without_figures"), "prices": ("price", "default")}
+"""The tables by which the kind of a file is known."""
+
+
+class HardwareProblem(Record):
+    """What is wrong with a file of hardware, the line where that stands if it is known, and the way out."""
+
+    message: str
+    line: int | None
+    hint: str | None
+
+
+class ValidatedHardware(Record):
+    """A file of ``accelerators`` or ``prices``: the ids in it, and what is wrong; no kind where it is neither."""
+
+    file: str
+    kind: str | None
+    valid: bool
+    ids: tuple[str, ...]
+    problems: tuple[HardwareProblem, ...]
+
+
+class HardwareValidation(Result, Record):
+    """Files that should hold GPUs or prices, and how many are invalid."""
+
+    schema: ClassVar[str] = "scaleplan/gpu-validation/1"
+
+    invalid: int
+    files: tuple[ValidatedHardware, ...]
+
+
+def validate_hardware(files: Sequence[str]) -> HardwareValidation:
+    """Read files of GPUs and of prices, and return every table of them that cannot be used, with the reason.
+
+    A price may name a GPU of the other files, or one that is known. Of several faults in one table the first is told.
+    """
+    catalogue = Catalogue()
+    tables: dict[str, Table | FileError] = {}
+    for file in files:
+        try:
+            tables[file] = read_table(Path(file), what="file")
+        except FileError as error:
+            tables[file] = error
+    own = {
+        str(ident)
+        for top in tables.values()
+        if not isinstance(top, FileError)
+        for table in _entries(top, "accelerator")
+        if isinstance(ident := table.data.get("id"), str)
+    }
+    found = [
+        _validated(file, top, catalogue, own | set(catalogue.accelerators.ids())) for file, top in tables.items()
+    ]
+    return HardwareValidation(invalid=sum(not each.valid for each in found), files=tuple(found))
+
+
+def _validated(file: str, top: Table | FileError, catalogue: Catalogue, known: set[str]) -> ValidatedHardware:
+    if isinstance(top, FileError):
+        return _with_problems(file, None, (), [top], {})
+    kinds = [kind for kind, names in _KINDS.items() if any(name in top for name in names)]
+    lines = toml_lines(read_text(Path(file), what="file"))
+    if len(kinds) != 1:
+        what = "has both GPUs and prices" if kinds else "has no [[accelerator]], and no [[default]] or [[price]]"
+        hint = "GPUs belong in accelerators.toml, prices in prices.toml"
+        return _with_problems(file, None, (), [FileError(f"{top.source}: {what}", hint=hint)], lines)
+    (kind,) = kinds
+    problems: list[FileError] = []
+    ids: list[str] = []
+    for read in _readings(top, kind, catalogue, known):
+        try:
+            ids += read()
+        except FileError as error:
+            if error.message not in [problem.message for problem in problems]:
+                problems.append(error)
+    return _with_problems(file, kind, tuple(dict.fromkeys(ids)), problems, lines)
+
+
+def _readings(top: Table, kind: str, catalogue: Catalogue, known: set[str]) -> Iterator[Callable[[], list[str]]]:
+    """Yield what must succeed for a file to be usable, each giving the ids that it reads."""
+    yield partial(_schema, top)
+    if kind == "accelerators":
+        for table in _entries(top, "accelerator"):
+            yield partial(_accelerator, top, table, catalogue)
+        yield partial(_names, top)
+        return
+    for table in _entries(top, "default"):
+        yield partial(_prices, table, "accelerators", default_prices, known)
+    for table in _entries(top, "price"):
+        yield partial(_prices, table, "accelerator", lambda table: [listed_price(table)], known)
+    yield partial(_nothing_else, top)
+
+
+def _schema(top: Table) -> list[str]:
+    require_schema(top)
+    return []
+
+
+def _names(top: Table) -> list[str]:
+    """Read the names of all accelerators together, which must not be those of two."""
+    Accelerators(()).add(top)
+    return []
+
+
+def _accelerator(top: Table, table: Table, catalogue: Catalogue) -> list[str]:
+    found, classes = read_accelerator(top, table), catalogue.utilisations.classes()
+    if found.utilisation_class is not None and found.utilisation_class not in classes:
+        raise table.error("class", f"expected one of {', '.join(classes)}, or none with --mfu")
+    return [found.id]
+
+
+def _prices(table: Table, key: str, read: Callable[[Table], list[Price]], known: set[str]) -> list[str]:
+    prices = read(table)
+    for price in prices:
+        if price.accelerator not in known:
+            hint = "'scaleplan gpus list' lists the ids; a GPU of your own: validate its file together with this one"
+            raise table.error(key, f"no GPU has the id {quote(price.accelerator)}", hint=hint)
+        if not _DATE.fullmatch(price.date):
+            raise table.error("date", "expected a date as 2026-05-31, 2026-05 or 2026")
+    return [price.accelerator for price in prices]
+
+
+def _nothing_else(top: Table) -> list[str]:
+    for name in ("default", "price"):
+        top.tables(name)
+    top.done()
+    return []
+
+
+def _entries(top: Table, name: str) -> list[Table]:
+    """Return the tables of a name; none where something else stands there, which is told by the whole."""
+    try:
+        return top.tables(name)
+    except FileError:
+        return []
+
+
+def _with_problems(
+    file: str, kind: str | None, ids: tuple[str, ...], errors: Sequence[FileError], lines: Mapping[Key, int]
+) -> ValidatedHardware:
+    """Return the verdict about a file, each error with its line where that is known."""
+    problems = []
+    for error in errors:
+        placed = located(error, name=escape_control(file), lines=lines)
+        problems.append(HardwareProblem(message=placed.message, line=placed.line, hint=placed.hint))
+    return ValidatedHardware(file=file, kind=kind, valid=not problems, ids=ids, problems=tuple(problems))
+
+
+_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")

@@ -12,7 +12,7 @@ from scaleplan.errors import FileError, escape_control, quote
 from scaleplan.files import read_table, read_text, require_schema
 from scaleplan.hardware.accelerators import Accelerators, read_accelerator
 from scaleplan.hardware.budget import Catalogue
-from scaleplan.hardware.prices import default_prices, listed_price
+from scaleplan.hardware.prices import default_prices, listed_price, owned_prices
 from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def _readings(top: Table, kind: str, catalogue: Catalogue, known: set[str]) -> I
         return
     for table in _entries(top, "default"):
         yield partial(_prices, table, "accelerators", default_prices, known)
+    for table in _entries(top, "owned"):
+        yield partial(_owned, table, known)
     for table in _entries(top, "price"):
         yield partial(_prices, table, "accelerator", lambda table: [listed_price(table)], known)
     yield partial(_nothing_else, top)
@@ -137,16 +139,27 @@ def _accelerator(top: Table, table: Table, catalogue: Catalogue) -> list[str]:
 def _prices(table: Table, key: str, read: Callable[[Table], list[Price]], known: set[str]) -> list[str]:
     prices = read(table)
     for price in prices:
-        if price.accelerator not in known:
-            hint = "'scaleplan gpus list' lists the ids; a GPU of your own: validate its file together with this one"
-            raise table.error(key, f"no GPU has the id {quote(price.accelerator)}", hint=hint)
+        _require_known(table, key, price.accelerator, known)
         if not _DATE.fullmatch(price.date):
             raise table.error("date", "expected a date as 2026-05-31, 2026-05 or 2026")
     return [price.accelerator for price in prices]
 
 
+def _owned(table: Table, known: set[str]) -> list[str]:
+    found = [*owned_prices(table)]
+    for name in found:
+        _require_known(table, "accelerators", name, known)
+    return found
+
+
+def _require_known(table: Table, key: str, name: str, known: set[str]) -> None:
+    if name not in known:
+        hint = "'scaleplan gpus list' lists the ids; a GPU of your own: validate its file together with this one"
+        raise table.error(key, f"no GPU has the id {quote(name)}", hint=hint)
+
+
 def _nothing_else(top: Table) -> list[str]:
-    for name in ("default", "price"):
+    for name in ("default", "owned", "price"):
         top.tables(name)
     top.done()
     return []

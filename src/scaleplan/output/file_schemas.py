@@ -75,15 +75,23 @@ def preset_file() -> Node:
     uncertainty = _table(
         {"parameters": _TEXTS | {"minItems": 1}},
         {
-            **{"covariance": _MATRIX, "draws": _MATRIX, "centre": _NUMBERS, "method": _TEXT},
-            **{"samples": _whole(1), "freedom": _whole(1)},
+            "covariance": _MATRIX,
+            "draws": _MATRIX,
+            "centre": _NUMBERS,
+            "method": _TEXT,
+            "samples": _whole(1),
+            "freedom": _whole(1),
             "backtest": _table({"factors": _NUMBERS, "rms": _NUMBERS}),
         },
     )
     forecast = _table(
         {
-            **{"law": coefficients("three_exponent"), "span": _NUMBERS | {"minItems": 4, "maxItems": 4}},
-            **{"terms": _MATRIX, "weights": _NUMBERS, "root": _NUMBERS, "noise": _ABOVE_0},
+            "law": coefficients("three_exponent"),
+            "span": _NUMBERS | {"minItems": 4, "maxItems": 4},
+            "terms": _MATRIX,
+            "weights": _NUMBERS,
+            "root": _NUMBERS,
+            "noise": _ABOVE_0,
         },
         {"reach": _ABOVE_0},
     )
@@ -92,7 +100,8 @@ def preset_file() -> Node:
         {
             "schema": _whole(1) | {"maximum": preset.SCHEMA, "description": "The format of preset files."},
             "id": names,
-            **{"title": _TEXT, "source": _TEXT},
+            "title": _TEXT,
+            "source": _TEXT,
             "status": _one_of(preset.STATUSES),
             "form": _one_of(LAWS),
             "conventions": conventions,
@@ -130,7 +139,7 @@ def coefficients(form: str) -> Node:
     required: dict[str, Node] = {}
     optional: dict[str, Node] = {}
     patterns: Node = {}
-    for item in fields(law):  # type: ignore[arg-type]
+    for item in fields(law):
         meta = item.metadata
         if "meaning" in meta:
             bounds = {name: meta[name] for name in ("above", "at_least", "at_most")}
@@ -156,11 +165,14 @@ def project_file() -> Node:
         _table({"batch_tokens": path, "steps": path}, {"from": _TEXT}),
     ]
     amounts = (*AMOUNTS, *(each.name for each in constraint_options()))
-    values: dict[str, Node] = dict.fromkeys(amounts, {"anyOf": [_AMOUNT, from_config]})
+    value: Node = {"anyOf": [_AMOUNT, from_config]}
+    text: Node = {"anyOf": [_TEXT, from_config]}
+    values = dict.fromkeys(amounts, value)
     values["tokens"] = {"anyOf": [_AMOUNT, from_config, *in_steps]}
-    values |= dict.fromkeys(TEXTS, {"anyOf": [_TEXT, _table({"key": path}, {"from": _TEXT})]})
+    values |= dict.fromkeys(TEXTS, text)
     rule: Node = {"anyOf": [_TEXT, _table({"limit": _TEXT}, {"message": _TEXT})]}
-    policy = _table({}, dict.fromkeys(SEVERITIES, {"type": "array", "items": rule}))
+    rules = _tables(rule)
+    policy = _table({}, dict.fromkeys(SEVERITIES, rules))
     run = _table({"name": _TEXT}, {"from": _TEXT, **values, "limit": _TEXTS, "policy": policy})
     return _table({}, {"defaults": defaults, "run": _tables(run), "policy": policy})
 
@@ -168,7 +180,8 @@ def project_file() -> Node:
 def accelerators_file() -> Node:
     """Return the schema of ``accelerators.toml``."""
     optional: dict[str, Node] = {
-        **{"aliases": _TEXTS, "form": _TEXT},
+        "aliases": _TEXTS,
+        "form": _TEXT,
         **dict.fromkeys(("memory_bytes", "memory_gib", "memory_gb", "tdp_w", "link_gbs", "power_w"), _ABOVE_0),
         "host_power_w": _number(at_least=0),
         **dict.fromkeys(("link", "class", "note", "power_source"), _TEXT),
@@ -180,7 +193,9 @@ def accelerators_file() -> Node:
     }
     required: dict[str, Node] = {
         **dict.fromkeys(("id", "name", "vendor"), _TEXT),
-        **{"year": _whole(1900), "bandwidth_gbs": _ABOVE_0, "sources": _TEXTS},
+        "year": _whole(1900),
+        "bandwidth_gbs": _ABOVE_0,
+        "sources": _TEXTS,
     }
     one_memory = [{"required": [key]} for key in ("memory_bytes", "memory_gib", "memory_gb")]
     return _table(
@@ -211,9 +226,13 @@ def family_file() -> Node:
     """Return the schema of the description of a family: its keys; what stands in its tables is a language of its own."""
     lines: Node = {"type": "array", "items": {"anyOf": [_TEXT, _table({"if": _EXPRESSION, "text": _TEXT})]}}
     kinds: dict[str, Node] = {
-        **{"schema": {"const": description.SCHEMA}, "name": _TEXT, "title": _TEXT, "stack": _tables(_ANY_TABLE)},
+        "schema": {"const": description.SCHEMA},
+        "name": _TEXT,
+        "title": _TEXT,
+        "stack": _tables(_ANY_TABLE),
         **dict.fromkeys(("model_types", "classes", "ignored", "sources"), _TEXTS),
-        **{"notes": lines, "refuse": lines},
+        "notes": lines,
+        "refuse": lines,
         **dict.fromkeys(("fields", "defaults", "let", "model", "part"), _ANY_TABLE),
     }
     keys = (*description.KEYS, *description.TABLES)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from scaleplan.hardware.chances import LimitChance
     from scaleplan.hardware.deadline import Deadline
     from scaleplan.hardware.energy import MeanPower, PowerGrid
+    from scaleplan.hardware.interruptions import Interruptions
+    from scaleplan.hardware.owned import OwnedPrice
 
 __all__ = ["QUANTITIES", "Conversion", "convert"]
 
@@ -94,6 +96,10 @@ class Conversion(Result):
     pue: float | None = None
     deadline: Deadline | None = None
     chances: Mapping[str, LimitChance] = field(default_factory=dict)
+    exchange_rate: float | None = None
+    owned: OwnedPrice | None = None
+    interruptions: Interruptions | None = None
+    expected_interruptions: float | None = None
 
 
 def convert(

@@ -9,6 +9,7 @@ from scaleplan.arrays import whole
 from scaleplan.errors import Notice
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.constraints import constraint_keys
+from scaleplan.presets.conventions import bits_per_byte, perplexity
 from scaleplan.record import Record, Result, as_mapping, computed
 from scaleplan.units import counted
 
@@ -71,6 +72,18 @@ class Converted(Record):
     method: str
 
 
+def _perplexity_ends(plan: Plan) -> tuple[float, float] | None:
+    ends = None if plan.interval is None else plan.interval.loss
+    low, high = (perplexity(end, plan.loss_unit) for end in ends or (None, None))
+    return None if low is None or high is None else (low, high)
+
+
+def _bits_per_byte_ends(plan: Plan) -> tuple[float, float] | None:
+    ends = None if plan.interval is None else plan.interval.loss
+    low, high = (bits_per_byte(end, plan.loss_unit, plan.bytes_per_token) for end in ends or (None, None))
+    return None if low is None or high is None else (low, high)
+
+
 class Plan(Record, Result):
     """A model size and a number of training tokens for a budget, and what to expect of them.
 
@@ -79,6 +92,7 @@ class Plan(Record, Result):
     None means: not available, or not part of the question. A key that follows from others is ``computed``.
     ``loss_text`` is what a published law's loss was measured on, None for a law of one's own runs and without a loss.
     ``chances`` are those of keeping the limits on hours, days, money and energy, by quantity.
+    A loss in nats per token is a ``perplexity`` too, and with ``bytes_per_token`` known it is ``bits_per_byte``.
     ``constraints`` holds the keys that constraints add, which are keys of the JSON form and attributes like the
     others.
     """
@@ -113,6 +127,13 @@ class Plan(Record, Result):
     loss_text: LossText | None = None
     chances: Mapping[str, LimitChance] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
+    perplexity: float | None = computed(lambda plan: perplexity(plan.loss, plan.loss_unit))
+    perplexity_interval: tuple[float, float] | None = computed(_perplexity_ends)
+    bytes_per_token: float | None = None
+    bits_per_byte: float | None = computed(
+        lambda plan: bits_per_byte(plan.loss, plan.loss_unit, plan.bytes_per_token)
+    )
+    bits_per_byte_interval: tuple[float, float] | None = computed(_bits_per_byte_ends)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  which keys there are is not known here
         """Return the key of a constraint, such as ``epochs``; None without that constraint."""

@@ -15,6 +15,7 @@ from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, quote
 from scaleplan.files import DATA_FILES, is_file, names_in, preset_folders, read_table, read_text
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Allocation, Cost, Curve, LossSurface, Units
+from scaleplan.presets.conventions import NATS
 from scaleplan.presets.preset import (
     LN,
     NOT_STATED,
@@ -284,7 +285,10 @@ def _conventions(table: Table) -> tuple[Conventions, Cost]:
         loss=_line(table, "loss", NOT_STATED),
         tokenizer=_line(table, "tokenizer", NOT_STATED),
         corpus=_line(table, "corpus", NOT_STATED),
+        bytes_per_token=table.optional_number("bytes_per_token", at_least=1),
     )
+    if conventions.bytes_per_token is not None and conventions.loss != NATS:
+        raise table.error("bytes_per_token", f"goes with loss = '{NATS}' alone")
     table.done()
     return conventions, cost
 

@@ -59,7 +59,8 @@ __all__ = [
 ]
 
 _HARDWARE = option_names("hardware")
-_NAMES = ("gpu", "precision", "profile", "measured")  # what of the hardware is a name
+# what of the hardware is a name or a text of its own grammar
+_NAMES = ("gpu", "precision", "profile", "measured", "owned", "exchange_rate", "interruptions")
 
 AMOUNTS = (
     *option_names("budget", "sides"),

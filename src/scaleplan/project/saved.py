@@ -194,6 +194,8 @@ _PARTS = (
     "scaleplan.hardware.budget",
     "scaleplan.hardware.chances",
     "scaleplan.hardware.deadline",
+    "scaleplan.hardware.interruptions",
+    "scaleplan.hardware.owned",
     "scaleplan.laws.base",
     "scaleplan.models.memory",
     "scaleplan.models.walltime",

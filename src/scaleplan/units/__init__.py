@@ -16,6 +16,7 @@ from scaleplan.units.format import (
     format_seconds,
     format_usd,
     format_usd_per_hour,
+    money_in,
 )
 from scaleplan.units.parse import (
     FLOP_PER_PF_DAY,
@@ -25,10 +26,14 @@ from scaleplan.units.parse import (
     MOST_COUNT,
     SECONDS_PER_DAY,
     SECONDS_PER_HOUR,
+    USD,
     Amount,
+    ExchangeRate,
+    in_currency,
     parse,
     parse_count,
     parse_days,
+    parse_exchange_rate,
     parse_flops,
     parse_fraction,
     parse_gigabytes,
@@ -41,6 +46,9 @@ from scaleplan.units.parse import (
     parse_seconds,
     parse_usd,
     parse_usd_per_hour,
+    parse_usd_per_kwh,
+    stated_currency,
+    stated_money,
 )
 
 __all__ = [
@@ -51,7 +59,9 @@ __all__ = [
     "MOST_COUNT",
     "SECONDS_PER_DAY",
     "SECONDS_PER_HOUR",
+    "USD",
     "Amount",
+    "ExchangeRate",
     "counted",
     "exact",
     "format_bytes",
@@ -67,9 +77,12 @@ __all__ = [
     "format_seconds",
     "format_usd",
     "format_usd_per_hour",
+    "in_currency",
+    "money_in",
     "parse",
     "parse_count",
     "parse_days",
+    "parse_exchange_rate",
     "parse_flops",
     "parse_fraction",
     "parse_gigabytes",
@@ -82,4 +95,7 @@ __all__ = [
     "parse_seconds",
     "parse_usd",
     "parse_usd_per_hour",
+    "parse_usd_per_kwh",
+    "stated_currency",
+    "stated_money",
 ]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError
 from scaleplan.units.numeral import convert
-from scaleplan.units.parse import DAYS_PER_YEAR, FLOP_PER_PF_DAY, KINDS, SECONDS_PER_DAY
+from scaleplan.units.parse import DAYS_PER_YEAR, FLOP_PER_PF_DAY, KINDS, SECONDS_PER_DAY, USD
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import SupportsFloat
 
 _COUNT = (("", 0), ("k", 3), ("M", 6), ("B", 9), ("T", 12))
@@ -74,6 +75,17 @@ def format_usd(value: float, *, digits: int = 3) -> str:
     return f"${_scaled(value, _LARGE, digits)}"
 
 
+def money_in(currency: str | None) -> Callable[..., str]:
+    """Return what writes money of a currency: ``$1.23M``, ``1.23M EUR``; None stands for US dollars."""
+    if currency in (None, USD):
+        return format_usd
+
+    def written(value: float, *, digits: int = 3) -> str:
+        return f"{_scaled(value, _LARGE, digits)} {currency}"
+
+    return written
+
+
 def format_usd_per_hour(value: float, *, digits: int = 3) -> str:
     """Write a price of a GPU-hour: ``$2.95/h``."""
     return f"{format_usd(value, digits=digits)}/h"
@@ -133,6 +145,7 @@ _UNITS = {
     "hours": " h",
     "usd": " USD",
     "usd_per_hour": " USD/h",
+    "usd_per_kwh": " USD/kWh",
     "kwh": " kWh",
     "kilograms": " kg",
     "gigabytes": " GB",

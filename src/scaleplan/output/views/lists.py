@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scaleplan.charts.terminal import chart_lines
 from scaleplan.hardware.prices import Prices
 from scaleplan.output import Fact, Report, ReportTable
-from scaleplan.output.views.plan import SIZES, loss_remark
+from scaleplan.output.views.plan import SIZES, loss_facts, loss_remark
 from scaleplan.units import (
     counted,
     format_count,
@@ -287,7 +287,7 @@ def evaluation_report(result: Evaluation) -> Report:
         remarks.append(f"these inputs also give {', '.join(result.others)}: --quantity {result.others[0]}")
     return Report(
         title=f"{result.preset} at {inputs}",
-        facts=(fact,),
+        facts=(fact, *loss_facts(result)),
         level=format_fraction(interval.level) if interval else "",
         remarks=remarks,
     )

@@ -17,7 +17,7 @@ from scaleplan.units import (
     format_number,
     format_pf_days,
     format_seconds,
-    format_usd,
+    money_in,
 )
 
 if TYPE_CHECKING:
@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 
     from scaleplan.advice.marginal import Marginal
     from scaleplan.hardware.budget import Budget
+    from scaleplan.planning.evaluation import Evaluation
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.preset import LossText
+    from scaleplan.tracking.tracked_run import Tracking
 
 __all__ = [
     "SIZES",
     "binding_remarks",
     "comparison_report",
     "format_loss",
+    "loss_facts",
     "loss_remark",
     "marginal_report",
     "plan_columns",
@@ -57,9 +60,8 @@ _WRITTEN: dict[str, Callable[[float], str]] = {
     "tokens": format_count,
     "params": format_count,
     "flops": format_flops,
-    "usd": format_usd,
 }
-"""How the facts of constraints are written, by kind."""
+"""How the facts of constraints are written, by kind, but for money."""
 
 
 def format_loss(value: float) -> str:
@@ -82,8 +84,10 @@ def plan_report(plan: Plan) -> Report:
         facts.append(
             Fact.of("loss", plan.loss, format_loss, interval.loss if interval else None, unit=plan.loss_unit)
         )
+    facts += loss_facts(plan)
+    money = money_in(plan.budget.currency)
     facts += [
-        Fact.of(key.label, value, _WRITTEN[key.kind])
+        Fact.of(key.label, value, money if key.kind == "usd" else _WRITTEN[key.kind])
         for key in constraint_keys()
         if key.label and isinstance(value := plan.constraints.get(key.name), float | int)
     ]
@@ -105,6 +109,14 @@ def plan_report(plan: Plan) -> Report:
         remarks=[*_remarks(plan)],
         sections=sections,
     )
+
+
+def loss_facts(result: Plan | Evaluation | Tracking) -> Iterator[Fact]:
+    """Yield a loss per token in the other forms in which it is quoted."""
+    if result.perplexity is not None:
+        yield Fact.of("perplexity", result.perplexity, format_loss, result.perplexity_interval)
+    if result.bits_per_byte is not None:
+        yield Fact.of("bits/byte", result.bits_per_byte, format_loss, result.bits_per_byte_interval)
 
 
 def loss_remark(text: LossText | None, *, interval: bool = False) -> Iterator[str]:
@@ -189,7 +201,7 @@ def several_report(plans: Plans) -> Report:
         "budget.gpu_hours": lambda plan: _cell(
             plan.budget.gpu_hours, lambda value: format_hours(value, unit="").strip()
         ),
-        "budget.cost": lambda plan: _cell(plan.budget.cost, format_usd),
+        "budget.cost": lambda plan: _cell(plan.budget.cost, money_in(plan.budget.currency)),
     }
     titles = plan_columns(_ranged_over(plans), hardware=True)
     columns = {title: written[name] for name, title in titles.items()}
@@ -296,13 +308,13 @@ def marginal_report(result: Marginal) -> Report:
     ]
     if result.cost_of_next_percent is not None:
         span = result.cost_of_next_percent_interval
-        facts.append(Fact.of("the next 1 % costs", result.cost_of_next_percent, format_usd, span))
+        facts.append(Fact.of("the next 1 % costs", result.cost_of_next_percent, money_in(result.currency), span))
     if result.flops_per_hundredth is not None:
         more = format_fraction(result.flops_per_hundredth / result.flops)
         facts.append(Fact("0.01 less loss takes", more, unit="more compute"))
     if result.cost_per_hundredth is not None:
         span = result.cost_per_hundredth_interval
-        facts.append(Fact.of("0.01 less loss costs", result.cost_per_hundredth, format_usd, span))
+        facts.append(Fact.of("0.01 less loss costs", result.cost_per_hundredth, money_in(result.currency), span))
     return Report(
         title=f"{format_flops(result.flops)}, {result.preset}: what more compute buys",
         facts=facts,
@@ -313,7 +325,7 @@ def marginal_report(result: Marginal) -> Report:
 
 
 def _grid(result: Marginal) -> ReportTable:
-    priced = any(step.cost is not None for step in result.steps)
+    priced, money = any(step.cost is not None for step in result.steps), money_in(result.currency)
     has_intervals = any(step.gain_interval is not None for step in result.steps)
     columns = ["compute", "parameters", "tokens", "loss", "gain"]
     if has_intervals and result.level is not None:
@@ -333,8 +345,8 @@ def _grid(result: Marginal) -> ReportTable:
             span = step.gain_interval
             row.append("" if span is None else f"{format_number(span[0])} – {format_number(span[1])}")
         if priced:
-            row.append(_cell(step.cost, format_usd))
-            row.append("" if step.extra_cost is None else f"+{format_usd(step.extra_cost)}")
+            row.append(_cell(step.cost, money))
+            row.append("" if step.extra_cost is None else f"+{money(step.extra_cost)}")
         rows.append(row)
     return ReportTable(columns, rows)
 

@@ -1,4 +1,4 @@
-"""Choose what to get: fields by name in every format, short names, streams on a terminal, and files that are written."""
+"""Choose what to get: fields by name in every format, streams on a terminal, and files that are written."""
 
 from __future__ import annotations
 
@@ -137,8 +137,17 @@ def test_every_field_is_found_by_its_name(cli):
             assert take(record, name) == value, name
 
 
-def test_streams_choose_fields_too(cli):
+def test_streams_choose_fields_too(cli, monkeypatch):
     """The fast path of many budgets, and one plan at a time, in every format of lines."""
+
+    def piped(*words, given):
+        out, into = os.pipe()
+        os.write(into, given.encode())
+        os.close(into)
+        with os.fdopen(out) as stream:
+            monkeypatch.setattr(sys, "stdin", stream)
+            return cli(*words).out
+
     for more in ((), ("--gpu", "h100-sxm")):
         words = ("optimal", "-", *more, "-q", "--fields", "params,flops,interval.loss,warnings")
         for form in ("text", "csv", "tsv", "jsonl", "json"):
@@ -155,13 +164,6 @@ def test_streams_choose_fields_too(cli):
                 assert len(found) == 4
                 assert found[0].replace("\t", ",") == "params,flops,interval.loss.low,interval.loss.high,warnings"
         assert piped("optimal", "-", *more, "--get", "level", given="1e18\n").strip() == "0.9"
-
-
-def piped(*words, given):
-    done = subprocess.run(
-        [sys.executable, "-m", "scaleplan", *words], input=given, capture_output=True, text=True, check=True
-    )
-    return done.stdout
 
 
 def on_terminal(*words, given=""):

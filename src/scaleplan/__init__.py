@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from scaleplan.models.memory_questions import memory
     from scaleplan.models.questions import model, shape
     from scaleplan.output.html.page import report
+    from scaleplan.output.schemas import schema
     from scaleplan.planning.evaluation import Evaluation, evaluate
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.library import Library
@@ -82,6 +83,7 @@ __all__ = [
     "report",
     "resolve",
     "runs",
+    "schema",
     "shape",
     "show_family",
     "show_gpu",
@@ -135,6 +137,7 @@ _HOMES = {
     "report": "output.html.page",
     "resolve": "project.kept_forecasts",
     "runs": "logs.collect",
+    "schema": "output.schemas",
     "shape": "models.questions",
     "show_family": "models.families.listing:family_summary",
     "show_gpu": "lookup",

@@ -19,6 +19,7 @@ from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SWEPT, Request, option_names
 from scaleplan.units import (
     SECONDS_PER_DAY,
+    format_plain,
     parse,
     parse_count,
     parse_days,
@@ -26,6 +27,7 @@ from scaleplan.units import (
     parse_kilograms,
     parse_kwh,
     parse_positive,
+    parse_usd,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     )
     from scaleplan.planning.solver_array import PlanArray
     from scaleplan.presets.preset import Preset
-    from scaleplan.units import Amount
+    from scaleplan.units import Amount, ExchangeRate
 
     Budgets = list[float] | tuple[float, ...] | NDArray[float64]
 
@@ -207,7 +209,9 @@ def target(
     request = Request.of(options, context)
     planner = Planner.of(request, context)
     if loss is not None:
-        goal = parse_positive(loss)
+        from scaleplan.planning.loss_amounts import parse_loss  # a budget has no loss to read
+
+        goal = parse_loss(loss, planner.preset.conventions)
         return plan_goal(planner, request, lambda on: on.target_loss(goal))
     if params is not None:
         size = planner.law_params(parse_count(params, what="params"))
@@ -252,15 +256,17 @@ def sweep(
     high: Amount | None = either("to", to, "stop", stop)
     if low is None or high is None:
         raise UsageError("a sweep goes from one budget to another", hint="give from_ and to")
-    budgets = spaced(low, high, points=points, by=by)
     context = Context()
     request = Request.of(options, context)
+    budgets = spaced(low, high, points=points, by=by, rate=request.exchange_rate)
     planner = Planner.of(request, context)
     return Plans(plans=tuple(plan_budget(planner, request.changed(**{by: budget})) for budget in budgets))
 
 
-def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> Iterator[float]:
-    """Return budgets from ``start`` to ``stop``, evenly spaced in the logarithm.
+def spaced(
+    start: Amount, stop: Amount, *, points: Amount, by: str, rate: ExchangeRate | None = None
+) -> Iterator[float]:
+    """Return budgets from ``start`` to ``stop``, evenly spaced in the logarithm; money in the currency of a rate.
 
     Raises
     ------
@@ -270,10 +276,13 @@ def spaced(start: Amount, stop: Amount, *, points: Amount, by: str) -> Iterator[
     """
     if by not in SWEPT:
         raise UsageError(f"cannot sweep over {quote(by)}", hint=f"choose one of {', '.join(SWEPT)}")
-    low, high = parse(SWEPT[by], start), parse(SWEPT[by], stop)
+    low, high = (parse_usd(end, rate) if by == "cost" else parse(SWEPT[by], end) for end in (start, stop))
     number = int(parse_integer(points))
     if not low < high:
-        raise UsageError(f"the range from {low:g} to {high:g} is empty", hint="the first budget must be the smaller")
+        raise UsageError(
+            f"the range from {format_plain(low)} to {format_plain(high)} is empty",
+            hint="the first budget must be the smaller",
+        )
     if not 2 <= number <= _MOST_POINTS:
         raise UsageError(f"a sweep has 2 to {_MOST_POINTS:,} points, not {number:,}")
     return evenly_spaced(low, high, number)

@@ -308,7 +308,7 @@ DATA_FILES = frozenset(
 )
 """The files of a preset folder that are not laws."""
 
-_SCHEMA = 1
+DATA_SCHEMA = 1
 
 
 @cache
@@ -420,8 +420,8 @@ def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
         path = folder / name
         if not is_absent(path):
             table = read_table(path, what="data file")
-            if table.integer("schema") != _SCHEMA:
-                raise table.error("schema", f"expected {_SCHEMA}")
+            if table.integer("schema") != DATA_SCHEMA:
+                raise table.error("schema", f"expected {DATA_SCHEMA}")
             tables.append(table)
     return tables
 

@@ -9,6 +9,7 @@ import typer
 from scaleplan.advice import advising
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import (
+    MORE,
     BoundOptions,
     BudgetOptions,
     ConstraintOptions,
@@ -46,11 +47,14 @@ def hyperparameters(
     vocabulary: Annotated[
         str | None,
         typer.Option(metavar="N", help="Vocabulary, where a rule counts parameters otherwise; 32,000, of bytes 256."),
+        MORE,
     ] = None,
     context: Annotated[
         str, typer.Option("--context", "--sequence", metavar="T", help="Tokens in a training sequence.")
     ] = str(DEFAULT_CONTEXT),
-    gpus_per_replica: Annotated[str, typer.Option(metavar="N", help="GPUs that hold one copy of the model.")] = "1",
+    gpus_per_replica: Annotated[
+        str, typer.Option(metavar="N", help="GPUs that hold one copy of the model."), MORE
+    ] = "1",
 ) -> Answer:
     """Give batch and learning rate by every published rule, their spread, and the time the critical batch allows."""
     advice = advising.hyperparameters(

@@ -109,6 +109,9 @@ def evaluate(
     level: Annotated[
         str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the interval.")
     ] = "0.9",
+    bytes_per_token: Annotated[
+        str | None, typer.Option(metavar="F", help="Bytes of text in a token, for the loss in bits per byte: 4.3.")
+    ] = None,
 ) -> Answer:
     """Evaluate a law or a curve at given values: its loss, optimal size, accuracy or whatever it gives."""
     given: dict[str, str] = {}
@@ -119,7 +122,7 @@ def evaluate(
         if name in given:
             raise UsageError(f"{quote(name)} is given twice", hint="give each input once")
         given[name] = value
-    if clash := given.keys() & {"quantity", "level"}:
+    if clash := given.keys() & {"quantity", "level", "bytes_per_token"}:
         raise UsageError(f"{clash.pop()} is an option", hint="write it with two dashes")
-    result = evaluation.evaluate(preset, quantity=quantity, level=level, **given)
+    result = evaluation.evaluate(preset, quantity=quantity, level=level, bytes_per_token=bytes_per_token, **given)
     return Answer(result=result, notices=result.warnings)

@@ -128,6 +128,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/model/1": "scaleplan.models.model:ModelSummary",
     "scaleplan/model-body/1": "scaleplan.models.model:ModelBody",
     "scaleplan/shape/1": "scaleplan.models.shape:ShapeSummary",
+    "scaleplan/schemas/1": "scaleplan.output.schemas:SchemaList",
 }
 """The class of every result, or the types of its keys, by its schema, imported when one is read."""
 
@@ -194,6 +195,8 @@ _PARTS = (
     "scaleplan.hardware.budget",
     "scaleplan.hardware.chances",
     "scaleplan.hardware.deadline",
+    "scaleplan.hardware.interruptions",
+    "scaleplan.hardware.owned",
     "scaleplan.laws.base",
     "scaleplan.models.memory",
     "scaleplan.models.walltime",

@@ -174,7 +174,7 @@ def source_line(chart: Chart) -> str:
 
 def _below(chart: Chart, width: float) -> list[str]:
     """Return the lines of the caption and the source."""
-    return [line for text in (chart.caption, source_line(chart)) for line in wrapped(text, width, SIZES["caption"])]
+    return [line for text in (chart.caption, source_line(chart)) for line in wrapped(text, 0.97 * width, SIZES["caption"])]
 
 
 class _Named(NamedTuple):
@@ -315,6 +315,10 @@ def _content(chart: Chart, frame: _Frame, shapes: list[Shape], ink: Ink) -> None
                 ink.run(Box.of(x, y, 2 * _RUN + 1, 2 * _RUN + 1))
     for mark in chart.marks:
         x, y = frame.x(mark.x), frame.y(mark.y)
+        if mark.since is not None:
+            spots = (frame.x(mark.since), y), (x, y)
+            shapes.append(Shape("line", spots, "leader", mark.tone))
+            ink.line(spots)
         if mark.span is not None:
             ends = (frame.x(mark.span[0]), y), (frame.x(mark.span[1]), y)
             shapes.append(_whisker(*ends, mark.tone))

@@ -24,6 +24,7 @@ from scaleplan.charts.planning_plots import (
     next_steps,
 )
 from scaleplan.charts.run_overlays import budgets_of, on_isoflop, on_loss, on_sizes, require_comparable
+from scaleplan.charts.sources import law_source
 from scaleplan.charts.track_plots import track_chart
 from scaleplan.errors import UnknownNameError, UsageError, either
 from scaleplan.fitting.backtest import backtest_points
@@ -461,7 +462,7 @@ def _of_runs(
     """Return a picture of a fit to runs; raises UsageError for an option that it has no use for."""
     found = fitted(samples=0, **_taken(kind, {**options, "from": start, "to": stop}))
     chart = PICTURES[kind].draw(RunsRequest(fit=found, start=start, stop=stop))
-    return replace(chart, warnings=found.warnings)
+    return replace(chart, warnings=found.warnings, source=chart.source or law_source(found.preset))
 
 
 def _taken(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:

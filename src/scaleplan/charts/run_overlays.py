@@ -27,6 +27,8 @@ __all__ = ["best_of", "budgets_of", "on_isoflop", "on_loss", "on_sizes", "requir
 _BEST, _OTHERS = 4, 8
 """Tones: the runs are black and grey, so that they do not belong to a curve."""
 
+_SAME = 1.1  # runs closer to a budget are of it
+
 _MOST_BUDGETS = 6
 """Curves for runs of any compute: each run has the colour of the nearest one."""
 
@@ -71,7 +73,9 @@ def on_isoflop(chart: Chart, points: Points, at: Mapping[str, float]) -> Chart:
         _points(label, points.params, points.loss, np.flatnonzero(nearest == number), tones.get(label, number))
         for number, label in enumerate(labels)
     ]
-    text = f" Markers are {counted(len(points), 'run')}, in the colour of the budget nearest to theirs."
+    off = math.exp(float(np.max(np.abs(np.log(points.flops) - budgets[nearest]))))
+    apart = f", from which theirs differs by up to {off:.2g}x" if off > _SAME else ""
+    text = f" Markers are {counted(len(points), 'run')}, in the colour of the nearest budget{apart}."
     return replace(
         chart, series=(*chart.series, *(each for each in found if each.x)), caption=f"{chart.caption}{text}"
     )

@@ -14,7 +14,18 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from scaleplan.record import Result
-from scaleplan.units import format_count, format_flops, format_fraction, format_hours, format_number, format_usd
+from scaleplan.units import (
+    USD,
+    format_count,
+    format_factor,
+    format_flops,
+    format_fraction,
+    format_hours,
+    format_number,
+    format_plain,
+    format_usd,
+    money_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -291,7 +302,7 @@ def tick_texts(axis: Axis, values: Sequence[float]) -> list[str]:
     """Write round values shortly: ``1e21``, ``10B``, ``$1M``; on a linear axis with the same decimals for all."""
     if axis.scale == "linear" and axis.kind in ("number", "percent"):
         factor, sign = (100.0, " %") if axis.kind == "percent" else (1.0, "")
-        texts = [f"{factor * value:.6g}" for value in values]
+        texts = [format_plain(factor * value) for value in values]
         decimals = max((len(text.partition(".")[2]) for text in texts if "e" not in text), default=0)
         return [f"{factor * value:,.{decimals}f}{sign}" for value in values]
     return [_tick_text(axis, value) for value in values]
@@ -301,14 +312,17 @@ def _tick_text(axis: Axis, value: float) -> str:
     if axis.kind == "flops":
         return format_flops(value).removesuffix(" FLOP")
     if axis.kind == "factor":
-        return f"×{value:g}"
+        return f"{format_plain(value)}x"
     if axis.kind in ("number", "percent"):
-        return f"{100 * value:.4g} %" if axis.kind == "percent" else f"{value:,.6g}"
-    return _without_zeros(_WRITERS[axis.kind](value))
+        return format_fraction(value, digits=4) if axis.kind == "percent" else format_plain(value)
+    text = _WRITERS[axis.kind](value)
+    return _without_zeros(text.removeprefix("$") if axis.kind == "usd" and axis.unit not in ("", USD) else text)
 
 
 def value_text(axis: Axis, value: float) -> str:
     """Write a value with the digits that a reader can use, and its unit."""
+    if axis.kind == "usd":
+        return money_in(axis.unit or None)(value)
     return _WRITERS[axis.kind](value) + (f" {axis.unit}" if axis.unit and axis.kind in ("number", "count") else "")
 
 
@@ -326,5 +340,5 @@ _WRITERS: dict[Kind, Callable[[float], str]] = {
     "usd": format_usd,
     "hours": lambda value: format_hours(value, unit="").strip(),
     "percent": format_fraction,
-    "factor": lambda value: f"×{format_number(value)}",
+    "factor": format_factor,
 }

@@ -26,7 +26,17 @@ from scaleplan.planning.posterior import gain_interval
 from scaleplan.planning.solver_array import plan_array
 from scaleplan.planning.uncertainty import interval, sigmas_of
 from scaleplan.presets.conventions import convert_params, unconvertible
-from scaleplan.units import SECONDS_PER_HOUR, format_count, format_flops, format_fraction, format_number, format_usd
+from scaleplan.units import (
+    SECONDS_PER_HOUR,
+    USD,
+    format_count,
+    format_factor,
+    format_flops,
+    format_fraction,
+    format_number,
+    format_plain,
+    money_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,7 +96,8 @@ def budgets_around(
     last = max([last, *(flops * 10.0 for flops in at)]) if high is None else high
     if not first < last:
         raise UsageError(
-            f"the range from {first:g} to {last:g} FLOP is empty", hint="the first budget must be the smaller"
+            f"the range from {format_plain(first)} to {format_flops(last)} is empty",
+            hint="the first budget must be the smaller",
         )
     spaced = evenly_spaced(first, last, _POINTS)
     return sorted({*spaced, *(flops for flops in (*(known or ()), *reach, *at) if first < flops < last)})
@@ -215,7 +226,9 @@ def end_of_forecast(planner: Planner, budgets: Sequence[float]) -> tuple[GuideLi
     forecast = planner.preset.forecast
     if forecast is None or fitted is None or not budgets[-1] > fitted[1] * forecast.reach * (1 + _EDGE):
         return ()
-    return (GuideLine(axis="x", at=fitted[1] * forecast.reach, label=f"{forecast.reach:,.0f} times the largest run"),)
+    return (
+        GuideLine(axis="x", at=fitted[1] * forecast.reach, label=f"{format_factor(forecast.reach)} the largest run"),
+    )
 
 
 NEXT_STEPS = (0.01, 0.02, 0.03)
@@ -428,12 +441,14 @@ def money_chart(
     at: float,
     steps: Sequence[Increment],
     price: Callable[[float, float], float] | None = None,
+    currency: str | None = None,
     band: float | None = None,
     spent: tuple[float, float] | None = None,
 ) -> Chart:
     """Return the loss against its cost, and what the next percents less loss cost beyond the budget ``at``.
 
-    ``budgets`` are in FLOP; ``price`` gives the money for (params, FLOP), and without it compute itself is the cost.
+    ``budgets`` are in FLOP; ``price`` gives the money for (params, FLOP) in the ``currency``, and without
+    it compute itself is the cost.
     ``band`` is the factor within which real hours lie, and ``spent`` the range of the money of ``at``.
     """
     plans = plans_of(planner, budgets)
@@ -444,7 +459,7 @@ def money_chart(
     params, _, start = planner.best_counts(at)
     assert start is not None
     base = priced(params, at)
-    written = format_flops if price is None else format_usd
+    written = format_flops if price is None else money_in(currency)
     marks = [Mark(x=base, y=start, label=f"{format_number(start, digits=4)} for {written(base)}", span=spent)]
     told = []
     for step in steps:
@@ -463,7 +478,7 @@ def money_chart(
     return Chart(
         kind="cost",
         title=f"What the next percent costs, {planner.preset.id}",
-        x=compute_axis(planner) if price is None else Axis(label="cost", kind="usd", unit="USD"),
+        x=compute_axis(planner) if price is None else Axis(label="cost", kind="usd", unit=currency or USD),
         y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
         series=tuple(series),
         marks=tuple(marks),
@@ -618,5 +633,5 @@ def _unit(planner: Planner, plan: Plan) -> tuple[float, Axis]:
     rates = plan.budget
     if planner.constraints.priced and rates.price_per_hour and rates.peak_flops_per_s and rates.utilisation:
         usd = rates.price_per_hour / (rates.peak_flops_per_s * rates.utilisation * SECONDS_PER_HOUR)
-        return usd, Axis(label="training and inference", kind="usd", unit="USD")
+        return usd, Axis(label="training and inference", kind="usd", unit=rates.currency or USD)
     return 1.0, Axis(label="training and inference", kind="flops", unit="FLOP")

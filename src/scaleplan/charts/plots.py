@@ -145,9 +145,16 @@ def _cost(request: ChartRequest) -> Chart:
     paid = budget_at(planner, asked, request.flops, planner.best_counts(request.flops)[0])
     spent = None if asked.cost is not None else paid.cost_interval
     chart = money_chart(
-        planner, budgets, at=request.flops, steps=steps, price=request.price, band=paid.band, spent=spent
+        planner,
+        budgets,
+        at=request.flops,
+        steps=steps,
+        price=request.price,
+        currency=paid.currency,
+        band=paid.band,
+        spent=spent,
     )
-    price = dated_price(paid.price_per_hour or 0.0, paid.price_source, paid.price_date)
+    price = dated_price(paid.price_per_hour or 0.0, paid.price_source, paid.price_date, currency=paid.currency)
     hours = "" if paid.band is None else f" Hours: {band_text(paid.band)}."
     return replace(chart, source=f"{chart.source} Price: {price}.{hours}")
 

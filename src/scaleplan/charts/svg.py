@@ -83,7 +83,7 @@ def _shape(shape: Shape) -> Markup:
     if shape.kind == "circle":
         (x, y), r = shape.spots[0], shape.radius
         return element("circle", cx=x, cy=y, r=r, class_=class_)
-    if shape.kind == "line" and len(shape.spots) == 2:  # noqa: PLR2004
+    if shape.kind == "line" and len(shape.spots) == 2:
         (x, y), (to_x, to_y) = shape.spots
         return element("line", x1=x, y1=y, x2=to_x, y2=to_y, class_=class_)
     points = " ".join(f"{number(x)},{number(y)}" for x, y in shape.spots)
@@ -98,9 +98,7 @@ def _text(text: Lettering) -> Markup:
 
 
 def _hit(hit: Hit) -> Markup:
-    return element(
-        "circle", element("title", hit.text), cx=hit.x, cy=hit.y, r=8, class_=f"hit t{hit.tone % TONES}"
-    )
+    return element("circle", element("title", hit.text), cx=hit.x, cy=hit.y, r=8, class_=f"hit t{hit.tone % TONES}")
 
 
 def _style(theme: Theme, scope: str) -> str:

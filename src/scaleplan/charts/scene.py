@@ -38,8 +38,8 @@ _SMALL = 15.0  # height of a line of the caption
 _PAD = 14.0
 _KEY = 24.0  # length of a line in the legend
 _EDGE = 0.93  # from here on, as a share of the width, a line ends at the right edge
-_APART = 0.002  # of the height, between the ends of lines that can be named there
-_MARGIN = 0.34  # of the width, at most, for names
+_APART = 1e-6  # of the height, between the ends of lines that can be named there
+_MARGIN = 0.27  # of the width, at most, for names
 _LONGEST = 22  # letters of a name that is written inside the picture
 _LEAST = (200.0, 130.0)  # px of the frame in which something can be seen
 _HITS = 24
@@ -174,7 +174,7 @@ def source_line(chart: Chart) -> str:
 
 def _below(chart: Chart, width: float) -> list[str]:
     """Return the lines of the caption and the source."""
-    return [line for text in (chart.caption, source_line(chart)) for line in wrapped(text, width, SIZES["caption"])]
+    return [line for text in (chart.caption, source_line(chart)) for line in wrapped(text, 0.97 * width, SIZES["caption"])]
 
 
 class _Named(NamedTuple):
@@ -221,7 +221,8 @@ def _legend(chart: Chart, names: dict[str, int], room: Box, shapes: list[Shape],
         entries.append(("extrapolated", "beyond the fitted runs", None))
     if chart.has("near_optimal"):
         entries.append(("near_optimal", "near-optimal", None))
-    if any(series.low for series in chart.series):
+    banded = {s.label for s in chart.series if s.low and s.style != "points"}
+    if banded - names.keys():
         entries.append(("band", "interval", None))
     if chart.fitted is not None:
         entries.append(("fitted", "compute of the fitted runs", None))
@@ -234,8 +235,10 @@ def _legend(chart: Chart, names: dict[str, int], room: Box, shapes: list[Shape],
             x, y = room.left, y + _LINE
         middle = y + 8.0
         line = ((x, middle), (x + _KEY, middle))
+        box = ((x, middle - 6), (x + _KEY, middle - 6), (x + _KEY, middle + 6), (x, middle + 6))
+        if label in banded & names.keys():
+            shapes.append(Shape("polygon", box, "band", tone))
         if kind in ("band", "fitted"):
-            box = ((x, middle - 6), (x + _KEY, middle - 6), (x + _KEY, middle + 6), (x, middle + 6))
             shapes.append(Shape("polygon", box, kind, None if kind == "fitted" else 8))
         elif kind != "run":
             style = kind if kind in ("extrapolated", "near_optimal") else _style(chart, label)
@@ -313,6 +316,10 @@ def _content(chart: Chart, frame: _Frame, shapes: list[Shape], ink: Ink) -> None
                 ink.run(Box.of(x, y, 2 * _RUN + 1, 2 * _RUN + 1))
     for mark in chart.marks:
         x, y = frame.x(mark.x), frame.y(mark.y)
+        if mark.since is not None:
+            spots = (frame.x(mark.since), y), (x, y)
+            shapes.append(Shape("line", spots, "leader", mark.tone))
+            ink.line(spots)
         if mark.span is not None:
             ends = (frame.x(mark.span[0]), y), (frame.x(mark.span[1]), y)
             shapes.append(_whisker(*ends, mark.tone))
@@ -322,7 +329,8 @@ def _content(chart: Chart, frame: _Frame, shapes: list[Shape], ink: Ink) -> None
         else:
             corners = ((x, y - _MARK), (x + _MARK, y), (x, y + _MARK), (x - _MARK, y))
             shapes.append(Shape("polygon", corners, "mark", mark.tone))
-        ink.points.append(Box.of(x, y, 2 * _MARK, 2 * _MARK))
+        half = _RING if mark.sign == "run" else _MARK
+        ink.points.append(Box.of(x, y, 2 * half + 1, 2 * half + 1))
 
 
 def _whisker(one: Spot, other: Spot, tone: int) -> Shape:

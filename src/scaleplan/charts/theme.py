@@ -76,7 +76,7 @@ THEMES: Mapping[str, Theme] = MappingProxyType(
                 "#16191d",
                 "#b87f00",
                 "#388fc5",
-                "#8a7f00",
+                "#6f7a00",
                 "#7f7f7f",
             ),
         ),

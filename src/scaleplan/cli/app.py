@@ -251,7 +251,8 @@ def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
     """Return the parser's error with the message and the hint of this program."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "scaleplan"
-    hint = f"'{path} --help' lists the options"
+    everything = "--help" if isinstance(getattr(context, "command", None), TyperGroup) else "--help-all"
+    hint = f"'{path} {everything}' lists the options"
     message = escape_control(str(error.format_message())).partition(" Did you mean ")[0].strip().rstrip(".")
     unknown = re.fullmatch(r"No such (command|option):? '?(.*?)'?(?: \(.*Possible options.*\))?", message)
     if unknown is not None and context is not None:

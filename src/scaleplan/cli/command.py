@@ -191,6 +191,11 @@ class Commands(typer.Typer):
         """Put the commands together and return the application."""
         while self.waiting:
             self.waiting.pop(0)()
+        if is_completing():
+            from scaleplan.cli.completion import complete_values  # a shell needs it, a command does not
+
+            for each in self.registered_commands:
+                complete_values(each.callback.layout)  # type: ignore[union-attr]
         return self
 
 
@@ -287,10 +292,6 @@ class _Parameters:
             else:
                 self.layout[parameter.name] = Place(group, is_own=True)
                 self.parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-        if is_completing():
-            from scaleplan.cli.completion import complete_values  # a shell needs it, a command does not
-
-            complete_values(self.layout)
 
 
 class _Command(TyperCommand):

@@ -74,7 +74,7 @@ def help_of_program(ctx: typer.Context) -> str:
             *_panels({"Options": rows}),
             *_examples(examples),
             "",
-            f"Documentation: {DOCUMENTATION}",
+            f"Docs: {DOCUMENTATION}",
         ]
     )
 
@@ -242,7 +242,7 @@ def _examples(examples: Sequence[str]) -> Iterator[str]:
 def _documentation(ctx: typer.Context) -> Iterator[str]:
     """Yield the address of the page about a command."""
     root: Any = ctx.find_root().command
-    yield f"Documentation: {page(root.page_of(ctx.command_path.split()[1]))}"
+    yield f"Docs: {page(root.page_of(ctx.command_path.split()[1]))}"
 
 
 def first_line(text: str) -> str:

@@ -98,7 +98,7 @@ class GpuComparison(Result, Record):
     grid: str | None
     grid_g_co2_per_kwh: float | None
     grid_year: int | None
-    gpus: tuple[GpuChoice, ...]
+    compared: tuple[GpuChoice, ...]
     warnings: tuple[Notice, ...] = ()
 
 
@@ -294,7 +294,7 @@ def _comparison(
         grid=None if grid is None else grid.code,
         grid_g_co2_per_kwh=None if grid is None else grid.g_co2_per_kwh,
         grid_year=None if grid is None else grid.year,
-        gpus=tuple(rows),
+        compared=tuple(rows),
         warnings=(*left_out, *_together(rows)),
     )
 

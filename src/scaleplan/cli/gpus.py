@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from scaleplan.cli.options import (
 from scaleplan.files import preset_folders
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import PresetPaths
+from scaleplan.project.own_hardware import validate_hardware
 
 __all__ = ["APPS"]
 
@@ -63,8 +64,6 @@ def validate(
     *, files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of accelerators or of prices.")]
 ) -> Answer:
     """Check files of GPUs and prices of your own; the exit status is 2 if any is invalid."""
-    from scaleplan.project.own_hardware import validate_hardware  # other commands about GPUs need no documents
-
     result = validate_hardware(files)
     return Answer(result=result, exit_status=2 if result.invalid else 0)
 
@@ -97,10 +96,6 @@ def compare(
     """Compare GPUs for a run, a loss or a budget: days, money, energy, memory and prices side by side."""
     from scaleplan.advice.gpu_comparison import compare_gpus  # a list of GPUs plans nothing
 
-    options: dict[str, Any] = keywords(budget, law, bounds, constraints)
-    if options["model"] is not None:
-        from scaleplan.cli.model import read_argument
-
-        options["model"] = read_argument(options["model"], arch=None, context=options["context"])
-    result = compare_gpus(names or (), vendor=vendor, sort=sort, loss=loss, **options)
+    question = keywords(budget, law, bounds, constraints)
+    result = compare_gpus(names or (), vendor=vendor, sort=sort, loss=loss, **question)
     return Answer(result=result, notices=result.warnings)

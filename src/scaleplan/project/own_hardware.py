@@ -5,24 +5,26 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from scaleplan.documents.document import located, toml_lines
 from scaleplan.errors import FileError, escape_control, quote
-from scaleplan.files import read_table, read_text, require_schema
+from scaleplan.files import data_folder, read_table, read_text, require_schema
 from scaleplan.hardware.accelerators import Accelerators, read_accelerator
-from scaleplan.hardware.budget import Catalogue
 from scaleplan.hardware.prices import default_prices, listed_price, owned_prices
+from scaleplan.hardware.utilisation import UtilisationTable
 from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from scaleplan.documents.key_path import Key
     from scaleplan.hardware.prices import Price
     from scaleplan.toml_table import Table
 
 __all__ = ["HardwareProblem", "HardwareValidation", "ValidatedHardware", "validate_hardware"]
+
+_Data = TypeVar("_Data")
 
 _KINDS = {"accelerators": ("accelerator", "without_figures"), "prices": ("price", "default")}
 """The tables by which the kind of a file is known."""
@@ -60,7 +62,6 @@ def validate_hardware(files: Sequence[str]) -> HardwareValidation:
 
     A price may name a GPU of the other files, or one that is known. Of several faults in one table the first is told.
     """
-    catalogue = Catalogue()
     tables: dict[str, Table | FileError] = {}
     for file in files:
         try:
@@ -74,13 +75,20 @@ def validate_hardware(files: Sequence[str]) -> HardwareValidation:
         for table in _entries(top, "accelerator")
         if isinstance(ident := table.data.get("id"), str)
     }
-    found = [
-        _validated(file, top, catalogue, own | set(catalogue.accelerators.ids())) for file, top in tables.items()
-    ]
+    known, classes = own | set(_usable(Accelerators).ids()), _usable(UtilisationTable).classes()
+    found = [_validated(file, top, classes, known) for file, top in tables.items()]
     return HardwareValidation(invalid=sum(not each.valid for each in found), files=tuple(found))
 
 
-def _validated(file: str, top: Table | FileError, catalogue: Catalogue, known: set[str]) -> ValidatedHardware:
+def _usable(kind: Callable[[Iterable[Path] | None], _Data]) -> _Data:
+    """Return the data of all preset folders, or the bundled alone where a file of one's own is what is broken."""
+    try:
+        return kind(None)
+    except FileError:
+        return kind((data_folder(),))
+
+
+def _validated(file: str, top: Table | FileError, classes: Sequence[str], known: set[str]) -> ValidatedHardware:
     if isinstance(top, FileError):
         return _with_problems(file, None, (), [top], {})
     kinds = [kind for kind, names in _KINDS.items() if any(name in top for name in names)]
@@ -92,7 +100,7 @@ def _validated(file: str, top: Table | FileError, catalogue: Catalogue, known: s
     (kind,) = kinds
     problems: list[FileError] = []
     ids: list[str] = []
-    for read in _readings(top, kind, catalogue, known):
+    for read in _readings(top, kind, classes, known):
         try:
             ids += read()
         except FileError as error:
@@ -101,12 +109,12 @@ def _validated(file: str, top: Table | FileError, catalogue: Catalogue, known: s
     return _with_problems(file, kind, tuple(dict.fromkeys(ids)), problems, lines)
 
 
-def _readings(top: Table, kind: str, catalogue: Catalogue, known: set[str]) -> Iterator[Callable[[], list[str]]]:
+def _readings(top: Table, kind: str, classes: Sequence[str], known: set[str]) -> Iterator[Callable[[], list[str]]]:
     """Yield what must succeed for a file to be usable, each giving the ids that it reads."""
     yield partial(_schema, top)
     if kind == "accelerators":
         for table in _entries(top, "accelerator"):
-            yield partial(_accelerator, top, table, catalogue)
+            yield partial(_accelerator, top, table, classes)
         yield partial(_names, top)
         return
     for table in _entries(top, "default"):
@@ -129,8 +137,8 @@ def _names(top: Table) -> list[str]:
     return []
 
 
-def _accelerator(top: Table, table: Table, catalogue: Catalogue) -> list[str]:
-    found, classes = read_accelerator(top, table), catalogue.utilisations.classes()
+def _accelerator(top: Table, table: Table, classes: Sequence[str]) -> list[str]:
+    found = read_accelerator(top, table)
     if found.utilisation_class is not None and found.utilisation_class not in classes:
         raise table.error("class", f"expected one of {', '.join(classes)}, or none with --mfu")
     return [found.id]

@@ -36,10 +36,10 @@ _WORDS = {"gpu_hours": "GPU-hours", "energy_kwh": "energy", "carbon_kg": "carbon
 def gpu_comparison_report(result: GpuComparison) -> Report:
     """Return the table of GPUs, and below it what its figures stand on."""
     columns = dict(_budget_columns(result) if result.budget not in (None, "flops") else _goal_columns(result))
-    cells = {name: [written(row) for row in result.gpus] for name, written in columns.items()}
+    cells = {name: [written(row) for row in result.compared] for name, written in columns.items()}
     filled = {name: column for name, column in cells.items() if any(column)}
     by = _WORDS.get(result.sort, result.sort)
-    kinds = counted(len(result.gpus), "kind") + " of GPU"
+    kinds = counted(len(result.compared), "kind") + " of GPU"
     return Report(
         title=f"{_subject(result)}: {kinds}, by {by}",
         grid=ReportTable([*filled], rows=[*zip(*filled.values(), strict=True)], text={"GPU", "memory"}),
@@ -48,7 +48,7 @@ def gpu_comparison_report(result: GpuComparison) -> Report:
 
 
 def _subject(result: GpuComparison) -> str:
-    row = result.gpus[0]
+    row = result.compared[0]
     size = f"{format_count(row.params)} on {format_count(row.tokens)} tokens"
     if result.budget in (None, "flops"):
         what = f"loss {format_loss(row.loss)}, {size}" if result.goal == "loss" and row.loss is not None else size
@@ -67,7 +67,7 @@ def _goal_columns(result: GpuComparison) -> Iterator[Column]:
     """Yield what reaching one goal takes on each GPU."""
     yield "GPU", lambda row: row.gpu
     yield "GPUs", lambda row: _cell(row.gpus, lambda number: f"{number:,}")
-    if any(row.days is not None for row in result.gpus):
+    if any(row.days is not None for row in result.compared):
         yield "days", lambda row: _cell(row.days, format_number)
     else:
         yield "GPU-hours", lambda row: _cell(row.gpu_hours, lambda hours: format_hours(hours, unit="").strip())
@@ -115,7 +115,7 @@ def _span(interval: tuple[float, float] | None, written: Callable[[float], str])
 
 
 def _remarks(result: GpuComparison) -> Iterator[str]:
-    sources = {row.gpus_source for row in result.gpus}
+    sources = {row.gpus_source for row in result.compared}
     if result.deadline_days is not None and "given" not in sources:
         time = format_seconds(result.deadline_days * SECONDS_PER_DAY)
         held = ", or hold the model where that takes more" if "memory" in sources else ""
@@ -123,16 +123,16 @@ def _remarks(result: GpuComparison) -> Iterator[str]:
     elif "memory" in sources:
         yield "GPUs: the fewest whose memory holds the model; --gpus or --time chooses other numbers"
     yield from _chances(result)
-    bands = sorted({row.band for row in result.gpus if row.band is not None})
+    bands = sorted({row.band for row in result.compared if row.band is not None})
     for band in bands:
-        profiles = sorted({str(row.profile) for row in result.gpus if row.band == band})
+        profiles = sorted({str(row.profile) for row in result.compared if row.band == band})
         what = "days, cost and energy" if result.budget in (None, "flops") else "the compute that the budget buys"
         yield f"{what}: {band_text(band)} (default utilisation, {' and '.join(profiles)})"
-    if any(row.band is None for row in result.gpus):
-        given = sorted({str(row.utilisation_source) for row in result.gpus if row.band is None})
+    if any(row.band is None for row in result.compared):
+        given = sorted({str(row.utilisation_source) for row in result.compared if row.band is None})
         yield f"utilisation: {'; '.join(given)}"
     prices: dict[str, list[str]] = {}
-    for row in result.gpus:
+    for row in result.compared:
         if row.price_per_hour is not None:
             _, _, origin = dated_price(row.price_per_hour, row.price_source, row.price_date).partition(", ")
             prices.setdefault(origin, []).append(f"{row.gpu} {format_usd_per_hour(row.price_per_hour)}")
@@ -145,10 +145,10 @@ def _remarks(result: GpuComparison) -> Iterator[str]:
 
 def _chances(result: GpuComparison) -> Iterator[str]:
     """Yield the chances of keeping limits, of those that the numbers of GPUs were not found for."""
-    given = any(row.gpus_source == "given" for row in result.gpus)
-    names = dict.fromkeys(name for row in result.gpus for name in row.chances)
+    given = any(row.gpus_source == "given" for row in result.compared)
+    names = dict.fromkeys(name for row in result.compared for name in row.chances)
     for name in names if given else [name for name in names if name != "days"]:  # else each number has its deadline
-        several = [(row.gpu, row.chances[name]) for row in result.gpus if name in row.chances]
+        several = [(row.gpu, row.chances[name]) for row in result.compared if name in row.chances]
         each = [f"{gpu} {percent(chance.chance)}" for gpu, chance in several]
         alike = len({percent(chance.chance) for _, chance in several}) == 1
         shown = f"{percent(several[0][1].chance)} on each" if alike else ", ".join(each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gc
 import os
 import signal
@@ -96,7 +97,9 @@ def _is_of_output(error: Exception) -> bool:
 
 
 def _settle_streams() -> None:
-    """Put nothing in place of a closed stream, and a question mark for what an encoding lacks.
+    """Put nothing in place of a closed stream, and plain signs for those that an encoding lacks.
+
+    A locale that says C means ASCII; Python would write UTF-8 nevertheless.
 
     What goes to standard error never changes the answer: where it cannot be written, it is lost.
     """
@@ -105,8 +108,29 @@ def _settle_streams() -> None:
         if stream is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         else:
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(encoding="ascii" if _is_plain_locale() else None, errors=_PLAIN_SIGNS)
     sys.stderr = cast("TextIO", _Unfailing(sys.stderr))
+
+
+_PLAIN_SIGNS = "scaleplan"
+"""The name of the handler of signs that an encoding lacks."""
+
+
+def _plain_signs(error: UnicodeError) -> tuple[str, int]:
+    from scaleplan.output.screen import plain_signs  # where there is such a sign
+
+    return plain_signs(error)
+
+
+codecs.register_error(_PLAIN_SIGNS, _plain_signs)
+
+
+def _is_plain_locale() -> bool:
+    """Return whether the user's locale is C, and no encoding is chosen for Python."""
+    if os.environ.get("PYTHONIOENCODING") or os.environ.get("PYTHONUTF8"):
+        return False
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return next(filter(None, names), "") in ("C", "POSIX")
 
 
 class _Unfailing:

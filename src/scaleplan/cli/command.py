@@ -23,6 +23,7 @@ from scaleplan.cli.settings import from_environment
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UnreachableError, UsageError, escape_control
 from scaleplan.files import discard_output
 from scaleplan.output import FORMATS, JUDGING, Rendering
+from scaleplan.output.screen import message_lines, width_of
 from scaleplan.planning.request import RIVALS
 from scaleplan.record import Record
 
@@ -71,7 +72,7 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
         elif name == "text" and colour:
             report = _rendered(rendering.report, answer)
         else:
-            chunks = [_rendered(partial(rendering.write, name), answer)]
+            chunks = [_rendered(partial(rendering.write, name, width=width_of(sys.stdout)), answer)]
     if answer.write is not None:
         answer.write()
     if report is not None:
@@ -80,8 +81,18 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
         sys.stdout.write(chunk)
         sys.stdout.flush()
     sys.stdout.flush()
-    for notice in () if output.quiet else answer.notices:
-        sys.stderr.write(f"warning: {escape_control(notice.message)}\n")
+    for notice in () if output.quiet else _one_a_cause(answer.notices):
+        sys.stderr.write(message_lines(f"warning: {escape_control(notice.message)}", sys.stderr))
+
+
+def _one_a_cause(notices: Iterable[Notice]) -> Iterable[Notice]:
+    """Return the notices of an answer for a reader; only those of plans have several of a cause."""
+    listed = list(notices)
+    if not any(notice.code.startswith("extrapolated_") for notice in listed):
+        return listed
+    from scaleplan.planning.plan import one_a_cause  # of a plan, which is there then
+
+    return one_a_cause(listed)
 
 
 def _rendered(render: Callable[[], T], answer: Answer) -> T:
@@ -149,7 +160,7 @@ def _colour(output: OutputOptions) -> bool:
         return choice == "always"
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
 
 
 _STYLES = {"title": "bold", "head": "dim", "body": "", "remark": "dim"}
@@ -165,7 +176,7 @@ def _write_styled(report: Report) -> None:
     console = Console(
         file=sys.stdout, force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True
     )
-    for line, style in styled_lines(report):
+    for line, style in styled_lines(report, width=width_of(sys.stdout)):
         console.print(Text(line, style=_STYLES[style]))
 
 

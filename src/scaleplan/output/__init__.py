@@ -56,12 +56,12 @@ class Report(Record):
     """A result as text, which every format to be read renders: a title, facts and a table, then remarks.
 
     ``level`` labels the intervals of the facts, for example ``"90 %"``. ``lines`` stand as they are, and so does a
-    ``drawing``, whose lines belong together.
+    ``drawing``, whose lines belong together and which may be made for a width.
     """
 
     title: str = ""
     lines: Sequence[str] = ()
-    drawing: Sequence[str] = ()
+    drawing: Sequence[str] | Callable[[int], Sequence[str]] = ()
     facts: Sequence[Fact] = ()
     level: str = ""
     grid: ReportTable | None = None
@@ -152,11 +152,12 @@ class Rendering:
         """Return the judgements, for the formats of CI services."""
         return () if self._view.judgements is None else _load(self._view.judgements)(self._result)
 
-    def write(self, name: str) -> str:
-        """Return the result in the named format."""
+    def write(self, name: str, *, width: int | None = None) -> str:
+        """Return the result in the named format; text of a width where that is given."""
         chosen = FORMATS.get(name) or JUDGING[name]
         part = getattr(self, chosen.part)
-        written: str = _load(chosen.function)(part() if callable(part) else part)
+        fitted = {"width": width} if name == "text" and width is not None else {}
+        written: str = _load(chosen.function)(part() if callable(part) else part, **fitted)
         return written
 
 
@@ -191,8 +192,8 @@ JUDGING: Mapping[str, Format] = {
 """The further formats of a result that judges: annotations, tests, and code scanning."""
 
 
-def _load(place: str) -> Callable[[Any], Any]:
+def _load(place: str) -> Callable[..., Any]:
     """Import a function of this package by ``"module:function"``."""
     module, _, name = place.partition(":")
-    found: Callable[[Any], Any] = getattr(import_module(f"{__name__}.{module}"), name)
+    found: Callable[..., Any] = getattr(import_module(f"{__name__}.{module}"), name)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from scaleplan.charts.terminal import chart_lines
+from scaleplan.charts.terminal import CHART_WIDTH, chart_lines
 from scaleplan.hardware.prices import Prices
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import SIZES, loss_remark
@@ -308,4 +308,8 @@ def _written(name: str, value: float | tuple[float, ...]) -> str:
 
 def chart_report(chart: Chart) -> Report:
     """Return the report of a chart."""
-    return Report(title=chart.title, drawing=("", *chart_lines(chart)), remarks=(chart.caption,))
+    return Report(
+        title=chart.title,
+        drawing=lambda width: ("", *chart_lines(chart, width=min(width, CHART_WIDTH))),
+        remarks=(chart.caption,),
+    )

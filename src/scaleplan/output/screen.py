@@ -1,4 +1,4 @@
-"""The screen that text is written to: its width, lines for messages, and what an encoding without a sign has for it."""
+"""The screen that text is written to: its width, messages as its lines, and plain signs where it lacks others."""
 
 from __future__ import annotations
 

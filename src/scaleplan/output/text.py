@@ -68,7 +68,7 @@ def _styled(report: Report, width: int) -> Iterator[Line]:
 
 
 def _facts(facts: Sequence[Fact], level: str, width: int) -> Iterator[str]:
-    """Yield facts a line each, or where the screen is too narrow for that, with their intervals below their values."""
+    """Yield facts a line each, or where the screen is too narrow, with their intervals below their values."""
     label_width = max(len(fact.label) for fact in facts)
     value_width = max((len(fact.value) for fact in facts if not fact.prose), default=0)
     lines = list(_aligned(facts, level, label_width, value_width))
@@ -166,7 +166,7 @@ def _part(cells: Sequence[tuple[str, ...]], left: list[bool], width: int) -> Ite
 
 
 def _least_widths(cells: Sequence[Sequence[str]], left: list[bool]) -> list[int]:
-    """Return how narrow each column can be: as its longest word, of numbers as the longest number and heading word."""
+    """Return how narrow each column can be: as its longest word; of numbers, the longest and the heading's words."""
     return [
         max(
             max((len(word) for row in (cells if is_text else cells[:1]) for word in row[i].split()), default=0),

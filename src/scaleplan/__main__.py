@@ -97,24 +97,40 @@ def _is_of_output(error: Exception) -> bool:
 
 
 def _settle_streams() -> None:
-    """Put nothing in place of a closed stream, and ASCII for what an encoding lacks: ``->`` for an arrow.
+    """Put nothing in place of a closed stream, and plain signs for those that an encoding lacks.
+
+    A locale that says C means ASCII; Python would write UTF-8 nevertheless.
 
     What goes to standard error never changes the answer: where it cannot be written, it is lost.
     """
-    codecs.register_error("scaleplan", _spell)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         else:
-            stream.reconfigure(errors="scaleplan")
+            stream.reconfigure(encoding="ascii" if _is_plain_locale() else None, errors=_PLAIN_SIGNS)
     sys.stderr = cast("TextIO", _Unfailing(sys.stderr))
 
 
-def _spell(error: UnicodeError) -> tuple[str | bytes, int]:
-    from scaleplan.ascii import replace_unencodable  # where something cannot be written as it is
+_PLAIN_SIGNS = "scaleplan"
+"""The name of the handler of signs that an encoding lacks."""
 
-    return replace_unencodable(error)
+
+def _plain_signs(error: UnicodeError) -> tuple[str, int]:
+    from scaleplan.output.screen import plain_signs  # where there is such a sign
+
+    return plain_signs(error)
+
+
+codecs.register_error(_PLAIN_SIGNS, _plain_signs)
+
+
+def _is_plain_locale() -> bool:
+    """Return whether the user's locale is C, and no encoding is chosen for Python."""
+    if os.environ.get("PYTHONIOENCODING") or os.environ.get("PYTHONUTF8"):
+        return False
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return next(filter(None, names), "") in ("C", "POSIX")
 
 
 class _Unfailing:

@@ -540,7 +540,7 @@ def _parse_json(text: str) -> None:
         data = json.loads(part, parse_constant=_refused, parse_float=_finite)
         rows = data if isinstance(data, list) else [data]  # those of --fields
         if not all(isinstance(row, dict) for row in rows):
-            raise ValueError("no object")  # noqa: TRY004  of the text, not of a type
+            raise ValueError("no object")
 
 
 def _refused(name: str) -> Any:

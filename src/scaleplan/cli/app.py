@@ -27,6 +27,7 @@ from scaleplan.errors import (
     escape_control,
     quote,
 )
+from scaleplan.output.screen import message_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -282,12 +283,12 @@ def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[s
 
         sys.stderr.write(encode(error.to_dict()) + "\n")
         return error.exit_status
-    sys.stderr.write(f"error: {escape_control(error.message)}\n")
+    sys.stderr.write(message_lines(f"error: {escape_control(error.message)}", sys.stderr))
     caret = error.caret() if isinstance(error, QuantityError) else None
     if caret:
         sys.stderr.write("".join(f"  {line}\n" for line in caret.splitlines()))
     if error.hint:
-        sys.stderr.write(f"hint: {escape_control(error.hint)}\n")
+        sys.stderr.write(message_lines(f"hint: {escape_control(error.hint)}", sys.stderr))
     return error.exit_status
 
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.ascii import spelled
 from scaleplan.cli.options import PANELS
+from scaleplan.output.screen import spelled, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,8 +28,6 @@ DOCUMENTATION = "https://scaleplan.readthedocs.io"
 
 FEW = 20
 """Options that are all shown at once: so many, with their examples, fill one screen of 40 lines."""
-
-_NARROWEST, _USUAL, _WIDEST = 60, 80, 200
 
 _INDENT = "  "
 
@@ -251,8 +248,8 @@ def first_line(text: str) -> str:
 
 
 def width() -> int:
-    """Return the columns of a line: those of the terminal, within what can be read."""
-    return min(max(shutil.get_terminal_size((_USUAL, 24)).columns, _NARROWEST), _WIDEST)
+    """Return the columns of a line of help."""
+    return width_of(sys.stdout)
 
 
 def _written(lines: Iterable[str]) -> str:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from scaleplan.errors import Notice
     from scaleplan.output import Fact, Report, ReportTable
-    from scaleplan.record import Result
+    from scaleplan.output.screen import USUAL
+from scaleplan.record import Result
 
 __all__ = ["columns", "frame", "html", "summary", "text"]
 
@@ -111,8 +112,9 @@ def _parts(report: Report) -> Iterator[Markup]:
         yield element("p", element("b", report.title), style="margin:.3em 0")
     for line in report.lines:
         yield element("p", line, style="margin:.3em 0")
-    if report.drawing:
-        yield element("pre", "\n".join(report.drawing), style="line-height:1.2")
+    drawing = report.drawn(USUAL)
+    if drawing:
+        yield element("pre", "\n".join(drawing), style="line-height:1.2")
     if report.facts:
         yield _facts(report.facts, report.level)
     if report.grid is not None:

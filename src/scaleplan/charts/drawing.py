@@ -65,7 +65,9 @@ class Look:
         per_dot = _PER_INCH / dots if extension == "png" else 1.0
         width, height = (_INCHES[0] * _PER_INCH, _INCHES[1] * _PER_INCH) if size is None else _sides(size, per_dot)
         if max(width, height) / per_dot > _MOST_PIXELS:
-            raise UsageError(f"a picture of more than {_MOST_PIXELS:,.0f} pixels a side", hint="a lower --dpi or --size")
+            raise UsageError(
+                f"a picture of more than {_MOST_PIXELS:,.0f} pixels a side", hint="a lower --dpi or --size"
+            )
         return cls(width=width, height=height, dpi=dots, theme=theme or "light")
 
 
@@ -144,6 +146,4 @@ def save(chart: Chart, path: str | Path, *, title: str | None = None, **look: An
 def embedded(chart: Chart) -> str:
     """Return the SVG that a notebook shows, with values under the pointer."""
     look = Look()
-    return svg_file(
-        chart, theme_of(look.theme), width=look.width, height=look.height, name=look.theme, values=True
-    )
+    return svg_file(chart, theme_of(look.theme), width=look.width, height=look.height, name=look.theme, values=True)

@@ -31,7 +31,11 @@ _BOLD = 1.13  # the mean of the bold letters over that of the regular ones
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """Return the width of a line of text of a size, in the unit of the size."""
     width = sum(
-        _WIDTHS[ord(sign) - 32] if " " <= sign <= "~" else _OTHER if ord(sign) < _FIRST_WIDE or sign in "–—−…×" else _WIDE
+        _WIDTHS[ord(sign) - 32]
+        if " " <= sign <= "~"
+        else _OTHER
+        if ord(sign) < _FIRST_WIDE or sign in "–—−…×"
+        else _WIDE
         for sign in text
     )
     return width * size / 1000 * (_BOLD if bold else 1.0)

@@ -209,9 +209,7 @@ def _named(chart: Chart, width: float) -> _Named:
     return _Named(0.0, {}, {}, labels)
 
 
-def _legend(
-    chart: Chart, names: dict[str, int], room: Box, shapes: list[Shape], texts: list[Lettering]
-) -> float:
+def _legend(chart: Chart, names: dict[str, int], room: Box, shapes: list[Shape], texts: list[Lettering]) -> float:
     """Add the names of series and of signs in rows, and return where they end."""
     of_lines = {s.label for s in chart.series if s.style != "points"}
     of_runs = {s.label for s in chart.series if s.style == "points"}
@@ -414,7 +412,9 @@ def _beside_rule(rule: GuideLine, frame: _Frame) -> Iterator[Candidate]:
         x = left + 6
         while x + width <= right:
             for side, cost in ((-1, 0.0), (1, 3.0)):
-                yield Candidate(Box.of(x + width / 2, y + side * (height / 2 + 3), width, height), (x - left) / 8 + cost)
+                yield Candidate(
+                    Box.of(x + width / 2, y + side * (height / 2 + 3), width, height), (x - left) / 8 + cost
+                )
             x += 12
         yield Candidate(Box.of(left + width / 2, y - height / 2 - 3, width, height), right)
         return

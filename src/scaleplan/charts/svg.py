@@ -98,9 +98,7 @@ def _text(text: Lettering) -> Markup:
 
 
 def _hit(hit: Hit) -> Markup:
-    return element(
-        "circle", element("title", hit.text), cx=hit.x, cy=hit.y, r=8, class_=f"hit t{hit.tone % TONES}"
-    )
+    return element("circle", element("title", hit.text), cx=hit.x, cy=hit.y, r=8, class_=f"hit t{hit.tone % TONES}")
 
 
 def _style(theme: Theme, scope: str) -> str:

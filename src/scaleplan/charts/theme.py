@@ -158,7 +158,6 @@ def _shares(colour: str) -> tuple[float, float, float]:
 
 def _between(colour: str, other: str, share: float) -> str:
     mixed = (
-        round(255 * (a + (b - a) * min(share, 1.0)))
-        for a, b in zip(_shares(colour), _shares(other), strict=True)
+        round(255 * (a + (b - a) * min(share, 1.0))) for a, b in zip(_shares(colour), _shares(other), strict=True)
     )
     return "#" + "".join(f"{value:02x}" for value in mixed)

@@ -85,7 +85,7 @@ def resolve_all(
 
 
 def _matches(name: str, names: Sequence[str]) -> list[str]:
-    """Return the name itself where it is that of a field or a group; else the fields that end in it, or the groups."""
+    """Return the name itself where it is that of a field or a group; else the fields, or the groups, that end so."""
     if any(each == name or each.startswith(f"{name}.") for each in names):
         return [name]
     if fields := [each for each in names if each.endswith(f".{name}")]:

@@ -223,7 +223,7 @@ def prices_file() -> Node:
 
 
 def family_file() -> Node:
-    """Return the schema of the description of a family: its keys; what stands in its tables is a language of its own."""
+    """Return the schema of the description of a family: its keys; what its tables hold is a language of its own."""
     lines: Node = {"type": "array", "items": {"anyOf": [_TEXT, _table({"if": _EXPRESSION, "text": _TEXT})]}}
     kinds: dict[str, Node] = {
         "schema": {"const": description.SCHEMA},

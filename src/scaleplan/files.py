@@ -13,7 +13,7 @@ from scaleplan.errors import FileError, UsageError, did_you_mean, escape_control
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from zipfile import Path as Entry
 
 MAX_TEXT_BYTES = 4_000_000  # presets and configurations are kilobytes; more is a mistake or an attack
@@ -123,6 +123,37 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def project_file() -> Path | None:
+    """Return the nearest ``scaleplan.toml``, or ``pyproject.toml`` with a table of it, at or above this folder."""
+    try:
+        folder = Path.cwd()
+    except OSError:  # it was removed
+        return None
+    for place in (folder, *folder.parents):
+        own = place / "scaleplan.toml"
+        if is_file(own):
+            return own
+        shared = place / "pyproject.toml"
+        if is_file(shared):
+            try:
+                if b"[tool.scaleplan" in read_bytes(shared, what="settings file", limit=MAX_TEXT_BYTES):
+                    return shared
+            except FileError:  # not readable, or too large to be one of ours
+                continue
+    return None
+
+
+def with_ending(file: str, endings: Sequence[str], *, hint: str) -> Path:
+    """Return the path of a file to write; raises UsageError, with the hint, for the ending of another kind of file.
+
+    A name without an ending is as good, since it promises nothing.
+    """
+    path = Path(file)
+    if path.suffix and path.suffix.lower() not in endings:
+        raise UsageError(f"output {quote(file)} does not end in {' or '.join(endings)}", hint=hint)
+    return path
+
+
 def require_writable(path: Path, *, inputs: Iterable[str | None] = ()) -> None:
     """Refuse, by a FileError, a path that a file cannot be written to, before the work that would fill it.
 
@@ -150,11 +181,11 @@ def require_writable(path: Path, *, inputs: Iterable[str | None] = ()) -> None:
         raise FileError(f"cannot write {quote(path)}: the command reads this file", hint="name another file")
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write ``path`` whole or not at all: a temporary neighbour, then a rename; raises FileError if that fails.
+def write_atomic(path: Path, content: str | bytes) -> Path:
+    """Write ``path`` whole or not at all, and return it: a temporary neighbour, then a rename.
 
     A link is followed, and an existing file keeps its mode and group. Signals that end the process wait until the
-    temporary file is gone.
+    temporary file is gone. Raises FileError if it cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -163,17 +194,18 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             sys.stdout.flush()
             with os.fdopen(os.dup(descriptor), "wb") as stream:
                 stream.write(data)
-            return
+            return path
         target = _target(path)
         if target.exists() and not target.is_file():  # a device or pipe cannot be replaced by a rename
             target.write_bytes(data)
-            return
+            return path
         with _Uninterrupted():
             _replace(target, data)
     except BrokenPipeError:
         raise  # the reader has all it wanted
     except (OSError, ValueError) as error:
         raise _failed(f"write {quote(path)}", error) from None
+    return path
 
 
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
@@ -276,7 +308,7 @@ DATA_FILES = frozenset(
 )
 """The files of a preset folder that are not laws."""
 
-_SCHEMA = 1
+DATA_SCHEMA = 1
 
 
 @cache
@@ -388,8 +420,8 @@ def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
         path = folder / name
         if not is_absent(path):
             table = read_table(path, what="data file")
-            if table.integer("schema") != _SCHEMA:
-                raise table.error("schema", f"expected {_SCHEMA}")
+            if table.integer("schema") != DATA_SCHEMA:
+                raise table.error("schema", f"expected {DATA_SCHEMA}")
             tables.append(table)
     return tables
 

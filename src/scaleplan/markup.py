@@ -8,10 +8,12 @@ from scaleplan.errors import escape_control
 
 __all__ = ["Markup", "element", "joined", "number"]
 
-VOID = frozenset({"meta", "link", "br", "hr", "col", "path", "line", "rect", "circle", "polygon", "polyline"})
+VOID = frozenset(
+    {"meta", "link", "br", "hr", "col", "input", "path", "line", "rect", "circle", "polygon", "polyline"}
+)
 """Elements written without content: those of HTML that may have none, and shapes of SVG."""
 
-_HTML_VOID = frozenset({"meta", "link", "br", "hr", "col"})
+_HTML_VOID = frozenset({"meta", "link", "br", "hr", "col", "input"})
 
 
 class Markup(str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields, is_dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, dataclass_transform
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class Record:
         _computed: ClassVar[dict[str, Callable[[Any], Any]]]
         _required: ClassVar[frozenset[str]]
         _compared: ClassVar[tuple[str, ...]]
+    else:
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401  never returns
+            raise _unknown(self, name)
 
     def __init_subclass__(cls, *, eq: bool = True) -> None:
         super().__init_subclass__()
@@ -107,8 +112,38 @@ def option(
     return field(default=default, metadata=declared)
 
 
+_NOTEBOOK = "scaleplan.output.notebook"
+"""The module that shows results, imported when one is: records stand below whatever can show them."""
+
+_HINTS = "scaleplan.errors"
+"""The module that knows which name is meant by another."""
+
+
+class UnknownAttributeError(AttributeError):
+    """An attribute that a record does not have; which one is meant is found out when the message is read."""
+
+    def __init__(self, owner: type, attribute: str) -> None:
+        super().__init__(attribute)
+        self._owner, self._attribute = owner, attribute
+
+    def __str__(self) -> str:
+        names = [name for name in dir(self._owner) if not name.startswith("_")]
+        known = [*getattr(self._owner, "__dataclass_fields__", ()), *names]
+        close = import_module(_HINTS).did_you_mean(self._attribute, dict.fromkeys(known))
+        hint = "" if close is None else f": did you mean '{close}'?"
+        return f"{self._owner.__name__} has no attribute '{self._attribute}'{hint}"
+
+
+def _unknown(record: object, name: str) -> AttributeError:
+    """Return the error for an attribute that there is not; of Python's own names nothing is meant."""
+    return AttributeError(name) if name.startswith("_") else UnknownAttributeError(type(record), name)
+
+
 class Result:
-    """A dataclass with a JSON form: its schema, then its fields."""
+    """A dataclass with a JSON form: its schema, then its fields.
+
+    ``repr`` is one line and ``str`` the report, which a notebook shows as a table.
+    """
 
     __slots__ = ()
 
@@ -116,6 +151,53 @@ class Result:
 
     if TYPE_CHECKING:
         __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    else:
+
+        def __getattr__(self, name: str) -> Any:  # noqa: ANN401  never returns
+            raise _unknown(self, name)
+
+    def __init_subclass__(cls, **keywords: Any) -> None:  # noqa: ANN401  of other bases
+        super().__init_subclass__(**keywords)
+        setattr(cls, "__repr__", Result.__repr__)  # noqa: B010  neither a record's nor a generated one
+
+    def __repr__(self) -> str:
+        try:
+            line: str = import_module(_NOTEBOOK).summary(self)
+        except Exception:  # noqa: BLE001  what is made by hand may hold anything, and a repr never fails
+            return f"{type(self).__qualname__}({', '.join(item.name for item in fields(self))})"
+        return line
+
+    def __str__(self) -> str:
+        shown: str = import_module(_NOTEBOOK).text(self)
+        return shown
+
+    def _repr_html_(self) -> str:
+        shown: str = import_module(_NOTEBOOK).html(self)
+        return shown
+
+    def viewed(self) -> Result:
+        """Return the result whose views show this one: itself, unless it is shown as another."""
+        return self
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """Return the rows as columns by the dotted names of the CSV form, for a data frame of any library.
+
+        A result without rows is the only one; columns that are empty in every row are left out.
+        """
+        found: dict[str, list[Any]] = import_module(_NOTEBOOK).columns(self)
+        return found
+
+    def to_pandas(self) -> Any:  # noqa: ANN401  a library that need not be there
+        """Return :meth:`to_columns` as a pandas DataFrame."""
+        return import_module(_NOTEBOOK).frame(self, "pandas")
+
+    def to_polars(self) -> Any:  # noqa: ANN401  a library that need not be there
+        """Return :meth:`to_columns` as a Polars DataFrame."""
+        return import_module(_NOTEBOOK).frame(self, "polars")
+
+    def to_arrow(self) -> Any:  # noqa: ANN401  a library that need not be there
+        """Return :meth:`to_columns` as a PyArrow Table."""
+        return import_module(_NOTEBOOK).frame(self, "pyarrow")
 
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""

@@ -438,7 +438,7 @@ _HARMLESS = {"errors full", "settings unreadable", "home missing", "terminal", "
 _UNREAD = {"COLUMNS", "TERM", "LC_ALL", "TZ", "NO_COLOR", "FORCE_COLOR", "MPLBACKEND", "LINES"}
 """Variables that change no data: how wide a terminal is, of which kind, its language."""
 
-_KNOWN_STARTS = ("error: ", "hint: ", "warning: ", "setting: ", "  ")
+_KNOWN_STARTS = ("error: ", "hint: ", "warning: ", "setting: ", "wrote ", "  ")
 
 
 def _judged_secrets(outcome: Outcome) -> Iterator[Finding]:

@@ -131,6 +131,11 @@ def test_the_keys_of_a_budget_are_pinned():
         "chip_w",
         "host_w",
         "pue",
+        "deadline",
+        "exchange_rate",
+        "owned",
+        "interruptions",
+        "expected_interruptions",
     ]
 
 

@@ -15,7 +15,7 @@ from scaleplan.planning.request import Request
 from scaleplan.units import format_plain, parse_count, parse_integer
 
 if TYPE_CHECKING:
-    from scaleplan.planning.request import GoalKeywords
+    from scaleplan.planning.request import LimitedKeywords
     from scaleplan.units import Amount
 
 __all__ = ["break_even"]
@@ -35,7 +35,7 @@ def break_even(
     points: Amount = 9,
     start: Amount | None = None,
     stop: Amount | None = None,
-    **options: Unpack[GoalKeywords],
+    **options: Unpack[LimitedKeywords],
 ) -> Plans:
     """Return the cheapest plan for training and serving at one loss, for demands evenly spaced in the logarithm.
 

@@ -302,7 +302,7 @@ class _Comparison:
             ways_out=() if fits else tuple(self._ways_out(found)),
             band=None if utilisation is None else utilisation.band,
             interval_level=None if utilisation is None or utilisation.band is None else BAND_LEVEL,
-            price_per_hour=None if price is None else price.usd_per_hour,
+            price_per_hour=None if price is None else price.per_hour,
             price_source=None if price is None else price.origin,
             price_date=None if price is None else price.date or None,
             utilisation=None if utilisation is None else utilisation.value,
@@ -496,7 +496,7 @@ class _Comparison:
         band = None if utilisation is None else utilisation.band
         hours = tokens / per_second / SECONDS_PER_HOUR
         price, power = self.bill.price, self.bill.power
-        paid = None if price is None else price.usd_per_hour * self.gpus
+        paid = None if price is None else price.per_hour * self.gpus
         found |= {"hours": hours, "hours_interval": _around(hours, band)}
         if paid is not None:
             found |= {"cost": hours * paid, "cost_interval": _around(hours * paid, band)}

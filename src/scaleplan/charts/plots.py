@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack, cast
 
 import numpy as np
 
@@ -47,8 +47,10 @@ if TYPE_CHECKING:
     from scaleplan.fitting.backtest import Backtest
     from scaleplan.fitting.diagnosed_fit import DiagnosedFit
     from scaleplan.fitting.fit_result import FitResult
+    from scaleplan.logs.logged_run import LoggedRuns
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
+    from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
     Array = NDArray[float64]
@@ -125,12 +127,12 @@ def _cost(request: ChartRequest) -> Chart:
     low = request.start or request.flops / 30
     high = request.stop or 3 * max([request.flops, *steps])
     budgets = budgets_around(request.planner.preset, (request.flops,), low=low, high=high)
-    chart = money_chart(request.planner, budgets, at=request.flops, price=request.price)
+    paid = budget_at(request.planner, request.request, request.flops, 1e9)
+    chart = money_chart(request.planner, budgets, at=request.flops, price=request.price, currency=paid.currency)
     if request.price is None:
         return chart
-    paid = budget_at(request.planner, request.request, request.flops, 1e9)
     band = "" if paid.band is None else f" Money: {band_text(paid.band)}."
-    price = dated_price(paid.price_per_hour or 0.0, paid.price_source, paid.price_date)
+    price = dated_price(paid.price_per_hour or 0.0, paid.price_source, paid.price_date, currency=paid.currency)
     return replace(chart, caption=f"{chart.caption}{band} Price: {price}.")
 
 
@@ -304,7 +306,7 @@ def plot(
     from_: Amount | None = None,
     to: Amount | None = None,
     presets: Sequence[str | Preset] = (),
-    runs: str | None = None,
+    runs: TableLike | LoggedRuns | None = None,
     reading: Mapping[str, Any] | None = None,
     tracking: Mapping[str, Any] | None = None,
     start: Amount | None = None,
@@ -361,7 +363,9 @@ def plot(
         raise UsageError(f"{kind} has no use for --{idle[0].replace('_', '-')}", hint="leave it out")
     first, last = (None if each is None else parse_flops(each) for each in (beginning, end))
     if runs is not None and need == "log":
-        return track_chart(tracked(runs, **known, **_taken(kind, {**options, "from": first, "to": last})))
+        return track_chart(
+            tracked(cast("TableLike", runs), **known, **_taken(kind, {**options, "from": first, "to": last}))
+        )
     if runs is not None:
         return _of_runs(kind, partial(fit, runs, **read), options, first, last)
     context = Context()

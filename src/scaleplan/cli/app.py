@@ -9,97 +9,127 @@ from __future__ import annotations
 import re
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from scaleplan.cli.command import HELP, is_completing
 from scaleplan.cli.settings import from_environment, load_defaults
-from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, did_you_mean, escape_control, quote
+from scaleplan.errors import (
+    FileError,
+    QuantityError,
+    ScaleplanError,
+    UnknownNameError,
+    UsageError,
+    did_you_mean,
+    escape_control,
+    quote,
+)
 from scaleplan.output.screen import message_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["COMMANDS", "build", "execute"]
+__all__ = ["COMMANDS", "PAGES", "SECTIONS", "START", "build", "execute"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "optimal": ("plan", "this budget → parameters, tokens and expected loss"),
-    "loss": ("plan", "this model on these tokens → loss, and distance from the optimum"),
-    "target": ("plan", "this loss (or size, or tokens) → the least budget that reaches it"),
+    "loss": ("plan", "this model on these tokens → loss, and how far from optimal"),
+    "target": ("plan", "this loss, size or tokens → the least budget for it"),
     "sweep": ("plan", "a range of budgets → a table to pipe or plot"),
-    "compare": ("plan", "this budget under many laws, side by side"),
-    "marginal": ("plan", "what more compute buys: the next doubling, the next percent, 0.01 less loss"),
-    "break-even": ("plan", "this loss → the inference demand from which a smaller model pays"),
-    "convert": ("plan", "FLOPs ↔ GPU-hours ↔ PF-days ↔ days on a cluster ↔ money ↔ energy"),
-    "hyperparameters": ("advise", "this plan → batch and learning rate by every rule, and their spread"),
-    "precisions": ("advise", "this cluster → bf16 or fp8: speed against the worth of a parameter"),
-    "vocab": ("advise", "this size → how large the vocabulary should be"),
-    "evaluate": ("lists", "any law at given values → its value, with interval"),
-    "model": ("model", "a config of any trainer, or a name → exact parameters, FLOP per token, cache"),
-    "memory": ("model", "a model on these GPUs → does it train, tune, serve? which way, how long, for how much"),
+    "compare": ("plan", "this budget under several laws, side by side"),
+    "marginal": ("plan", "what the next doubling buys, and what 0.01 less loss costs"),
+    "break-even": ("plan", "this loss → the inference demand where a smaller model pays"),
+    "convert": ("plan", "FLOP ↔ GPU-hours ↔ days on a cluster ↔ money ↔ energy"),
+    "hyperparameters": ("advise", "this plan → batch and learning rate by every rule"),
+    "plot": ("draw", "a picture of a plan, laws, a fit or a run: text or a file"),
+    "report": ("draw", "one HTML page: the answer, its pictures, what moves it"),
+    "model": ("model", "a config of any trainer, or a name → its exact parameters"),
+    "memory": ("model", "this model on these GPUs → does it train, tune, serve? how?"),
     "shape": ("model", "a size → a concrete architecture, as a config.json"),
-    "design": ("fit", "a budget for pilot runs → which to train to know the law where it matters"),
-    "runs": ("runs", "training logs of any trainer or tracker → a table with one row a run"),
+    "precisions": ("advise", "these GPUs → bf16 or fp8: speed against loss"),
+    "vocab": ("advise", "this size → how large the vocabulary should be"),
+    "design": ("fit", "a budget for pilot runs → which ones to train"),
+    "runs": ("runs", "logs of any trainer or tracker → a table, one row a run"),
     "fit": ("fit", "training runs → a law with its uncertainty, as a preset"),
-    "backtest": ("fit", "training runs → how well the smaller would have predicted the larger"),
-    "register": ("forecasts", "write a forecast down before its run, so that it can be scored"),
-    "track": ("track", "the log of a running training → its final loss, on course or not, what is left"),
-    "resolve": ("forecasts", "a registered forecast and what came out → its error and score"),
-    "forecasts": ("forecasts", "a folder of registered forecasts → how often their intervals held"),
-    "plot": ("draw", "pictures of a plan, of laws, a fit and a run: as text, or a png, svg or pdf file"),
-    "report": ("draw", "one self-contained HTML page: the answer, its pictures, and what moves it"),
-    "show": ("project", "a saved JSON result → any format"),
-    "check": ("project", "are the runs of this project within policy? exit status 1 where they are not"),
-    "diff": ("project", "what did a change do to the bill? two files, or a git revision"),
+    "backtest": ("fit", "training runs → do the smaller predict the larger?"),
+    "register": ("forecasts", "write a forecast down before its run, to score it later"),
+    "track": ("track", "the log of a running training → its final loss; on course?"),
+    "resolve": ("forecasts", "a registered forecast and what came out → its score"),
+    "forecasts": ("forecasts", "registered forecasts → how often their intervals held"),
     "init": ("project", "write a scaleplan.toml with the training configs found here"),
+    "check": ("project", "are this project's runs within policy? status 1 if not"),
+    "diff": ("project", "what did a change do to the bill? two files, or a revision"),
+    "show": ("project", "a saved JSON result → any format"),
     "presets": ("lists", "the scaling laws: list, show, validate, path"),
     "gpus": ("lists", "the GPUs: list, show"),
-    "families": ("families", "the model families: list, show, validate a description of your own"),
     "models": ("lists", "the published models that are known by name: list, show"),
+    "schema": ("schema", "the JSON Schema of a result or a file, for scripts and editors"),
+    "families": ("families", "the model families: list, show, validate your own"),
+    "evaluate": ("lists", "any law at given values → its value, with interval"),
 }
-"""Every command: the module of this package that holds it, and its line in the help."""
+"""Every command: the module of this package that holds it, and its line in the help, at most 60 characters."""
 
-_SECTIONS = {
-    "optimal": "Plan",
-    "hyperparameters": "Choose and evaluate",
-    "model": "Models and memory",
-    "design": "The life of a run, from its pilots to its outcome",
-    "plot": "Pictures and reports",
-    "check": "A repository, in review and in CI",
-    "presets": "What there is",
+SECTIONS = {
+    "optimal": ("Plan", "guides/plan"),
+    "model": ("Models and machines", "guides/models-and-machines"),
+    "design": ("Your own runs", "guides/own-runs"),
+    "init": ("Projects and CI", "guides/ci"),
+    "presets": ("Look up", "reference/commands"),
 }
-"""The sections of the help, by their first commands."""
+"""The jobs that the commands are grouped by: a title and a page of the documentation, by the first command."""
+
+PAGES = {
+    "convert": "guides/hardware-and-prices",
+    "plot": "guides/pictures",
+    "report": "guides/report",
+    "memory": "guides/memory",
+    "design": "guides/pilots",
+    "runs": "guides/run-logs",
+    "track": "guides/tracking",
+    **dict.fromkeys(("register", "resolve", "forecasts"), "guides/registered-forecasts"),
+    "presets": "reference/laws",
+    "gpus": "guides/hardware-and-prices",
+    "families": "guides/architectures",
+}
+"""Pages of the documentation about one command, where the page of its section is not it."""
 
 _LONGEST = 300  # characters of a message that quotes the command line
 
 _READ_LOGS = frozenset({"fit", "backtest", "design"})
 """Commands that take logs as the table that ``runs`` makes of them with its options."""
 
-_EPILOG = """Examples:
+START = """scaleplan plans the training of a language model: a budget in; parameters, tokens and expected loss out.
 
-scaleplan optimal --flops 1e21
+  scaleplan optimal --flops 1e21                        the best model for this compute
+  scaleplan memory llama-3.1-8b --gpu rtx-4090 --ways   what fits on your GPU, how fast, for how much
+  scaleplan fit runs.csv                                a scaling law from your own training runs
 
-scaleplan optimal --gpus 64 --gpu h100-sxm --time 30d
-
-scaleplan target --loss 2.1 --json
-
-scaleplan memory llama-3.1-8b --gpu rtx-4090 --ways
-
-scaleplan track train.log --steps 20000
+'scaleplan --help' lists the commands, 'scaleplan COMMAND --help' explains one.
 """
+"""What the program prints without arguments."""
 
 
 class LazyGroup(TyperGroup):
     """A group that imports a command only when it runs, and lists the others from the table above."""
 
+    table, sections = COMMANDS, SECTIONS
+
+    def page_of(self, name: str) -> str:
+        """Return the page of the documentation about a command: its own, or that of its section."""
+        pages = [SECTIONS[each][1] for each in list(COMMANDS)[: list(COMMANDS).index(name) + 1] if each in SECTIONS]
+        return PAGES.get(name, pages[-1])
+
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Return the names, in the order of the table."""
-        return list(COMMANDS)
+        return [*COMMANDS, "help"]
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]  # noqa: ANN401
         """Import and build one command; None when there is none of this name."""
+        if cmd_name == "help":
+            return _help_command()
         if cmd_name not in COMMANDS:
             return None
         command = build(cmd_name)
@@ -108,17 +138,19 @@ class LazyGroup(TyperGroup):
             settings[cmd_name] = dict.fromkeys(inner, settings[cmd_name])  # they are the settings of each of them
         return command
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
-        """Write the table of commands without importing any."""
-        width = max(map(len, COMMANDS))
-        sections: list[tuple[str, list[tuple[str, str]]]] = []
-        for name, (_, line) in COMMANDS.items():
-            if name in _SECTIONS:
-                sections.append((_SECTIONS[name], []))
-            sections[-1][1].append((name.ljust(width), line))
-        for title, rows in sections:
-            with formatter.section(title):
-                formatter.write_dl(rows)
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Complete a command, without importing any, or an option."""
+        from scaleplan.cli.completion import complete_commands, complete_options
+
+        if incomplete.startswith("-"):
+            return complete_options(self.params, TyperCommand.shell_complete(self, ctx, incomplete))
+        return complete_commands(((name, line) for name, (_, line) in COMMANDS.items()), incomplete)
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
+        """Write the help, the commands without importing any."""
+        from scaleplan.cli.help import help_of_program
+
+        formatter.write(help_of_program(ctx))
 
 
 def build(name: str) -> Any:  # noqa: ANN401  the class belongs to the vendored part of typer
@@ -134,26 +166,60 @@ def _root() -> Any:  # noqa: ANN401
         cls=LazyGroup,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        no_args_is_help=True,
         add_completion=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings=HELP,
     )
 
-    @app.callback(epilog=_EPILOG)
+    @app.callback()
     def scaleplan(
         *, version: bool = typer.Option(False, "--version", "-V", help="Show the version and exit.")
     ) -> None:
-        """Plan the training of a language model: a compute budget in; parameters, tokens and expected loss out.
-
-        From pilot runs to the end of the large one: which to train, what came out, and will it get there.
-        """
+        """Plan the training of a language model: a compute budget in; parameters, tokens and expected loss out."""
 
     return get_command(app)
 
 
+def _help_command() -> Any:  # noqa: ANN401
+    """Return the command that shows the help of the program, or of the command that its words name."""
+    app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+    @app.command("help", context_settings=HELP)
+    def show(
+        ctx: typer.Context,
+        words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", autocompletion=_named)] = None,
+    ) -> None:
+        """Show the help of the program, or of a command."""
+        context: Any = ctx.parent
+        for word in words or ():
+            group = context.command
+            inner = group.get_command(context, word) if isinstance(group, TyperGroup) else None
+            if inner is None:
+                names = group.list_commands(context) if isinstance(group, TyperGroup) else ()
+                raise UnknownNameError("command", word, names)
+            context = inner.make_context(word, [], parent=context, resilient_parsing=True)
+        sys.stdout.write(f"{context.command.get_help(context)}\n")
+
+    return get_command(app)
+
+
+def _named(ctx: typer.Context) -> list[str]:
+    """Return the commands that the words so far can go on with."""
+    words = ctx.params.get("words") or ()
+    if not words:
+        return list(COMMANDS)
+    return list(getattr(build(words[0]), "commands", ())) if len(words) == 1 and words[0] in COMMANDS else []
+
+
 def execute(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit status; errors of the user are printed, bugs are raised."""
+    if not arguments and not is_completing():
+        sys.stdout.write(START)
+        return 0
     root = _root()
+    if is_completing():
+        from scaleplan.cli.completion import complete
+
+        return complete(root)
     defaults = from_environment()
     try:
         defaults = load_defaults() | defaults
@@ -162,6 +228,7 @@ def execute(arguments: Sequence[str]) -> int:
             prog_name="scaleplan",
             standalone_mode=False,
             default_map=dict.fromkeys(COMMANDS, defaults),
+            obj={"all": "--help-all" in arguments},
         )
     except ScaleplanError as error:
         return _report(error, arguments, defaults)

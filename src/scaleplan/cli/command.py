@@ -13,29 +13,40 @@ import os
 import sys
 from dataclasses import fields, is_dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
-from scaleplan.cli.options import OLD_NAMES, HardwareOptions, JudgingOptions, OutputOptions
+from scaleplan.cli.options import OLD_NAMES, HardwareOptions, JudgingOptions, OutputOptions, Place
 from scaleplan.cli.settings import from_environment
-from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UnreachableError, UsageError, escape_control
-from scaleplan.files import discard_output
+from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError, escape_control
+from scaleplan.files import discard_output, is_file
 from scaleplan.output import FORMATS, JUDGING, Rendering
 from scaleplan.output.screen import message_lines, width_of
 from scaleplan.planning.request import RIVALS
 from scaleplan.record import Record
+from scaleplan.units import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
     from scaleplan.errors import Notice
     from scaleplan.output import Report
     from scaleplan.project.saved import ResultRecord
 
-__all__ = ["Answer", "Commands", "chosen_format", "command", "group", "pick", "single"]
+__all__ = [
+    "HELP",
+    "Answer",
+    "Commands",
+    "chosen_format",
+    "command",
+    "group",
+    "is_completing",
+    "single",
+]
 
 
 T = TypeVar("T")
@@ -68,13 +79,16 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     report = None
     if rendering is not None:
         if output.get is not None:
-            chunks = [f"{pick(record, output.get)}\n" for record in _records(rendering, output.get)]
+            chunks = list(rendering.bare_values(output.get))
+        elif output.fields is not None:
+            chunks = [_rendered(partial(rendering.write_fields, output.fields, name), answer)]
         elif name == "text" and colour:
             report = _rendered(rendering.report, answer)
         else:
             chunks = [_rendered(partial(rendering.write, name, width=width_of(sys.stdout)), answer)]
-    if answer.write is not None:
-        answer.write()
+    written = None if answer.write is None else answer.write()
+    if written is not None and not output.quiet:
+        _report_written([written] if isinstance(written, Path) else written)
     if report is not None:
         _write_styled(report)
     for chunk in chunks:
@@ -95,6 +109,12 @@ def _one_a_cause(notices: Iterable[Notice]) -> Iterable[Notice]:
     return one_a_cause(listed)
 
 
+def _report_written(paths: Iterable[Path]) -> None:
+    """Write a line on standard error for each file that was written, with its size."""
+    for path in filter(is_file, paths):
+        sys.stderr.write(f"wrote {escape_control(str(path))} ({format_bytes(path.stat().st_size)})\n")
+
+
 def _rendered(render: Callable[[], T], answer: Answer) -> T:
     """Return what a result gives in some form; what cannot be shown of a saved one is an error of its file."""
     try:
@@ -106,50 +126,6 @@ def _rendered(render: Callable[[], T], answer: Answer) -> T:
             raise
         message = f"{answer.source}: holds values that no result has ({type(error).__name__})"
         raise FileError(message, hint="save it again with --json") from None
-
-
-def _records(rendering: Rendering, field: str) -> list[dict[str, Any]]:
-    """Return the records that a field is taken from: the result, or each of its rows.
-
-    Raises UsageError for a field of the rows of a result that is an answer beside them.
-    """
-    name = field.partition(".")[0]
-    in_rows = any(name in record for record in rendering.records[:1])
-    if name in rendering.data and (rendering.whole or not in_rows):
-        return [rendering.data]
-    if rendering.whole and in_rows:
-        own = ", ".join(
-            key for key, value in rendering.data.items() if not isinstance(value, list) and key != "schema"
-        )
-        raise UsageError(
-            f"'{field}' has a value in each of {len(rendering.records)} rows",
-            hint=f"--format csv prints them; of the whole answer there are {own}",
-        )
-    return rendering.records
-
-
-def pick(record: dict[str, object], field: str) -> str:
-    """Return one bare value of a record by dotted key.
-
-    Raises UnknownNameError when the record has no such field; UsageError when the field holds several values;
-    UnreachableError when the field is null: a script must not go on with an empty number.
-    """
-    from scaleplan.output.data import flat, plain
-
-    scalars = dict(flat(record))
-    if scalars.get(field) is not None:
-        return plain(scalars[field])
-    inside = [key for key in scalars if key.startswith(f"{field}.")]
-    if inside:
-        raise UsageError(f"'{field}' holds several values", hint=f"name one of {', '.join(inside)}")
-    name = field
-    while name:  # a field inside something that is null here is not available, rather than unknown
-        if name in scalars and scalars[name] is None:
-            raise UnreachableError(
-                f"'{field}' is not available for this answer", hint="--json shows what is, and why"
-            )
-        name = name.rpartition(".")[0]
-    raise UnknownNameError("field", field, scalars)
 
 
 def _colour(output: OutputOptions) -> bool:
@@ -201,13 +177,13 @@ class Answer(Record):
     """The result of a command.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
-    ``write`` writes its files. ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result
+    ``write`` writes its files and returns their paths. ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result
     that was saved. ``failure`` is reported after the result, as an error.
     """
 
     result: ResultRecord | None = None
     chunks: Iterator[str] | None = None
-    write: Callable[[], object] | None = None
+    write: Callable[[], Path | Iterable[Path]] | None = None
     notices: Iterable[Notice] = ()
     exit_status: int = 0
     source: str | None = None
@@ -231,7 +207,13 @@ class Commands(typer.Typer):
 
 _APP: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False, "add_completion": False}
 
-_HELP = {"help_option_names": ["-h", "--help"]}
+HELP = {"help_option_names": ["-h", "--help", "--help-all"]}
+"""The options that show the help; the last with every option of a command."""
+
+
+def is_completing() -> bool:
+    """Return whether a shell runs this process to complete what is typed."""
+    return "_SCALEPLAN_COMPLETE" in os.environ
 
 
 def single() -> Commands:
@@ -241,7 +223,7 @@ def single() -> Commands:
 
 def group(help_text: str) -> Commands:
     """Return an application for a group of commands, in this program's style."""
-    return Commands(**_APP, help=help_text, no_args_is_help=True, context_settings=_HELP)
+    return Commands(**_APP, cls=_Group, help=help_text, no_args_is_help=True, context_settings=HELP)
 
 
 def command(
@@ -250,22 +232,8 @@ def command(
     """Register a function that returns an :class:`Answer` as a command, with the output options added."""
 
     def build(function: Callable[..., Answer]) -> None:
-        groups: dict[str, tuple[type, list[str]]] = {}
-        parameters: list[inspect.Parameter] = []
-        signature = inspect.signature(function, eval_str=True)
-        wants_output = "output" in signature.parameters
-        added = () if wants_output else (_parameter("output", OutputOptions, inspect.Parameter.empty),)
-        last = "output"  # what all commands have stands last in the help
-        for parameter in sorted((*signature.parameters.values(), *added), key=lambda each: each.name == last):
-            group = parameter.annotation
-            if isinstance(group, type) and is_dataclass(group):
-                hints = get_type_hints(group, include_extras=True)
-                members = [_parameter(item.name, hints[item.name], item.default) for item in fields(group)]
-                groups[parameter.name] = (group, [member.name for member in members])
-                _put_under(getattr(group, "TITLE", None), members)
-                parameters += members
-            else:
-                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        taken_apart = _Parameters(function)
+        groups, parameters = taken_apart.groups, taken_apart.parameters
 
         def run(ctx: typer.Context, **values: Any) -> None:  # noqa: ANN401
             if values.get("gpu") is None:
@@ -276,8 +244,9 @@ def command(
                 group: kind(**{member: values.pop(member) for member in members})
                 for group, (kind, members) in groups.items()
             }
-            output: OutputOptions = taken["output"] if wants_output else taken.pop("output")
+            output: OutputOptions = taken["output"] if taken_apart.wants_output else taken.pop("output")
             _refuse_two_formats(ctx, output)
+            _refuse_get_beside_fields(output)
             chosen_format(output, judges=isinstance(output, JudgingOptions))  # refuse these before a file is written
             _colour(output)
             answer = function(**taken, **values)
@@ -296,8 +265,8 @@ def command(
         run.__annotations__ = {item.name: item.annotation for item in (context, *parameters)}
         run.__doc__ = function.__doc__
         run.__name__ = function.__name__
-        epilog = "\n\n".join(["Examples:", *examples]) if examples else None
-        app.command(name, cls=_Sectioned, epilog=epilog, context_settings=_HELP)(run)
+        run.layout, run.examples = taken_apart.layout, examples  # type: ignore[attr-defined]
+        app.command(name, cls=_Command, context_settings=HELP)(run)
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
         app.waiting.append(partial(build, function))
@@ -306,11 +275,37 @@ def command(
     return register
 
 
-class _Sectioned(TyperCommand):
-    """A command whose help has the options of a group with a ``TITLE`` in a section of their own.
+class _Parameters:
+    """The parameters of a function with those of its groups in their place, and those of output at the end."""
 
-    Old names of options are read and shown nowhere.
-    """
+    def __init__(self, function: Callable[..., Answer]) -> None:
+        self.groups: dict[str, tuple[type, list[str]]] = {}
+        self.parameters: list[inspect.Parameter] = []
+        self.layout: dict[str, Place] = {}
+        signature = inspect.signature(function, eval_str=True)
+        self.wants_output = "output" in signature.parameters
+        added = () if self.wants_output else (_parameter("output", OutputOptions, inspect.Parameter.empty),)
+        last = "output"  # what all commands have stands last in the help
+        for parameter in sorted((*signature.parameters.values(), *added), key=lambda each: each.name == last):
+            group = parameter.annotation
+            if isinstance(group, type) and is_dataclass(group):
+                hints = get_type_hints(group, include_extras=True)
+                members = [_parameter(item.name, hints[item.name], item.default) for item in fields(group)]
+                self.groups[parameter.name] = (group, [member.name for member in members])
+                title = getattr(group, "TITLE", None)
+                self.layout |= {member.name: Place(member.annotation, title) for member in members}
+                self.parameters += members
+            else:
+                self.layout[parameter.name] = Place(group, is_own=True)
+                self.parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        if is_completing():
+            from scaleplan.cli.completion import complete_values  # a shell needs it, a command does not
+
+            complete_values(self.layout)
+
+
+class _Command(TyperCommand):
+    """A command with the help of this program; old names of options are read and shown nowhere."""
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401
         super().__init__(**settings)
@@ -322,6 +317,18 @@ class _Sectioned(TyperCommand):
                     self.with_old_names.append((parameter, parameter.opts))
                     parameter.opts = names
 
+    @property
+    def layout(self) -> Mapping[str, Place]:
+        """The place of each option in the help, by the option's name."""
+        found: Mapping[str, Place] = self.callback.layout  # type: ignore[union-attr]
+        return found
+
+    @property
+    def examples(self) -> Sequence[str]:
+        """Command lines to begin with."""
+        found: Sequence[str] = self.callback.examples  # type: ignore[union-attr]
+        return found
+
     def make_parser(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401
         """Return the parser, which knows old names too."""
         shown = [(parameter, parameter.opts) for parameter, _ in self.with_old_names]
@@ -332,28 +339,36 @@ class _Sectioned(TyperCommand):
             parameter.opts = names
         return parser
 
-    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
-        """Write the arguments, the sections in the order of the groups, and the other options."""
-        others = "Options"
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                option = parameter.param_type_name == "option"
-                title = (getattr(parameter, "rich_help_panel", None) or others) if option else "Arguments"
-                sections.setdefault(title, []).append(record)
-        sections[others] = sections.pop(others, [])
-        for title, records in sections.items():
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
+        """Write the help: the everyday options, or all."""
+        from scaleplan.cli.help import help_of_command  # commands that run have no use for it
+
+        formatter.write(help_of_command(self, ctx))
+
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Complete an option; where nothing is typed yet an everyday one, since a command has dozens."""
+        from scaleplan.cli.completion import complete_options
+
+        found = super().shell_complete(ctx, incomplete or "--")
+        shown = {name for each in self.params if self.layout[str(each.name)].is_everyday for name in each.opts}
+        return complete_options(self.params, [each for each in found if incomplete or each.value in shown])
 
 
-def _put_under(title: str | None, members: Iterable[inspect.Parameter]) -> None:
-    """Put options under a title of the help."""
-    for member in members if title is not None else ():
-        for option in member.annotation.__metadata__:
-            option.rich_help_panel = title
+class _Group(TyperGroup):
+    """A group of commands with the help of this program."""
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
+        """Write the help, with a line for each command."""
+        from scaleplan.cli.help import help_of_group
+
+        formatter.write(help_of_group(self, ctx))
+
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Complete a command of the group."""
+        from scaleplan.cli.completion import complete_commands
+
+        rows = ((name, str(command.help)) for name, command in self.commands.items())
+        return complete_commands(rows, incomplete)
 
 
 def _refuse_two_formats(ctx: typer.Context, output: OutputOptions) -> None:
@@ -368,6 +383,13 @@ def _refuse_two_formats(ctx: typer.Context, output: OutputOptions) -> None:
             raise UsageError(
                 f"--{flag} and --{name} {escape_control(value)} exclude each other", hint="give one of them"
             )
+
+
+def _refuse_get_beside_fields(output: OutputOptions) -> None:
+    if output.get is not None and output.fields is not None:
+        raise UsageError(
+            "--get and --fields exclude each other", hint="--get prints one bare value, --fields a table of several"
+        )
 
 
 def _drop_hardware_settings(ctx: typer.Context, values: dict[str, Any]) -> None:

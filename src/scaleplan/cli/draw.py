@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from scaleplan.charts.figure import draw, picture_path
+from scaleplan.charts.drawing import draw, picture_path
 from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.fit import ReadingOptions  # noqa: TC001  read at run time, for its options
 from scaleplan.cli.options import (
+    PANELS,
     BoundOptions,
     BudgetOptions,
     ConstraintOptions,
     LawOptions,
     LawReportOptions,
     OutputOptions,
+    RunOptions,
     keywords,
 )
+from scaleplan.cli.plan import run_keywords
 from scaleplan.cli.settings import standing
 from scaleplan.cli.track import TrackOptions  # noqa: TC001  likewise
-from scaleplan.files import require_writable, write_atomic
+from scaleplan.errors import UsageError
+from scaleplan.files import require_writable, with_ending, write_atomic
 from scaleplan.output.html.page import page
 from scaleplan.output.html.subject import gather
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["APPS"]
 
@@ -74,7 +81,13 @@ def plot(
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Draw a .png, .svg or .pdf file instead of text."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Draw a .png, .svg or .pdf file instead of text.",
+            rich_help_panel=PANELS["output"],
+        ),
     ] = None,
 ) -> Answer:
     """Draw a picture, here as text or into a file; --json and --format csv give its points."""
@@ -103,6 +116,7 @@ def plot(
     examples=[
         "scaleplan report --flops 1e24 -o report.html",
         "scaleplan report --gpus 512 --gpu h100-sxm --time 60d --limit 'tokens_per_param >= 20' -o plan.html",
+        "scaleplan report --gpus 64 --gpu h100-sxm --time 30d --region France -o plan.html",
     ],
 )
 def report(
@@ -110,25 +124,48 @@ def report(
     law: LawOptions,
     bounds: BoundOptions,
     constraints: ConstraintOptions,
-    output: OutputOptions,
     *,
+    run: RunOptions,
+    output: OutputOptions,
     file: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="The page to write; standard output if not given."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The page to write; standard output if not given.",
+            rich_help_panel=PANELS["output"],
+        ),
     ] = None,
 ) -> Answer:
-    """Write one self-contained HTML page: the answer, its pictures, and what moves it; --json gives the plan."""
-    path = None if file in (None, "-") else Path(str(file))
+    """Write one self-contained HTML page: the answer, its bill, a live what-if, pictures; --json gives the plan."""
+    path = _page_path(file, output)
     if path is not None:
         require_writable(path, inputs=(law.preset,))
-    given = {name: value for name, value in keywords(budget, law, bounds, constraints).items() if value}
-    subject = gather(given)
+    typed = {name: value for name, value in keywords(budget, law, bounds, constraints, run).items() if value}
+    read = {name: value for name, value in run_keywords(run).items() if value}
+    subject = gather({**typed, **read}, typed=typed)
     plan = _if_named(subject.plan, output)
     chunks = iter([page(subject)]) if path is None and plan is None else None
     write = None if path is None else partial(write_atomic, path, page(subject))
     return Answer(result=plan, chunks=chunks, write=write, notices=subject.plan.warnings)
 
 
+def _page_path(file: str | None, output: OutputOptions) -> Path | None:
+    """Return the path of a page; None for standard output, which a terminal is only where it is named as ``-``.
+
+    Raises UsageError for an ending that is that of no page.
+    """
+    if file is None and sys.stdout.isatty() and _if_named(True, output) is None:
+        raise UsageError(
+            "the page is HTML, which a terminal does not show", hint="-o report.html writes it, -o - prints it here"
+        )
+    if file in (None, "-"):
+        return None
+    return with_ending(str(file), (".html", ".htm"), hint="pages are .html files; a browser prints them as PDF")
+
+
 def _if_named(result: T, output: OutputOptions) -> T | None:
     """Return a result beside a picture or a page of it only where a format or a field of it is named."""
-    return None if chosen_format(output) == "text" and output.get is None else result
+    named = output.get is not None or output.fields is not None
+    return result if named or chosen_format(output) != "text" else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 from inspect import get_annotations
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -32,11 +32,13 @@ __all__ = [
     "DeviceOptions",
     "HardwareOptions",
     "JudgingOptions",
+    "KeepingOptions",
     "LawOptions",
     "LawReportOptions",
     "LimitOptions",
     "MarginOptions",
     "OutputOptions",
+    "Place",
     "RunOptions",
     "keywords",
 ]
@@ -48,7 +50,7 @@ OLD_NAMES = frozenset({"--grid", "--sequence", "--with"})
 EVERYDAY, MORE = "everyday", "more"
 """Marks beside the declaration of an option, ``Annotated[str, typer.Option(…), MORE]``: when the help shows it.
 
-A command's own options are everyday ones, which ``--help`` shows, unless marked; those of a group are unless marked not.
+A command's own options are everyday ones, which ``--help`` shows, unless marked; those of a group are not.
 """
 
 PANELS = {
@@ -62,11 +64,30 @@ PANELS = {
     "sides": "Limits",
     "run": "Model and run",
     "memory": "Memory",
-    "constraints": "Data, precision, serving and experts",
+    "constraints": "Data, serving, precision, experts",
     "output": "Output",
-    "common": "Help",
+    "common": "General",
 }
 """The panels of the help by the groups of options, in their order; panels of one command follow its own options."""
+
+
+class Place(NamedTuple):
+    """The place of an option in the help: a command's own, or that of a group that may have a panel."""
+
+    annotation: Any
+    panel: str | None = None
+    is_own: bool = False
+
+    @property
+    def option(self) -> Any:  # noqa: ANN401  typer's
+        """The declaration of the option, with its panel if it has its own."""
+        return self.annotation.__metadata__[0]
+
+    @property
+    def is_everyday(self) -> bool:
+        """Whether the help shows it at once."""
+        marks = self.annotation.__metadata__
+        return EVERYDAY in marks or (self.is_own and MORE not in marks)
 
 
 def keywords(*groups: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -82,13 +103,17 @@ class OptionGroup(Record):
         groups: tuple[str, ...] = (),
         constraints: bool = False,  # noqa: FBT002
         names: Mapping[str, str | None] = MappingProxyType({}),
+        panel: str | None = None,
     ) -> None:
-        """Add the options of some groups, or some by name with a help of their own here, None for that declared."""
+        """Add the options of some groups, or some by name with a help of their own here, None for that declared.
+
+        They stand in the panels of their groups, or all in one ``panel``.
+        """
         chosen = dict.fromkeys(option_names(*groups)) | dict(names)
         for item in fields(Request):
             if item.name in chosen:
                 declared = {**item.metadata, "help": chosen[item.name] or item.metadata["help"]}
-                declared["panel"] = item.metadata["panel"] or PANELS[item.metadata["group"]]
+                declared["panel"] = panel or item.metadata["panel"] or PANELS[item.metadata["group"]]
                 _add(cls, item.name, default=item.default, **declared)
         for option in constraint_options() if constraints else ():
             _add(
@@ -140,6 +165,7 @@ class HardwareOptions(OptionGroup, groups=("hardware",)):
 
 class DeviceOptions(
     OptionGroup,
+    panel=PANELS["hardware"],
     names={
         "gpu": None,
         "gpus": "Number of GPUs, if neither the log nor the plan has it.",
@@ -147,9 +173,22 @@ class DeviceOptions(
         "price": None,
         "mfu": "Planned model FLOP utilisation, 40%; that of the plan if not given.",
         "level": None,
+        "bytes_per_token": None,
     },
 ):
-    """The GPUs of a run that is measured, and the level of the intervals."""
+    """The GPUs of a run that is measured, the level of the intervals, and the bytes of its tokens."""
+
+
+class KeepingOptions(
+    OptionGroup,
+    panel=PANELS["hardware"],
+    names={
+        "gpus": "Number of GPUs. Without it as many as --time takes.",
+        "time": "Deadline: 30d. How many GPUs finish in it, or how likely --gpus do.",
+        "cost": "Money to keep: 250k. How likely the run does.",
+    },
+):
+    """The GPUs of a run, and the time and the money that it is to keep."""
 
 
 class BudgetOptions(HardwareOptions, groups=("budget",)):
@@ -189,26 +228,37 @@ def _format(*names: str) -> Any:  # noqa: ANN401  typer types its options so
     return typer.Option("--format", "-f", metavar="NAME", envvar="SCALEPLAN_FORMAT", help=listed)
 
 
+def _general(*names: str, **settings: Any) -> Any:  # noqa: ANN401
+    return typer.Option(*names, rich_help_panel=PANELS["common"], **settings)
+
+
 class OutputOptions(Record):
     """The form of the answer."""
 
-    format: Annotated[str, _format(*FORMATS)] = "text"
-    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False
+    TITLE = PANELS["output"]
+
+    format: Annotated[str, _format(*FORMATS), EVERYDAY] = "text"
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json."), EVERYDAY] = False
     get: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …")
+        str | None,
+        typer.Option(metavar="FIELD", help="Print one bare value: params, interval.loss.low, …"),
+        EVERYDAY,
     ] = None
-    color: Annotated[str, typer.Option(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = (
-        "auto"
-    )
-    no_color: Annotated[bool, typer.Option("--no-color", help="Short for --color never.")] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No warnings on standard error.")] = False
+    fields: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Only these fields: params,tokens,loss; in any format."),
+        EVERYDAY,
+    ] = None
+    color: Annotated[str, _general(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = "auto"
+    no_color: Annotated[bool, _general("--no-color", help="Short for --color never.")] = False
+    quiet: Annotated[bool, _general("--quiet", "-q", help="No warnings on standard error.")] = False
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say on standard error where each setting came from.")
+        bool, _general("--verbose", "-v", help="Say on standard error where each setting came from.")
     ] = False
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+    debug: Annotated[bool, _general("--debug", help="Show the traceback of an error.")] = False
 
 
 class JudgingOptions(OutputOptions):
     """The form of an answer that judges, for CI services too."""
 
-    format: Annotated[str, _format(*FORMATS, *JUDGING)] = "text"
+    format: Annotated[str, _format(*FORMATS, *JUDGING), EVERYDAY] = "text"

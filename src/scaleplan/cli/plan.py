@@ -9,10 +9,13 @@ import typer
 from scaleplan import api
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.options import (
+    MORE,
+    PANELS,
     BoundOptions,
     BudgetOptions,
     ConstraintOptions,
     HardwareOptions,
+    KeepingOptions,
     LawOptions,
     LimitOptions,
     OutputOptions,
@@ -27,7 +30,9 @@ from scaleplan.units import parse
 if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
 
-__all__ = ["APPS"]
+__all__ = ["APPS", "run_keywords"]
+
+_GOAL = "Goal, in one form"
 
 _MANY = 8192  # points from which a sweep is written as it is computed
 
@@ -54,22 +59,22 @@ def optimal(
     run: RunOptions,
     output: OutputOptions,
     source: Annotated[
-        str | None, typer.Argument(metavar="[-]", help="'-' reads budgets in FLOP from standard input, one a line.")
+        str | None, typer.Argument(metavar="[-]", help="Budgets in FLOP from standard input, one a line.")
     ] = None,
 ) -> Answer:
     """Find the model size and the training tokens with the least loss for a budget."""
     streamed = _streamed(source, budget)
     if streamed is None:
-        return _one(api.optimal(**keywords(budget, law, bounds, constraints), **_run(run)))
+        return _one(api.optimal(**keywords(budget, law, bounds, constraints), **run_keywords(run)))
     for name, value in keywords(run).items():
         if value:
             raise UsageError(
                 f"--{name} answers one budget at a time", hint="give the budget as an option, without '-'"
             )
-    from scaleplan.cli.streaming import answer_lines  # a single plan needs no streams
+    from scaleplan.cli.streaming import LineStyle, answer_lines  # a single plan needs no streams
 
-    chunks = answer_lines(streamed, keywords(budget, law, bounds, constraints), chosen_format(output), get=output.get)
-    return Answer(chunks=chunks)
+    style = LineStyle.of(output, chosen_format(output))
+    return Answer(chunks=answer_lines(streamed, keywords(budget, law, bounds, constraints), style))
 
 
 @command(
@@ -78,39 +83,52 @@ def optimal(
         "scaleplan loss --params 7B --tokens 2T",
         "scaleplan loss --params 70B --tokens 1.4T --preset hoffmann",
         "scaleplan loss --model config.json --tokens 2T",
+        "scaleplan loss --params 7B --tokens 2T --gpu h100-sxm --time 30d",
     ],
 )
 def loss(
     law: LawOptions,
     constraints: ConstraintOptions,
     hardware: HardwareOptions,
+    keeping: KeepingOptions,
     run: RunOptions,
     *,
     params: Annotated[str | None, typer.Option(metavar="N", help="Model size: 7B; or give --model.")] = None,
     tokens: Annotated[str, typer.Option(metavar="D", help="Training tokens: 2T.")],
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of GPUs, to tell the days.")] = None,
 ) -> Answer:
     """Predict the loss of a model trained on some tokens, and how far it is from the optimum."""
-    given = keywords(law, constraints, hardware)
-    return _one(api.loss(params=params, tokens=tokens, gpus=gpus, **given, **_run(run)))
+    given = keywords(law, constraints, hardware, keeping)
+    return _one(api.loss(params=params, tokens=tokens, **given, **run_keywords(run)))
 
 
-@command(APPS["target"], examples=["scaleplan target --loss 2.1", "scaleplan target --params 70B --get flops"])
+@command(
+    APPS["target"],
+    examples=[
+        "scaleplan target --loss 2.1",
+        "scaleplan target --params 70B --get flops",
+        "scaleplan target --loss 2.1 --gpu h100-sxm --time 30d",
+    ],
+)
 def target(
     law: LawOptions,
     limits: LimitOptions,
     constraints: ConstraintOptions,
     hardware: HardwareOptions,
+    keeping: KeepingOptions,
     *,
-    loss: Annotated[str | None, typer.Option(metavar="L", help="The loss to reach, in the law's unit.")] = None,
-    params: Annotated[str | None, typer.Option(metavar="N", help="The size that is to be optimal.")] = None,
-    tokens: Annotated[str | None, typer.Option(metavar="D", help="The tokens that are to be optimal.")] = None,
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of GPUs, to tell the days.")] = None,
+    loss: Annotated[
+        str | None, typer.Option(metavar="L", help="The loss to reach, in the law's unit.", rich_help_panel=_GOAL)
+    ] = None,
+    params: Annotated[
+        str | None, typer.Option(metavar="N", help="The size that is to be optimal.", rich_help_panel=_GOAL)
+    ] = None,
+    tokens: Annotated[
+        str | None, typer.Option(metavar="D", help="The tokens that are to be optimal.", rich_help_panel=_GOAL)
+    ] = None,
 ) -> Answer:
     """Find the least budget that reaches a loss, or that makes a size or a number of tokens optimal."""
-    return _one(
-        api.target(loss=loss, params=params, tokens=tokens, gpus=gpus, **keywords(law, limits, constraints, hardware))
-    )
+    given = keywords(law, limits, constraints, hardware, keeping)
+    return _one(api.target(loss=loss, params=params, tokens=tokens, **given))
 
 
 @command(
@@ -135,15 +153,22 @@ def sweep(
     by: Annotated[
         str, typer.Option(metavar="KIND", help="What the budgets are: flops, gpu_hours, time or cost.")
     ] = "flops",
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of GPUs.")] = None,
+    gpus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Number of GPUs.",
+            rich_help_panel=PANELS["hardware"],
+        ),
+    ] = None,
 ) -> Answer:
     """Plan for a range of budgets."""
     question = keywords(law, bounds, constraints, hardware) | {"gpus": gpus}
     if not output.get and by == "flops" and parse("integer", points) > _MANY:
-        from scaleplan.cli.streaming import sweep_lines
+        from scaleplan.cli.streaming import LineStyle, sweep_lines
 
         budgets = api.spaced(start, stop, points=points, by=by)
-        chunks = sweep_lines(budgets, question, chosen_format(output))
+        chunks = sweep_lines(budgets, question, LineStyle.of(output, chosen_format(output)))
         if chunks is not None:
             return Answer(chunks=chunks)
     result = api.sweep(from_=start, to=stop, points=points, by=by, **question)
@@ -165,9 +190,9 @@ def compare(
             "--preset", "-p", "--with", metavar="NAME", help="Scaling law to show, repeatable; nine if not given."
         ),
     ] = None,
-    level: Annotated[str, typer.Option(metavar="F", help="Confidence level of the intervals.")] = "0.9",
+    level: Annotated[str, typer.Option(metavar="F", help="Confidence level of the intervals."), MORE] = "0.9",
     count: Annotated[
-        str, typer.Option(metavar="NAME", help="Convention to convert sizes to: total or non_embedding.")
+        str, typer.Option(metavar="NAME", help="Convention to convert sizes to: total or non_embedding."), MORE
     ] = "total",
 ) -> Answer:
     """Show what several laws answer to one budget, side by side; their losses are not comparable."""
@@ -194,7 +219,7 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
     return forms[0] if forms else None
 
 
-def _run(run: RunOptions) -> dict[str, Any]:
+def run_keywords(run: RunOptions) -> dict[str, Any]:
     """Return the options of a training run, with the model read where one is named."""
     given = keywords(run)
     if given["model"] is not None:
@@ -221,9 +246,14 @@ def break_even(
     constraints: ConstraintOptions,
     hardware: HardwareOptions,
     *,
-    loss: Annotated[str | None, typer.Option(metavar="L", help="The loss that every plan reaches.")] = None,
+    loss: Annotated[
+        str | None, typer.Option(metavar="L", help="The loss that every plan reaches.", rich_help_panel=_GOAL)
+    ] = None,
     params: Annotated[
-        str | None, typer.Option(metavar="N", help="Instead: as good as the training optimum of this size.")
+        str | None,
+        typer.Option(
+            metavar="N", help="Instead: as good as the training optimum of this size.", rich_help_panel=_GOAL
+        ),
     ] = None,
     start: Annotated[str, typer.Option("--from", metavar="D", help="The smallest demand in tokens.")] = "10B",
     stop: Annotated[str, typer.Option("--to", metavar="D", help="The largest demand.")] = "100T",
@@ -266,14 +296,24 @@ def marginal(
         "scaleplan convert --flops 1e24 --gpu h100-sxm --gpus 512",
         "scaleplan convert --gpu-hours '30.8M H100-hours' --region USA",
         "scaleplan convert --cost 1M --gpu a100-sxm-80 --get flops",
+        "scaleplan convert --flops 1e23 --gpu h100-sxm --time 30d",
     ],
 )
 def convert(
     budget: BudgetOptions,
     *,
-    pf_days: Annotated[str | None, typer.Option(metavar="N", help="Compute in PF-days of 8.64e19 FLOP.")] = None,
-    energy: Annotated[str | None, typer.Option(metavar="KWH", help="Energy from the grid: '450 MWh'.")] = None,
-    carbon: Annotated[str | None, typer.Option(metavar="KG", help="Carbon: '173 t'; needs --region.")] = None,
+    pf_days: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Compute in PF-days of 8.64e19 FLOP.", rich_help_panel=PANELS["budget"]),
+    ] = None,
+    energy: Annotated[
+        str | None,
+        typer.Option(metavar="KWH", help="Energy from the grid: '450 MWh'.", rich_help_panel=PANELS["budget"]),
+    ] = None,
+    carbon: Annotated[
+        str | None,
+        typer.Option(metavar="KG", help="Carbon: '173 t'; needs --region.", rich_help_panel=PANELS["budget"]),
+    ] = None,
     params: Annotated[str | None, typer.Option(metavar="N", help="Model size, for the default utilisation.")] = None,
     region: Annotated[
         str | None, typer.Option("--region", "--grid", metavar="NAME", help="Country or cloud region, for carbon.")
@@ -284,6 +324,6 @@ def convert(
 ) -> Answer:
     """Convert between FLOPs, PF-days, GPU-hours, days on a cluster, money, energy and carbon."""
     result = api.convert(
-        pf_days=pf_days, energy=energy, carbon=carbon, model_params=params, region=region, to=to, **keywords(budget)
+        pf_days=pf_days, energy=energy, carbon=carbon, params=params, region=region, to=to, **keywords(budget)
     )
     return Answer(result=result, notices=result.warnings)

@@ -7,9 +7,12 @@ import os
 import sys
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import ScaleplanError, UsageError
+from scaleplan.output import load_part
+from scaleplan.output.data import render_header, render_jsonl, render_rows
+from scaleplan.output.fields import bare_value, declared, names_in, resolve_all, split_names, take
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import plan_budget
 from scaleplan.planning.planner import Planner
@@ -18,11 +21,14 @@ from scaleplan.units import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Self
 
+    from scaleplan.cli.options import OutputOptions
+    from scaleplan.output.views.fields import StreamTable
     from scaleplan.planning.solver_array import PlanArray
     from scaleplan.project.saved import ResultRecord
 
-__all__ = ["amounts", "answer_lines", "sweep_lines"]
+__all__ = ["LineStyle", "amounts", "answer_lines", "plan_chunks", "sweep_lines"]
 
 _BATCH = 8192  # plans written together by the fast path; larger batches only cost memory
 _BLOCK = 1 << 16
@@ -96,11 +102,41 @@ def line_format(name: str) -> str:
     return _LINE_FORMATS[name]
 
 
-def answer_lines(form: str, options: dict[str, Any], name: str, *, get: str | None) -> Iterator[str]:
+class LineStyle(NamedTuple):
+    """How answers are written line by line: the format, and the names of fields, or the one that is written bare.
+
+    On a terminal, text is a table to read, whose columns have one width from the first row on.
+    """
+
+    form: str
+    names: tuple[str, ...] | None = None
+    get: str | None = None
+
+    @classmethod
+    def of(cls, output: OutputOptions, form: str) -> Self:
+        """Return the style that the options of the output choose; raises UsageError where a format has none."""
+        names = None if output.fields is None else tuple(split_names(output.fields))
+        is_table = form == "text" and output.get is None and sys.stdout.isatty()
+        return cls("table" if is_table else line_format(form), names=names, get=output.get)
+
+    def table(self, by: str | None, *, hardware: bool) -> StreamTable | None:
+        """Return the table of plans for budgets of the form ``by`` that rows are written to; None for no table."""
+        if self.form != "table":
+            return None
+        by = by if self.names is None else None
+        table: StreamTable = load_part("views.fields:StreamTable")(by, hardware=hardware)
+        return table
+
+    @property
+    def delimiter(self) -> str:
+        """What stands between the cells of a row."""
+        return "," if self.form == "csv" else "\t"
+
+
+def answer_lines(form: str, options: dict[str, Any], style: LineStyle) -> Iterator[str]:
     """Return the answers to the budgets on standard input, one a line.
 
-    The budgets are of one ``form`` (``flops``, ``gpu_hours``, ``time`` or ``cost``), beside the other options;
-    ``name`` is the format, and ``get`` the one field that is written bare.
+    The budgets are of one ``form`` (``flops``, ``gpu_hours``, ``time`` or ``cost``), beside the other options.
     """
     others = [other for other in SWEPT if other != form and options[other] is not None]
     if others:
@@ -109,20 +145,20 @@ def answer_lines(form: str, options: dict[str, Any], name: str, *, get: str | No
     context = Context()
     request = Request.of({**options, form: None}, context)
     planner = Planner.of(request, context)
-    if form == "flops" and get is None and _alike(planner, options):
-        return _fast_chunks(planner, lines, line_format(name))
+    if form == "flops" and style.get is None and _alike(planner, options):
+        return _fast_chunks(planner, lines, style)
     plans = (plan_budget(planner, request.changed(**{form: amount})) for batch in lines for amount in batch)
-    return plan_chunks(plans, name, get=get)
+    return plan_chunks(plans, style, by=form, hardware=options.get("gpu") is not None)
 
 
-def sweep_lines(budgets: Iterator[float], options: dict[str, Any], name: str) -> Iterator[str] | None:
+def sweep_lines(budgets: Iterator[float], options: dict[str, Any], style: LineStyle) -> Iterator[str] | None:
     """Return the plans of many budgets in FLOP, one a line; None where they are not of one kind."""
     context = Context()
     planner = Planner.of(Request.of(options, context), context)
     if not _alike(planner, options):
         return None
     batches = iter(lambda: list(islice(budgets, _BATCH)), [])
-    return _fast_chunks(planner, batches, line_format(name))
+    return _fast_chunks(planner, batches, style)
 
 
 def _alike(planner: Planner, options: dict[str, Any]) -> bool:
@@ -132,17 +168,20 @@ def _alike(planner: Planner, options: dict[str, Any]) -> bool:
     return not any(options.get(name) for name in (*option_names("hardware"), "gpus")) and supports(planner)
 
 
-def _fast_chunks(planner: Planner, batches: Iterable[list[float]], name: str) -> Iterator[str]:
-    from scaleplan.output.views.plan_lines import csv_rows, json_lines
+def _fast_chunks(planner: Planner, batches: Iterable[list[float]], style: LineStyle) -> Iterator[str]:
+    from scaleplan.output.views.plan_lines import csv_rows, json_lines, table_rows
 
     header = True
+    table = style.table("flops", hardware=False)
     for batch in batches:
         parts = (batch[start : start + _BATCH] for start in range(0, len(batch), _BATCH))
         for plans in (plans for part in parts for plans in _arrays(planner, part)):
-            if name == "jsonl":
-                yield "".join(json_lines(plans))
+            if style.form == "jsonl":
+                yield "".join(json_lines(plans, style.names))
+            elif table is not None:
+                yield "".join(map(table.line, table_rows(plans, style.names or table.names)))
             else:
-                yield csv_rows(plans, delimiter="," if name == "csv" else "\t", header=header)
+                yield csv_rows(plans, delimiter=style.delimiter, header=header, names=style.names)
             header = False
 
 
@@ -159,23 +198,34 @@ def _arrays(planner: Planner, budgets: list[float]) -> Iterator[PlanArray]:
             yield plan_array(planner, [budget])
 
 
-def plan_chunks(plans: Iterable[ResultRecord], name: str, *, get: str | None = None) -> Iterator[str]:
-    """Yield plans, or other results of one record, as text, one at a time."""
-    from scaleplan.cli.command import pick
-    from scaleplan.output.data import flat, render_delimited, render_jsonl, render_rows
+def plan_chunks(
+    plans: Iterable[ResultRecord], style: LineStyle, *, by: str | None = None, hardware: bool = False
+) -> Iterator[str]:
+    """Yield plans, or other results of one record, as text, one at a time.
 
-    written = line_format(name)
-    columns: list[str] = []
+    ``by`` is the form of the budgets, which comes first in a table of plans, on ``hardware`` or without.
+    """
+    columns: tuple[str, ...] = ()
+    table = style.table(by, hardware=hardware)
     for plan in plans:
         record = plan.to_dict()
-        if get is not None:
-            yield f"{pick(record, get)}\n"
-        elif written == "jsonl":
-            yield render_jsonl([record])
+        if not columns:  # what a later plan lacks, or has beside them, moves no other column
+            named = (style.get,) if style.get is not None else style.names
+            at_hand = names_in(record)
+            columns = tuple(at_hand) if named is None else _resolved(named, at_hand, plan.schema)
+            first = True
+        if style.get is not None:
+            yield f"{bare_value(record, style.get, columns)}\n"
+        elif style.form == "jsonl":
+            yield render_jsonl([record if style.names is None else {name: take(record, name) for name in columns}])
+        elif table is not None:
+            shown = columns if style.names is not None else table.names
+            yield table.line({name: take(record, name) for name in shown})
         else:
-            delimiter = "," if written == "csv" else "\t"
-            if columns:  # what a later plan lacks, or has beside them, moves no other column
-                yield render_rows([record], columns, delimiter=delimiter)
-            else:
-                columns = [key for key, _ in flat(record)]
-                yield render_delimited([record], delimiter=delimiter)
+            header = render_header(columns, delimiter=style.delimiter) if first else ""
+            yield header + render_rows([record], columns, delimiter=style.delimiter)
+        first = False
+
+
+def _resolved(names: Iterable[str], at_hand: Iterable[str], schema: str) -> tuple[str, ...]:
+    return resolve_all(names, at_hand, lambda: declared(schema)[0])

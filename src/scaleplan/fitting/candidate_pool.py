@@ -17,12 +17,12 @@ import numpy as np
 from scaleplan.errors import FileError, Notice, UnknownNameError, UnreachableError, UsageError, quote
 from scaleplan.files import is_folder
 from scaleplan.fitting.fit_request import ReadingKeywords, reading_arguments
-from scaleplan.fitting.logged import logged_table
+from scaleplan.fitting.logged import logged_table, opened
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.pool_choice import NOISE, PoolInputs, PoolModel, cheapest, choose, dearest, random_runs, spread
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.runs import REASONS, group_codes
-from scaleplan.fitting.table import read_table
+from scaleplan.fitting.table import RawTable, read_table
 from scaleplan.laws.additive import Additive, ThreeExponent
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import DEFAULT_PRESET
@@ -46,9 +46,10 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Runs
-    from scaleplan.fitting.table import RawTable
+    from scaleplan.logs.logged_run import LoggedRuns
     from scaleplan.presets.preset import Preset
     from scaleplan.tables.cells import Cell
+    from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
 __all__ = ["ChosenRun", "PoolDesign", "PoolRival", "choose_runs"]
@@ -221,12 +222,12 @@ class _Column(NamedTuple):
 
 @np.errstate(all="ignore")
 def choose_runs(
-    pool: str | Path,
+    pool: TableLike | LoggedRuns,
     *,
     flops: Amount,
     target: Amount | None = None,
-    target_runs: str | Path | None = None,
-    runs: str | Path | None = None,
+    target_runs: TableLike | LoggedRuns | None = None,
+    runs: TableLike | LoggedRuns | None = None,
     inputs: str | Sequence[str] | None = None,
     pool_cost: str | None = None,
     preset: str | Preset | None = None,
@@ -328,13 +329,15 @@ def choose_runs(
     )
 
 
-def _read(source: str | Path, keywords: ReadingKeywords) -> _Pool:
+def _read(source: TableLike | LoggedRuns, keywords: ReadingKeywords) -> _Pool:
     """Return the candidates of a file; a row that is there twice is offered twice."""
     for name in _OF_LOSSES:
         if keywords.get(name, "nats") not in (None, False, "nats", [], ()):
             raise UsageError(f"--{name.replace('_', '-')} is about losses, which a pool of candidates does not need")
     arguments = {**reading_arguments(keywords), "keep": ("crashed", "duplicate", "diverged")}
-    table = logged_table(source) if is_folder(Path(source)) else read_table(source)
+    table = opened(source)
+    if not isinstance(table, RawTable):
+        table = logged_table(table) if is_folder(Path(table)) else read_table(table)
     found = read_runs(table, needed=(), **arguments)
     # sizes that some rows have are those of all: a row without them is no candidate, and no reason to forget them
     roles = ("params", "tokens", "flops")

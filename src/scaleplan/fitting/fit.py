@@ -17,21 +17,22 @@ from scaleplan.fitting.fit_request import (
     require_samples,
 )
 from scaleplan.fitting.fit_tables import backtest_data, holdout_data
-from scaleplan.fitting.logged import logged_table
+from scaleplan.fitting.logged import logged_table, opened
 from scaleplan.fitting.methods import fit_runs, named_groups, resampled_together
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_surface
 from scaleplan.fitting.table import RawTable
-from scaleplan.record import Record, as_mapping
+from scaleplan.record import Record, Result, as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from scaleplan.fitting.backtest import Backtest, Holdout
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.surface_fit import SurfaceLaw
+    from scaleplan.logs.logged_run import LoggedRuns
+    from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
     Progress = Callable[[int], None]
@@ -41,15 +42,16 @@ __all__ = ["BacktestResult", "backtest", "fit", "fit_logs"]
 
 @np.errstate(all="ignore")  # a search tries laws beyond the floats, and no user can act on a warning of it
 def fit(
-    runs: str | Path | RawTable, *, progress: Progress | None = None, **keywords: Unpack[FitKeywords]
+    runs: TableLike | LoggedRuns | RawTable, *, progress: Progress | None = None, **keywords: Unpack[FitKeywords]
 ) -> FitResult:
     """Fit a law to training runs, with its errors and reservations.
 
     Parameters
     ----------
     runs
-        A CSV, TSV, JSON or JSON Lines file with one run a row, or ``-`` for standard input; or a training log, or a
-        folder of them, which is read as :func:`scaleplan.runs` does.
+        One run a row: a data frame of pandas, Polars or Arrow, a dict of columns, a list of dicts, or what
+        :func:`scaleplan.runs` gave; the path of a CSV, TSV, JSON or JSON Lines file, ``-`` for standard input; or
+        the path of a training log, or of a folder of them.
     progress
         Called with the number of resamples done.
     keywords
@@ -75,18 +77,21 @@ def fit(
 
     """
     request = FitRequest.parse(keywords)
-    read = read_runs(runs, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(keywords))
-    return fit_runs(request, read, source=runs.source if isinstance(runs, RawTable) else str(runs), progress=progress)
+    source = opened(runs)
+    read = read_runs(source, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(keywords))
+    return fit_runs(
+        request, read, source=source.source if isinstance(source, RawTable) else str(source), progress=progress
+    )
 
 
-def fit_logs(path: str | Path, **keywords: Unpack[FitKeywords]) -> FitResult:
+def fit_logs(path: TableLike, **keywords: Unpack[FitKeywords]) -> FitResult:
     """Fit a law to the runs of logs, one row each, also where their file is a table with a row a step."""
     return fit(logged_table(path), **keywords)
 
 
 @np.errstate(all="ignore")
 def backtest(
-    runs: str | Path,
+    runs: TableLike | LoggedRuns | RawTable,
     *,
     samples: Amount = 0,
     seed: Amount = 0,
@@ -141,7 +146,7 @@ def backtest(
     return BacktestResult(runs=read, law=base.law, ladder=ladder, seed=start, samples=count)
 
 
-class BacktestResult(Record, eq=False):
+class BacktestResult(Record, Result, eq=False):
     """The forecasts of the larger runs from the smaller ones, and the plain ``law`` fitted to all of them."""
 
     schema: ClassVar[str] = "scaleplan/backtest/1"

@@ -33,7 +33,7 @@ from scaleplan.planning.problem import Problem
 from scaleplan.planning.solver import solve
 from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
-from scaleplan.record import Record, as_mapping
+from scaleplan.record import Record, Result, as_mapping
 from scaleplan.tables.headings import normalised
 from scaleplan.toml_table import Table, toml_text
 from scaleplan.units import format_count, format_flops, format_fraction, format_number, format_plain
@@ -82,7 +82,7 @@ _SURFACE_KEYS = (
 )
 
 
-class FitResult(Record, eq=False):
+class FitResult(Record, Result, eq=False):
     """The result of :func:`scaleplan.fit`.
 
     Attributes
@@ -452,6 +452,10 @@ class FitResult(Record, eq=False):
             "delta": objective.delta if objective.robust == "huber" else None,
         }
 
+    def viewed(self) -> FitAnswer:
+        """Return the fit as the command shows it."""
+        return FitAnswer(fit=self, report=False, residuals=False, written=(), warnings=self.warnings)
+
     def to_dict(self, *, report: bool = False, residuals: bool = False) -> dict[str, object]:
         """Return the mapping that ``--json`` prints; what does not apply to the form is None.
 
@@ -640,7 +644,7 @@ def _present(value: object) -> object:
     return [_present(item) for item in value] if isinstance(value, list) else value
 
 
-class FitAnswer(Record):
+class FitAnswer(Record, Result):
     """A fit as the command shows it, with the files written and the warnings.
 
     ``report`` adds the checklist and the fit by other choices, ``residuals`` every residual.

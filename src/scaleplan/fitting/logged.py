@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UsageError, escape_control, quote
-from scaleplan.fitting.table import RawTable
-from scaleplan.logs.logged_run import AT_END
+from scaleplan.fitting.table import RawTable, frame_table
+from scaleplan.logs.logged_run import AT_END, LoggedRuns
 from scaleplan.record import as_mapping
 from scaleplan.tables.cells import is_missing, to_numbers, to_text
+from scaleplan.tables.frames import is_path, source_name
 from scaleplan.tables.headings import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scaleplan.arrays import Index, Mask
-    from scaleplan.logs.logged_run import LoggedRuns
+    from scaleplan.tables.frames import TableLike
 
 __all__ = [
     "is_log",
@@ -34,6 +35,7 @@ __all__ = [
     "logged_loss",
     "logged_names",
     "logged_table",
+    "opened",
     "unknown_size",
 ]
 
@@ -54,7 +56,7 @@ def _reader(name: str) -> Any:  # noqa: ANN401  functions of two signatures
     return getattr(import_module(_READERS[name]), name)
 
 
-def is_log(source: str | Path, *, tables: bool) -> bool:
+def is_log(source: TableLike, *, tables: bool) -> bool:
     """Return whether a file is a log; with ``tables`` a plain table of curves is one, too."""
     found: bool = _reader("is_log")(source, tables=tables)
     return found
@@ -65,16 +67,30 @@ def is_logged(table: RawTable) -> bool:
     return _MARKS.issubset(table.names)
 
 
-def logged_table(source: str | Path) -> RawTable:
+def opened(source: TableLike | LoggedRuns | RawTable) -> str | Path | RawTable:
+    """Return what runs are read from: a path, or the table that is in memory."""
+    if isinstance(source, LoggedRuns):
+        return _table_of(source, "logged runs")
+    if isinstance(source, RawTable) or is_path(source):
+        return source
+    return frame_table(source)
+
+
+def logged_table(source: TableLike) -> RawTable:
     """Return the table of the runs of a log or a folder of logs, with the row numbers of the CSV file it would be."""
-    found: LoggedRuns = _reader("runs")(source)
+    name = escape_control(Path(source_name(source)).name or str(source))
+    return _table_of(_reader("runs")(source), name)
+
+
+def _table_of(found: LoggedRuns, name: str) -> RawTable:
+    """Return the table that ``runs`` has made, under a name."""
     if not found.runs:
-        raise FileError(f"{quote(source)} holds no run", hint="name a log, a folder of logs, or a table of runs")
+        raise FileError(f"{quote(name)} holds no run", hint="name a log, a folder of logs, or a table of runs")
     records = [{name: _cell(value) for name, value in _row(run).items()} for run in found.runs]
     names = tuple(records[0])
     digest = hashlib.sha256(json.dumps(records, sort_keys=True).encode()).hexdigest()
     return RawTable(
-        source=escape_control(Path(source).name or str(source)),
+        source=name,
         sha256=digest,
         names=names,
         records=[[record[name] for name in names] for record in records],

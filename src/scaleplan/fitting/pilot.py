@@ -34,10 +34,11 @@ from scaleplan.units.limits import parse_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from scaleplan.arrays import Array, Index
+    from scaleplan.logs.logged_run import LoggedRuns
     from scaleplan.presets.preset import Preset
+    from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
     from scaleplan.units.limits import Limit
 
@@ -199,7 +200,7 @@ class _Guess(Record, eq=False):
 
 @np.errstate(all="ignore")
 def design(
-    runs: str | Path | None = None,
+    runs: TableLike | LoggedRuns | None = None,
     *,
     target: Amount,
     flops: Amount | None = None,
@@ -538,7 +539,10 @@ _OF_A_FILE = ("map", "where", "best", "last", "min_flops", "keep", "drop", "drop
 
 
 def _guess(
-    runs: str | Path | None, preset: str | Preset | None, noise: Amount | None, keywords: Mapping[str, object]
+    runs: TableLike | LoggedRuns | None,
+    preset: str | Preset | None,
+    noise: Amount | None,
+    keywords: Mapping[str, object],
 ) -> _Guess:
     """Return what is known before: of a preset, or of the runs that are there."""
     given = None if noise is None else max(parse_fraction(noise), _LEAST_NOISE)

@@ -22,7 +22,7 @@ from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
 from scaleplan.fitting.exports import CURVE, NotRunsError
 from scaleplan.fitting.ladders import ladder_doubts
-from scaleplan.fitting.logged import is_log, logged_doubts, logged_names, logged_table
+from scaleplan.fitting.logged import is_log, logged_doubts, logged_names, logged_table, opened
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Runs
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from scaleplan.fitting.compute import OwnCount
     from scaleplan.fitting.mapping import ColumnMapping
     from scaleplan.fitting.runs import Finding
+    from scaleplan.logs.logged_run import LoggedRuns
+    from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
     Recognised = tuple[dict[str, ColumnMapping], list[str]]
@@ -55,7 +57,7 @@ _KEEPABLE = frozenset({"crashed", "duplicate", "diverged"})  # judgements; the o
 
 
 def read_runs(
-    source: Path | str | RawTable,
+    source: TableLike | LoggedRuns | RawTable,
     *,
     mapping: Mapping[str, str] | None = None,
     where: Sequence[str] = (),
@@ -73,7 +75,7 @@ def read_runs(
     drop_rows: Collection[str] = (),
     needed: Collection[str] = (*_SIZES, "loss"),
 ) -> Runs:
-    """Read training runs from a CSV, TSV, JSON or JSON Lines file, standard input (``-``), logs, or a table.
+    """Read training runs from a CSV, TSV, JSON or JSON Lines file, standard input (``-``), logs, or a data frame.
 
     ``mapping`` gives the column of a role, such as ``{"loss": "eval/openlm/loss"}``, in the grammar of
     :mod:`scaleplan.fitting.columns`; other roles are recognised by name. A row must meet every condition of
@@ -97,7 +99,7 @@ def read_runs(
     least = None if min_flops is None else parse_flops(min_flops)
     mapped = {**(mapping or {}), **({} if group is None else {"group": group})}
     table, (columns, notes) = _recognised(
-        source,
+        opened(source),
         partial(recognise, mapping=mapped, log10=log10, loss_unit=loss_unit, needed=needed, carried=last),
         by_step=last or "params" not in needed,
     )

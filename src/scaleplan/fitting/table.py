@@ -17,9 +17,9 @@ import json
 import re
 import sys
 import warnings
-from itertools import pairwise
+from itertools import compress, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.files import read_bytes, read_input
@@ -35,13 +35,14 @@ from scaleplan.tables.delimited import (
     unique_names,
     without_comments,
 )
+from scaleplan.tables.frames import FRAME, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from scaleplan.errors import Notice
 
-__all__ = ["MAX_BYTES", "RawTable", "read_table"]
+__all__ = ["MAX_BYTES", "RawTable", "frame_table", "read_table"]
 
 _MAX_CELLS = 10_000_000
 """The largest table, rows times columns: a few short lines can claim thousands of columns each."""
@@ -237,6 +238,32 @@ def read_table(source: Path | str) -> RawTable:
     return RawTable(source=name, sha256=digest, names=names, records=records, rows=rows, ambiguous=ambiguous)
 
 
+def frame_table(value: object) -> RawTable:
+    """Return a table in memory as the one in the CSV file that it would be.
+
+    Raises UsageError for what is no table, FileError for a table without rows or names.
+    """
+    found = text_table(value)
+    data = found.csv()
+    if len(data) > MAX_BYTES:
+        raise _too_large(FRAME)
+    names, records = found.names, cast("list[list[Cell]]", found.rows)
+    ambiguous = read_decimal_commas(names, records, ",")
+    rows = tuple(range(2, len(records) + 2))
+    filled = [any(record) for record in found.rows]  # an empty line is no run
+    records, rows = [*compress(records, filled)], (*compress(rows, filled),)
+    if not records:
+        raise FileError(f"the {FRAME} has no values", hint="give one row for each run")
+    names, records = _unnested(names, records, where=FRAME)
+    digest = hashlib.sha256(data).hexdigest()
+    return RawTable(source=FRAME, sha256=digest, names=names, records=records, rows=rows, ambiguous=ambiguous)
+
+
+def _too_large(name: str) -> FileError:
+    hint = "keep one row for each run: the final loss, not every training step"
+    return FileError(f"{name} is larger than {MAX_BYTES // 10**6} MB", hint=hint)
+
+
 _TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson"})
 
 _HEADING = re.compile(
@@ -257,8 +284,7 @@ def _read(source: Path | str) -> tuple[str, bytes]:
         name = escape_control(path.name)
         data = read_bytes(path, what=_WHAT, limit=MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        hint = "keep one row for each run: the final loss, not every training step"
-        raise FileError(f"{_WHAT} {quote(name)} is larger than {MAX_BYTES // 10**6} MB", hint=hint)
+        raise _too_large(f"{_WHAT} {quote(name)}")
     return name, data
 
 

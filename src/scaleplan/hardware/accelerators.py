@@ -17,18 +17,26 @@ if TYPE_CHECKING:
     from scaleplan.hardware.prices import Price
     from scaleplan.toml_table import Table
 
-__all__ = ["Accelerator", "AcceleratorList", "Accelerators", "PricedAccelerator"]
+__all__ = [
+    "BASES",
+    "PRECISIONS",
+    "STATUSES",
+    "Accelerator",
+    "AcceleratorList",
+    "Accelerators",
+    "PricedAccelerator",
+]
 
-_PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
 
 _MAKERS = (
     *("nvidia", "geforce", "tesla", "amd", "instinct", "radeon", "intel"),
     *("google", "aws", "apple", "huawei", "cerebras"),
 )
 
-_BASES = ("design", "estimated", "measured maximum")
+BASES = ("design", "estimated", "measured maximum")
 
-_STATUSES = ("verified", "partly verified")
+STATUSES = ("verified", "partly verified")
 
 _TERA = 1e12
 
@@ -138,7 +146,7 @@ class PricedAccelerator(Result, Accelerator):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AcceleratorList:
+class AcceleratorList(Result):
     """Several devices."""
 
     schema: ClassVar[str] = "scaleplan/gpus/1"
@@ -208,13 +216,13 @@ def _squeeze(name: str) -> str:
 
 def _accelerator(top: Table, table: Table) -> Accelerator:
     rates = table.table("tflops")
-    peaks = {name: rates.number(name, above=0) * _TERA for name in _PRECISIONS if name in rates}
+    peaks = {name: rates.number(name, above=0) * _TERA for name in PRECISIONS if name in rates}
     rates.done()
     if not peaks and "tflops" in table:
-        raise table.error("tflops", f"expected at least one of {', '.join(_PRECISIONS)}")
+        raise table.error("tflops", f"expected at least one of {', '.join(PRECISIONS)}")
     link = table.optional_number("link_gbs", above=0)
     estimated = table.boolean("tdp_estimated", default=False)
-    basis = table.choice("tdp_basis", _BASES, "estimated" if estimated else "design")
+    basis = table.choice("tdp_basis", BASES, "estimated" if estimated else "design")
     known = top.table("sources")
     accelerator = Accelerator(
         id=table.text("id"),
@@ -242,7 +250,7 @@ def _accelerator(top: Table, table: Table) -> Accelerator:
         host_power_w=table.optional_number("host_power_w", at_least=0),
         power_source=table.text("power_source", ""),
         link_devices=table.integer("link_devices", 8, at_least=1),
-        status=table.choice("status", _STATUSES, "verified"),
+        status=table.choice("status", STATUSES, "verified"),
         unified_memory=table.boolean("unified_memory", default=False),
     )
     table.done()

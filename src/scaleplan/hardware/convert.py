@@ -7,20 +7,26 @@ GPU, its utilisation, price, power and grid determine.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, UsageError, did_you_mean, quote
 from scaleplan.hardware.bill import carbon_of
+from scaleplan.hardware.chances import chances_of
 from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.record import Result
 from scaleplan.units import FLOP_PER_PF_DAY, SECONDS_PER_DAY, format_plain
+from scaleplan.units.limits import upper_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scaleplan.hardware.budget import BudgetRequest, Catalogue
+    from scaleplan.hardware.chances import LimitChance
+    from scaleplan.hardware.deadline import Deadline
     from scaleplan.hardware.energy import MeanPower, PowerGrid
+    from scaleplan.hardware.interruptions import Interruptions
+    from scaleplan.hardware.owned import OwnedPrice
 
 __all__ = ["QUANTITIES", "Conversion", "convert"]
 
@@ -88,6 +94,12 @@ class Conversion(Result):
     chip_w: float | None = None
     host_w: float | None = None
     pue: float | None = None
+    deadline: Deadline | None = None
+    chances: Mapping[str, LimitChance] = field(default_factory=dict)
+    exchange_rate: float | None = None
+    owned: OwnedPrice | None = None
+    interruptions: Interruptions | None = None
+    expected_interruptions: float | None = None
 
 
 def convert(
@@ -121,8 +133,13 @@ def convert(
         raise UsageError("--region needs --gpu to become carbon", hint="name the GPU, such as --gpu h100-sxm")
     derivation = {item.name: getattr(budget, item.name) for item in fields(Conversion) if hasattr(budget, item.name)}
     derivation |= carbon_of(budget, where)
-    if name not in {"flops", "pf_days"}:  # the given amount and what follows from it without a utilisation is exact
+    days = request.deadline and request.deadline / SECONDS_PER_DAY
+    if name in {"flops", "pf_days"}:
+        derivation["chances"] = {} if days is None else chances_of(budget, [upper_limit("days", days)])
+    else:  # the given amount and what follows from it without a utilisation is exact
         derivation |= dict.fromkeys(_UNCERTAIN)
+        if budget.deadline is not None:
+            derivation["deadline"] = budget.deadline.exact
     result = Conversion(
         **derivation,
         flops=resolved.flops,

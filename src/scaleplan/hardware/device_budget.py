@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.hardware.budget import GIVEN, MEASURED, Budget, ResolvedBudget
+from scaleplan.hardware.deadline import Deadline, least_gpus
+from scaleplan.hardware.interruptions import read_interruptions
 from scaleplan.hardware.measured import share_of_peak
-from scaleplan.hardware.prices import CURRENCY, given_price
+from scaleplan.hardware.owned import owned_price, owned_text, read_owned
+from scaleplan.hardware.prices import HourlyPrice
 from scaleplan.hardware.utilisation import Utilisation
 from scaleplan.record import Record
-from scaleplan.units import SECONDS_PER_HOUR, format_flops, format_fraction, format_number
+from scaleplan.units import SECONDS_PER_HOUR, USD, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.hardware.budget import BudgetRequest, Catalogue
+    from scaleplan.hardware.interruptions import Interruptions
     from scaleplan.hardware.measured import Measurement
-    from scaleplan.hardware.prices import Price
 
 __all__ = ["ConsistentMfu", "DeviceBudget", "consistent_mfu", "resolve_budget", "resolve_consistently"]
 
@@ -47,6 +51,7 @@ def resolve_budget(
     on_devices = DeviceBudget(request, catalogue)
     per_token = 6 * params if flops_per_token is None and params is not None else flops_per_token
     found = on_devices.resolve(on_devices.utilisation(params, moe=moe, flops_per_token=per_token))
+    found = on_devices.with_deadline(found, params, moe=moe, flops_per_token=per_token)
     return found._replace(params=params)
 
 
@@ -85,15 +90,24 @@ class DeviceBudget:
         self.accelerator: Accelerator = catalogue.accelerators.get(request.gpu)
         self.precision = self.accelerator.precision(request.precision)
         self.peak = self.accelerator.peak(self.precision)
-        self.price, self.notices = _price(request, self.accelerator, catalogue)
         self.power = request.draw().of(self.accelerator)
+        self.price, self.notices = _price(
+            request, self.accelerator, None if self.power is None else self.power.kw, catalogue
+        )
         if self.power is None:
             message = f"the power of {self.accelerator.id} is not known: energy and carbon are not computed"
             self.notices = (*self.notices, Notice(code="power_unknown", message=message))
 
-    def utilisation(self, params: float | None, *, moe: bool, flops_per_token: float | None = None) -> Utilisation:
-        """Return the utilisation of the request, or the default one for a model of ``params``."""
-        request = self.request
+    def utilisation(
+        self, params: float | None, *, moe: bool, flops_per_token: float | None = None, gpus: float | None = None
+    ) -> Utilisation:
+        """Return the utilisation of the request, or the default one for a model of ``params``.
+
+        On ``gpus`` devices: those of the request if not given, and without any as many as its deadline takes.
+        """
+        request, gpus = self.request, gpus or self.request.gpus
+        if request.deadline is not None and gpus is None:
+            gpus = self._in_time(params, moe=moe, flops_per_token=flops_per_token)
         measured = request.measurement()
         if measured is not None:
             found = self._measured(measured, flops_per_token)
@@ -102,7 +116,7 @@ class DeviceBudget:
                 self.accelerator,
                 precision=self.precision,
                 params=params,
-                gpus=request.gpus,
+                gpus=gpus,
                 profile=request.profile,
                 moe=moe,
             )
@@ -112,7 +126,22 @@ class DeviceBudget:
                 chosen = self.catalogue.utilisations.profile(request.profile)
                 profile, goodput = chosen.name, chosen.goodput
             found = Utilisation(mfu=request.mfu, goodput=goodput, profile=profile, source=GIVEN, band=None)
+        interruptions = self._interruptions(gpus)
+        if interruptions is not None:
+            share = interruptions.goodput
+            lost = f"; {share:.3g} of the time trains between interruptions, in place of {found.goodput:g}"
+            source = found.source if found.profile is None else found.source + lost
+            return replace(found, goodput=share, source=source)
         return found if request.goodput is None else replace(found, goodput=request.goodput)
+
+    def _interruptions(self, gpus: float | None) -> Interruptions | None:
+        """Return the interruptions on a number of devices; raises UsageError beside another share of the time."""
+        text = self.request.interruptions
+        if text is not None and self.request.goodput is not None:
+            raise UsageError(
+                "--goodput and --interruptions both say what share of the time trains", hint="give one of them"
+            )
+        return None if text is None else read_interruptions(text, gpus)
 
     def _measured(self, measured: Measurement, flops_per_token: float | None) -> Utilisation:
         """Return the utilisation that a measured speed comes to; lost time is not in it."""
@@ -143,7 +172,7 @@ class DeviceBudget:
             return request.flops / (self.peak * utilisation * SECONDS_PER_HOUR)
         if request.cost is not None:
             assert self.price is not None
-            return request.cost / self.price.usd_per_hour
+            return request.cost / self.price.per_hour
         assert request.gpus is not None
         assert request.time is not None
         return request.gpus * request.time / SECONDS_PER_HOUR
@@ -157,25 +186,67 @@ class DeviceBudget:
             raise UsageError(f"this budget comes to {format_flops(flops)}, beyond what can be planned")
         return flops
 
+    def _in_time(
+        self,
+        params: float | None,
+        *,
+        moe: bool,
+        flops_per_token: float | None,
+        factor: float = 1.0,
+        step: int = 1,
+    ) -> int:
+        """Return the fewest devices that do the work within the deadline, of which each takes ``factor`` times."""
+
+        def hours_on(gpus: int) -> float:
+            found = self.utilisation(params, moe=moe, flops_per_token=flops_per_token, gpus=gpus)
+            return factor * self.hours(found.value)
+
+        return least_gpus(hours_on, (self.request.deadline or 0.0) / SECONDS_PER_HOUR, step=step)
+
+    def with_deadline(
+        self, resolved: ResolvedBudget, params: float | None, *, moe: bool, flops_per_token: float | None = None
+    ) -> ResolvedBudget:
+        """Return a budget with how many devices its deadline takes, where it has one."""
+        budget, time = resolved.budget, self.request.deadline
+        if time is None or budget.days is None:
+            return resolved
+        fewest = partial(self._in_time, params, moe=moe, flops_per_token=flops_per_token)
+        server, days = self.accelerator.link_devices, time / SECONDS_PER_HOUR / _HOURS_PER_DAY
+        gpus = fewest()
+        safe = None if budget.band is None else fewest(factor=budget.band)
+        deadline = Deadline(
+            days=days,
+            gpus=gpus,
+            safe_gpus=safe,
+            server=server,
+            gpus_in_servers=fewest(step=server) if gpus > server else None,
+            safe_gpus_in_servers=fewest(step=server, factor=budget.band or 1.0) if safe and safe > server else None,
+            chance=budget.chance_below(days / budget.days),
+        )
+        return resolved._replace(budget=replace(budget, deadline=deadline))
+
     def resolve(self, utilisation: Utilisation) -> ResolvedBudget:
         """Return the FLOP with their whole derivation."""
         request, hours, price, power = self.request, self.hours(utilisation.value), self.price, self.power
-        cost = None if price is None else hours * price.usd_per_hour if request.cost is None else float(request.cost)
+        rate, gpus = request.exchange_rate, request.gpus
+        if request.deadline is not None and gpus is None:
+            gpus = least_gpus(lambda _: hours, request.deadline / SECONDS_PER_HOUR)
+        cost = None if price is None else hours * price.per_hour if request.cost is None else float(request.cost)
         budget = Budget(
             source=self.form,
             gpu=self.accelerator.id,
-            gpus=None if request.gpus is None else int(request.gpus),
+            gpus=None if gpus is None else int(gpus),
             gpu_hours=hours,
-            days=None if request.gpus is None else hours / request.gpus / _HOURS_PER_DAY,
+            days=None if gpus is None else hours / gpus / _HOURS_PER_DAY,
             utilisation=utilisation.value,
             peak_flops_per_s=self.peak,
             precision=self.precision,
             cost=cost,
-            currency=None if cost is None else CURRENCY,
+            currency=None if cost is None else USD if rate is None else rate.currency,
             mfu=utilisation.mfu,
             goodput=utilisation.goodput,
             profile=utilisation.profile,
-            price_per_hour=None if price is None else price.usd_per_hour,
+            price_per_hour=None if price is None else price.per_hour,
             energy_kwh=None if power is None else power.kwh(hours),
             utilisation_source=utilisation.source,
             band=utilisation.band,
@@ -184,6 +255,9 @@ class DeviceBudget:
             chip_w=None if power is None else power.chip_w,
             host_w=None if power is None else power.host_w,
             pue=None if power is None else power.pue,
+            exchange_rate=None if rate is None else rate.usd,
+            owned=None if price is None else price.owned,
+            interruptions=self._interruptions(gpus),
         )
         return ResolvedBudget(
             flops=self.flops(utilisation.value), budget=budget, notices=(*self.notices, *utilisation.notices)
@@ -197,7 +271,8 @@ class DeviceBudget:
             return best_params(self.resolve(assumed))
 
         found = consistent_mfu(lambda params: self.utilisation(params, moe=moe), params_at)
-        resolved = self.resolve(found.utilisation)._replace(params=found.params)
+        resolved = self.with_deadline(self.resolve(found.utilisation), found.params, moe=moe)
+        resolved = resolved._replace(params=found.params)
         if found.consistent:
             return resolved
         taken = f"the lower value, {format_number(found.utilisation.mfu)}, is used"
@@ -207,21 +282,65 @@ class DeviceBudget:
 
 
 def _price(
-    request: BudgetRequest, accelerator: Accelerator, catalogue: Catalogue
-) -> tuple[Price | None, tuple[Notice, ...]]:
-    """Return the price; None with a notice where the request has none and there is no default."""
-    if isinstance(request.price, int | float):
-        return given_price(accelerator.id, float(request.price)), ()
-    prices = catalogue.prices
-    if request.price is not None:
-        return prices.named(accelerator.id, request.price), ()
-    default = prices.default(accelerator.id)
-    if default is not None:
-        return default, ()
-    if request.cost is not None:
-        raise UsageError(f"--cost needs a price for {accelerator.id}", hint=prices.hint(accelerator.id))
-    message = f"no cost is shown: there is no default price for {accelerator.id}; {prices.hint(accelerator.id)}"
-    return None, (Notice(code="no_price", message=message),)
+    request: BudgetRequest, accelerator: Accelerator, kw: float | None, catalogue: Catalogue
+) -> tuple[HourlyPrice | None, tuple[Notice, ...]]:
+    """Return the price in the currency of the request; None with a notice where it has none and there is no default.
+
+    What is in US dollars is converted by the exchange rate, and the origin says so.
+    """
+    rate, prices = request.exchange_rate, catalogue.prices
+    owned = prices.owned(accelerator.id) if request.price is None else None
+    if request.owned is not None or owned is not None:
+        found, notices = _owned(request, accelerator, kw, catalogue)
+    elif request.power_price is not None:
+        raise UsageError(
+            "--power-price goes with hardware of your own: a rented price has the power in it",
+            hint="add --owned 'price=30k USD, years=4, use=70%', or --owned sunk where the hardware is paid for",
+        )
+    elif isinstance(request.price, int | float):
+        found, notices = HourlyPrice(float(request.price)), ()
+    elif request.price is not None:
+        found, notices = HourlyPrice.of(prices.named(accelerator.id, request.price), rate), ()
+    else:
+        default = prices.default(accelerator.id)
+        if default is None and request.cost is not None:
+            raise UsageError(f"--cost needs a price for {accelerator.id}", hint=prices.hint(accelerator.id))
+        if default is None:
+            message = (
+                f"no cost is shown: there is no default price for {accelerator.id}; {prices.hint(accelerator.id)}"
+            )
+            return None, (Notice(code="no_price", message=message),)
+        found, notices = HourlyPrice.of(default, rate), ()
+    return found if rate is None else found._replace(origin=f"{found.origin}; at {rate} (given)"), notices
+
+
+def _owned(
+    request: BudgetRequest, accelerator: Accelerator, kw: float | None, catalogue: Catalogue
+) -> tuple[HourlyPrice, tuple[Notice, ...]]:
+    """Return the price of an hour on hardware of one's own, that of the request before that of a file."""
+    if request.owned is not None and request.price is not None:
+        raise UsageError("--price and --owned both say what an hour costs", hint="give one of them")
+    rate = request.exchange_rate
+    if request.owned is not None:
+        owned = read_owned(request.owned, rate)
+    else:
+        stated = catalogue.prices.owned(accelerator.id)
+        assert stated is not None
+        owned = stated.at(rate)
+    given = request.power_price is not None
+    parts = owned_price(owned, kw, request.power_price if given else owned.power_price)
+    origin = owned_text(
+        parts,
+        kw,
+        currency=None if rate is None else rate.currency,
+        origin=owned.origin,
+        power_origin=GIVEN if given else owned.origin,
+    )
+    price = HourlyPrice(parts.per_hour, f"owned: {origin}", owned.date, parts)
+    if parts.power_price is not None:
+        return price, ()
+    message = "the price of hardware of your own is without its power: --power-price '0.08 USD/kWh' adds it"
+    return price, (Notice(code="power_not_priced", message=message),)
 
 
 class ConsistentMfu(Record):

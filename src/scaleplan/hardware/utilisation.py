@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import FileError, Notice, UsageError, did_you_mean, quote
 from scaleplan.files import read_data
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.toml_table import Table
 
-__all__ = ["Profile", "Utilisation", "UtilisationTable"]
+__all__ = ["Profile", "Utilisation", "UtilisationRule", "UtilisationTable"]
 
 _ASSUMED_PARAMS = 7e9  # the size with the most evidence
 
@@ -75,6 +75,26 @@ class _DeviceClass:
     single_params: float
 
 
+class UtilisationRule(NamedTuple):
+    """How the default ``mfu`` of some devices depends on the size of the model, and on nothing else.
+
+    ``levels`` are (least size, level), ``fixed_cost`` the parameters whose work a step's fixed costs are worth.
+    """
+
+    levels: tuple[tuple[float, float], ...]
+    fixed_cost: float
+    factors: tuple[float, ...]
+    digits: int = _DIGITS
+
+    def mfu(self, params: float) -> float:
+        """Return the default model FLOP utilisation of training ``params``."""
+        level = next(level for least, level in reversed(self.levels) if params >= least)
+        found = level / (1 + math.sqrt(self.fixed_cost / params))
+        for factor in self.factors:
+            found *= factor
+        return float(f"{found:.{self.digits}g}")
+
+
 class UtilisationTable:
     """The default utilisations; ``utilisation.toml`` in the user's folder replaces the bundled one whole."""
 
@@ -125,6 +145,10 @@ class UtilisationTable:
                 raise table.error("aliases", f"{quote(each)} already names a profile")
         table.done()
 
+    def profiles(self) -> tuple[Profile, ...]:
+        """Return every profile once."""
+        return tuple({each.name: each for each in self._profiles.values()}.values())
+
     def profile(self, name: str | None = None) -> Profile:
         """Return the profile of a name or an alias, the default one for None; raises UsageError if it is unknown."""
         wanted = self._default if name is None else name.strip().casefold()
@@ -153,27 +177,21 @@ class UtilisationTable:
         precision = accelerator.precision(precision)
         chosen = self.profile(profile)
         size = _ASSUMED_PARAMS if params is None else params
-        kind = self._find(accelerator, precision)
-        alone = kind
-        if kind.multi_gpu is not None and ((gpus or 1) > 1 or size >= kind.single_params):
-            kind = self._classes.get(kind.multi_gpu, kind)
-        mfu = kind.level
-        factors = [f"{format_plain(kind.level)} for {kind.title}"]
-        waste = math.sqrt(self._overhead * max(1.0, (gpus or 1.0) / self._devices) / size)
-        mfu /= 1 + waste
+        alone, together, from_size = self._kinds(accelerator, precision, gpus)
+        kind = together if size >= from_size else alone
+        rule = self.rule(accelerator, precision=precision, gpus=gpus, profile=profile, moe=moe)
+        mfu = rule.mfu(size)
         many = f" on {gpus:,.0f} GPUs" if gpus is not None and gpus > self._devices else ""
+        factors = [f"{format_plain(kind.level)} for {kind.title}"]
+        waste = math.sqrt(rule.fixed_cost / size)
         factors.append(f"{format_number(1 / (1 + waste))} for {format_count(size)} parameters{many}")
         if moe:
-            mfu *= self._moe
             factors.append(f"{format_plain(self._moe)} for a mixture of experts")
         if precision not in _SIXTEEN_BITS:
-            share = self._speed[precision] * _sixteen_bit_peak(accelerator) / accelerator.peak(precision)
-            mfu *= share
+            share = self._share_of_peak(accelerator, precision)
             factors.append(
-                f"{format_number(share)} for {precision}, {format_factor(self._speed[precision])} the speed of "
-                "16 bits"
+                f"{format_number(share)} for {precision}, {format_factor(self._speed[precision])} the speed of 16 bits"
             )
-        mfu = float(f"{mfu * chosen.factor:.{_DIGITS}g}")
         if chosen.factor != 1 or chosen.goodput != 1:
             factors.append(f"{format_number(chosen.factor * chosen.goodput)} for {chosen.title}")
         notices = []
@@ -195,6 +213,45 @@ class UtilisationTable:
             band=chosen.band,
             notices=tuple(notices),
         )
+
+    def rule(
+        self,
+        accelerator: Accelerator,
+        *,
+        precision: str | None = None,
+        gpus: float | None = None,
+        profile: str | None = None,
+        moe: bool = False,
+    ) -> UtilisationRule:
+        """Return how the default utilisation of these devices depends on the size of the model.
+
+        Raises UsageError as :meth:`default` does.
+        """
+        precision = accelerator.precision(precision)
+        alone, together, from_size = self._kinds(accelerator, precision, gpus)
+        levels = [(0.0, alone.level), (from_size, together.level)]
+        factors = [self._moe] if moe else []
+        if precision not in _SIXTEEN_BITS:
+            factors.append(self._share_of_peak(accelerator, precision))
+        return UtilisationRule(
+            levels=tuple(level for level in levels if level[0] < math.inf),
+            fixed_cost=self._overhead * max(1.0, (gpus or 1.0) / self._devices),
+            factors=(*factors, self.profile(profile).factor),
+        )
+
+    def _kinds(
+        self, accelerator: Accelerator, precision: str, gpus: float | None
+    ) -> tuple[_DeviceClass, _DeviceClass, float]:
+        """Return the class of one device, that of several, and the size from which several must be meant."""
+        alone = self._find(accelerator, precision)
+        together = self._classes.get(alone.multi_gpu or "", alone)
+        if together is alone:
+            return alone, alone, math.inf
+        return alone, together, 0.0 if (gpus or 1) > 1 else alone.single_params
+
+    def _share_of_peak(self, accelerator: Accelerator, precision: str) -> float:
+        """Return the utilisation in a precision over that in 16 bits, each of its own peak."""
+        return self._speed[precision] * _sixteen_bit_peak(accelerator) / accelerator.peak(precision)
 
     def _find(self, accelerator: Accelerator, precision: str) -> _DeviceClass:
         ident = accelerator.utilisation_class

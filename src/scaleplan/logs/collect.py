@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from scaleplan.logs.logged_run import LoggedRun, LoggedRuns
 from scaleplan.logs.run_sizes import SizesOfRuns, last_step, names_listed, size_in_name
 from scaleplan.logs.schedule_recognition import recognise_schedule
 from scaleplan.logs.sizes_given import GivenSizes
+from scaleplan.tables.frames import is_frame, is_path
 from scaleplan.units import SECONDS_PER_DAY, format_count, format_fraction, format_number, parse_integer
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.learning_rate import LearningRate
     from scaleplan.logs.run_log import LoggedCurve, RunLog
     from scaleplan.logs.run_sizes import RunSizes
+    from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
     PerRun = Amount | Sequence[str] | Mapping[str, Amount] | None
@@ -43,7 +45,7 @@ _MOST_ALIKE = 4  # warnings of one kind that are shown in full
 
 
 def runs(
-    paths: str | Path | Sequence[str | Path],
+    paths: TableLike | Sequence[str | Path],
     *,
     params: PerRun = None,
     model: str | Sequence[str] | Mapping[str, str] | None = None,
@@ -62,7 +64,8 @@ def runs(
     Parameters
     ----------
     paths
-        Logs in any format that is known, and folders of them; ``-`` is standard input.
+        Logs in any format that is known, and folders of them; ``-`` is standard input. A data frame of steps, a dict
+        of its columns or a list of dicts is read as the CSV file it would be.
     params, model
         Parameters, or the config of the model (a ``config.json``, a training config, the name of a published model):
         for every run, as texts such as ``"small=125M"``, or as a mapping by the name of the run, in which ``*``
@@ -96,7 +99,7 @@ def runs(
     2.87
 
     """
-    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    listed: list[Any] = [paths] if is_path(paths) or is_frame(paths) else list(cast("Iterable[str | Path]", paths))
     if not listed:
         raise UsageError("there is no log", hint="name a log, or a folder of logs")
     given = GivenSizes.read(

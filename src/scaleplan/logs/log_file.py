@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import re
 import sys
 import zlib
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 import numpy as np
 
 from scaleplan.errors import FileError, ScaleplanError, UsageError, quote
 from scaleplan.files import is_file, read_text
+from scaleplan.tables.frames import FRAME, is_path, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from scaleplan.tables.cells import Cell
+    from scaleplan.tables.frames import TableLike
 
 __all__ = ["HEAD_BYTES", "LogFile", "plain", "read_settings", "run_name"]
 
@@ -81,16 +84,26 @@ def _without_codes(data: bytes, first: int) -> bytes:
 
 
 class LogFile:
-    """A file of one or more runs; ``path`` is None for standard input. A file compressed by gzip is read as its text.
+    """A file of one or more runs; ``path`` is None for standard input, ``data`` what is in memory.
+
+    A file compressed by gzip is read as its text.
 
     Raises FileError where the file cannot be read.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, data: bytes | None = None) -> None:
         self.path = path
         self.name = "standard input" if path is None else path.name
         self.source = "-" if path is None else str(path)
+        self._data = data
         self._stream: _Stream | None = None
+
+    @classmethod
+    def of(cls, source: TableLike) -> Self:
+        """Return the log at a path, on standard input (``-``), or in a table in memory: the CSV file it would be."""
+        if not is_path(source):
+            return cls(Path(FRAME), data=text_table(source).csv())
+        return cls(None if str(source) == "-" else Path(str(source)))
 
     @property
     def stem(self) -> str:
@@ -186,6 +199,8 @@ class LogFile:
         """Return the file from its beginning."""
         if self._stream is not None:
             return cast("BinaryIO", self._stream.from_start())
+        if self._data is not None:
+            return io.BytesIO(self._data)
         if self.path is None:
             if sys.stdin is None:
                 raise UsageError("standard input is closed", hint="name a file")

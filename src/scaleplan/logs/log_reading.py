@@ -22,6 +22,7 @@ from scaleplan.logs.log_file import LogFile, run_name
 from scaleplan.logs.metrics import split_named
 from scaleplan.logs.mlflow import is_deleted, read_run, run_folder
 from scaleplan.logs.tensorboard_scalars import metric_in_name, read_scalars
+from scaleplan.tables.frames import is_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.formats import LogFormat
     from scaleplan.logs.recorder import Recorder
     from scaleplan.logs.run_log import RunLog
+    from scaleplan.tables.frames import TableLike
 
 __all__ = ["is_log", "read_logs"]
 
@@ -71,22 +73,23 @@ class _Source(NamedTuple):
     known: LogFormat
 
 
-def is_log(path: str | Path, *, tables: bool = True) -> bool:
+def is_log(path: TableLike, *, tables: bool = True) -> bool:
     """Return whether a path is a log of training runs, or a folder; ``-`` and tables of final results are not.
 
     With ``tables`` a plain table of curves (columns such as step or tokens, and loss) is a log, too.
     """
-    found = Path(path)
-    if is_folder(found):
-        return True
-    if not is_file(found):
-        return False
-    known = format_of(LogFile(found))
+    if is_path(path):
+        found = Path(str(path))
+        if is_folder(found):
+            return True
+        if not is_file(found):
+            return False
+    known = format_of(LogFile.of(path))
     return known is not None and (tables or known.name not in TABLES)
 
 
 def read_logs(
-    paths: Sequence[str | Path], *, tables: bool = True, skipped: Callable[[Notice], None] | None = None
+    paths: Sequence[TableLike], *, tables: bool = True, skipped: Callable[[Notice], None] | None = None
 ) -> Iterator[RunLog]:
     """Yield the runs of logs and of folders of logs, in the order of the paths and, within a folder, of names.
 
@@ -96,11 +99,10 @@ def read_logs(
     Raises FileError for a path that cannot be read or is no log, and for a folder without any.
     """
     for path in paths:
-        found = Path(path)
-        if str(path) == "-" or not is_folder(found):
-            yield from _read_file(LogFile(None if str(path) == "-" else found))
+        if not is_path(path) or str(path) == "-" or not is_folder(Path(str(path))):
+            yield from _read_file(LogFile.of(path))
         else:
-            yield from _read_folder(found, tables=tables, skipped=skipped)
+            yield from _read_folder(Path(str(path)), tables=tables, skipped=skipped)
 
 
 def _read_file(file: LogFile) -> Iterator[RunLog]:

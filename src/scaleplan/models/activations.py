@@ -2,7 +2,8 @@
 
 What an operation saves follows from the gradients that it must compute: a matrix that is trained its input, one that
 only passes a gradient on nothing; a norm its input; attention queries, keys, values and its output; an activation
-function its input; a product both factors. ``docs/guides/memory.md`` has the list and how it was held against measurements.
+function its input; a product both factors. ``docs/guides/memory.md`` has the list and how it was held against
+measurements.
 """
 
 from __future__ import annotations

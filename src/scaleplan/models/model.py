@@ -57,8 +57,10 @@ _DIMENSIONS = ("layers", "width", "heads", "kv_heads", "head_size", "ffn_width",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class Model(Result):
     """A model as its configuration describes it, with everything that follows from that exactly."""
+
+    schema: ClassVar[str] = "scaleplan/model/1"
 
     source: str
     architecture: Architecture
@@ -143,6 +145,10 @@ class Model:
             "experts_per_token": a.experts.per_token if a.experts else None,
             "expert_width": a.experts.width if a.experts else None,
         }
+
+    def viewed(self) -> ModelSummary:
+        """Return the summary, whose views show this."""
+        return self.summary()
 
     def summary(self) -> ModelSummary:
         """Return the record that ``--json`` prints."""

@@ -62,12 +62,14 @@ _PROBE = 64  # inner width of the counts that fix the linear coefficients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(Result):
     """A concrete architecture of a ``target`` size by ``convention``, and the ``model`` of its config, read back.
 
     ``error`` is the relative deviation of the count from the target; ``deeper`` and ``wider`` are shapes of the same
     size.
     """
+
+    schema: ClassVar[str] = "scaleplan/shape/1"
 
     style: str
     target: float
@@ -89,6 +91,10 @@ class Shape:
         """The nearest published model."""
         model = self.model
         return nearest(model.architecture, params=model.params, active_params=model.active_params)
+
+    def viewed(self) -> ShapeSummary:
+        """Return the summary, whose views show this."""
+        return self.summary()
 
     def summary(self) -> ShapeSummary:
         """Return the record that ``--json`` prints."""

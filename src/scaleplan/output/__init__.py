@@ -8,15 +8,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scaleplan.output.screen import USUAL
 from scaleplan.record import Record, as_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import Self
 
     from scaleplan.output.ci import Judgement
 
-__all__ = ["FORMATS", "JUDGING", "REPORTS", "Fact", "Rendering", "Report", "ReportTable"]
+__all__ = ["FORMATS", "JUDGING", "REPORTS", "Fact", "Rendering", "Report", "ReportTable", "load_part"]
 
 
 class Fact(NamedTuple):
@@ -67,6 +68,10 @@ class Report(Record):
     grid: ReportTable | None = None
     remarks: Sequence[str] = ()
     sections: Sequence[Report] = ()
+
+    def drawn(self, width: int = USUAL) -> Sequence[str]:
+        """Return the lines of the drawing, for a screen of a width."""
+        return self.drawing(width) if callable(self.drawing) else self.drawing
 
 
 class View(NamedTuple):
@@ -122,6 +127,7 @@ REPORTS: Mapping[str, View] = {
     "FamilyValidation": View("views.families:validation_report", rows="files"),
     "PublicModel": View("views.lists:public_model_report"),
     "PublicModelList": View("views.lists:public_models_report", rows="models"),
+    "SchemaList": View("views.lists:schemas_report", rows="schemas"),
 }
 """The view of every result, by the name of its class."""
 
@@ -130,10 +136,11 @@ class Rendering:
     """A result on its way to a format.
 
     ``data`` is the JSON object, ``records`` the rows of a table or the lines of jsonl, ``judges`` whether the formats
-    of CI services have it, and ``whole`` whether a field is one of the result rather than of its rows.
+    of CI services have it, ``has_rows`` whether its records are rows, and ``whole`` whether a field is one of the
+    result rather than of its rows.
     """
 
-    __slots__ = ("_result", "_view", "data", "judges", "records", "whole")
+    __slots__ = ("_result", "_view", "data", "has_rows", "judges", "records", "whole")
 
     def __init__(self, result: Any) -> None:  # noqa: ANN401  whatever has a view
         view = REPORTS[type(result).__name__]
@@ -141,24 +148,35 @@ class Rendering:
         self.data: dict[str, Any] = result.to_dict()
         self.records = [self.data] if view.rows is None else [_row(item) for item in getattr(result, view.rows)]
         self.judges = view.judgements is not None
+        self.has_rows = view.rows is not None
         self.whole = view.whole
 
     def report(self) -> Report:
         """Return the report of the result."""
-        found: Report = _load(self._view.report)(self._result)
+        found: Report = load_part(self._view.report)(self._result)
         return found
 
     def cases(self) -> Sequence[Judgement]:
         """Return the judgements, for the formats of CI services."""
-        return () if self._view.judgements is None else _load(self._view.judgements)(self._result)
+        return () if self._view.judgements is None else load_part(self._view.judgements)(self._result)
 
     def write(self, name: str, *, width: int | None = None) -> str:
         """Return the result in the named format; text of a width where that is given."""
         chosen = FORMATS.get(name) or JUDGING[name]
         part = getattr(self, chosen.part)
         fitted = {"width": width} if name == "text" and width is not None else {}
-        written: str = _load(chosen.function)(part() if callable(part) else part, **fitted)
+        written: str = load_part(chosen.function)(part() if callable(part) else part, **fitted)
         return written
+
+    def write_fields(self, names: str, form: str) -> str:
+        """Return the fields that a list with commas names, in a format."""
+        written: str = load_part("fields:write_fields")(self, names, form)
+        return written
+
+    def bare_values(self, name: str) -> Iterator[str]:
+        """Yield the bare value of one field, or that of each row, a line each."""
+        found: Iterator[str] = load_part("fields:bare_values")(self, name)
+        return found
 
 
 def _row(item: Any) -> dict[str, Any]:  # noqa: ANN401  a record, or a mapping already
@@ -192,7 +210,7 @@ JUDGING: Mapping[str, Format] = {
 """The further formats of a result that judges: annotations, tests, and code scanning."""
 
 
-def _load(place: str) -> Callable[..., Any]:
+def load_part(place: str) -> Callable[..., Any]:
     """Import a function of this package by ``"module:function"``."""
     module, _, name = place.partition(":")
     found: Callable[..., Any] = getattr(import_module(f"{__name__}.{module}"), name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import escape_control, is_visible
@@ -24,6 +25,7 @@ __all__ = [
     "plain",
     "render_csv",
     "render_delimited",
+    "render_header",
     "render_json",
     "render_jsonl",
     "render_rows",
@@ -40,8 +42,8 @@ def encode(value: object) -> str:
     return _visible(_LINE.encode(value))
 
 
-def render_json(result: dict[str, object]) -> str:
-    """Return one indented JSON object, ending in a newline."""
+def render_json(result: object) -> str:
+    """Return an indented JSON value, ending in a newline."""
     return _visible(_PAGE.encode(result)) + "\n"
 
 
@@ -77,7 +79,12 @@ _ACTIVE_STARTS = ("=", "+", "-", "@", "\t", "\r", "::")  # formulas of spreadshe
 def render_delimited(records: Sequence[Mapping[str, object]], *, delimiter: str) -> str:
     """Return a header and one row a record; a text that a spreadsheet would run as a formula gets a quote."""
     columns = list(dict.fromkeys(key for record in records for key, _ in flat(record)))
-    return _delimited([columns], delimiter) + render_rows(records, columns, delimiter=delimiter)
+    return render_header(columns, delimiter=delimiter) + render_rows(records, columns, delimiter=delimiter)
+
+
+def render_header(columns: Sequence[str], *, delimiter: str) -> str:
+    """Return the row of the names of some columns."""
+    return _delimited([columns], delimiter)
 
 
 def render_rows(records: Sequence[Mapping[str, object]], columns: Sequence[str], *, delimiter: str) -> str:
@@ -147,9 +154,10 @@ class Template:
             text = text.replace(encode(mark), "%r" if kind == "number" else "%s")
         self.text = text + "\n"
 
-    def lines(self, columns: Sequence[Sequence[object]]) -> Iterator[str]:
-        """Yield one line a record; ``columns`` are in the order of ``keys``."""
-        return map(self.text.__mod__, zip(*columns, strict=True))
+    def lines(self, columns: Sequence[Sequence[object]], number: int) -> Iterator[str]:
+        """Yield one line for each of a ``number`` of records; ``columns`` are in the order of ``keys``."""
+        rows = zip(*columns, strict=True) if columns else repeat((), number)
+        return map(self.text.__mod__, rows)
 
 
 def _marked(value: object, slots: set[str], path: str) -> object:

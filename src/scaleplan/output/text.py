@@ -50,8 +50,7 @@ def _styled(report: Report, width: int) -> Iterator[Line]:
     for line in report.lines:
         start = line[: len(line) - len(line.lstrip(" "))]
         yield from ((part, "body") for part in _wrapped(line[len(start) :], width, first=start, rest=start + _INDENT))
-    drawing = report.drawing(width) if callable(report.drawing) else report.drawing
-    yield from ((escape_control(line), "body") for line in drawing)
+    yield from ((escape_control(line), "body") for line in report.drawn(width))
     if report.facts:
         yield "", "body"
         yield from ((line, "body") for line in _facts(report.facts, report.level, width))
@@ -228,7 +227,7 @@ def _blocks(report: Report, depth: int) -> Iterator[str]:
         yield f"{'#' * depth} {_escape(report.title)}"
     for line in report.lines:
         yield _line(line)
-    drawing = report.drawing(USUAL) if callable(report.drawing) else report.drawing
+    drawing = report.drawn()
     if drawing:
         yield ""
         yield from ("```text", *(escape_control(line).replace("```", "'''") for line in drawing), "```")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import UsageError
+from scaleplan.errors import UsageError, quote
 from scaleplan.planning.planner import Planner
+from scaleplan.units import SECONDS_PER_DAY
+from scaleplan.units.limits import upper_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +45,8 @@ def _measured_flops(planner: Planner, request: Request) -> float | None:
 
 def plan_budget(planner: Planner, request: Request) -> Plan:
     """Return the optimal plan of a budget; a default utilisation agrees with the size of the model it pays for."""
+    request = request.with_deadline()
+    _require_known_gpus(planner, request)
     found = request.plain()
     if found is None:
         from scaleplan.hardware.device_budget import resolve_consistently  # a budget in plain FLOP reads nothing
@@ -92,6 +96,11 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
         Gets the plan from a planner.
 
     """
+    if request.gpu is None:
+        for name in ("time", "cost"):
+            if getattr(request, name) is not None:
+                raise UsageError(f"--{name} says nothing about a run without GPUs", hint="add --gpu, or drop it")
+    _require_known_gpus(planner, request)
     found = _paid(planner, request, 1.0) if planner.by_hardware else None
     for _ in range(_ROUNDS):
         plan = goal(planner if found is None else planner.on(found.budget))
@@ -100,7 +109,11 @@ def plan_goal(planner: Planner, request: Request, goal: Callable[[Planner], Plan
             break
         found = paid
     plan = replace(plan, budget=paid.budget, warnings=(*plan.warnings, *paid.notices))
-    return _with_run(plan, planner, request)
+    if request.cost is not None and plan.budget.cost is None:
+        raise UsageError(
+            f"--cost needs a price for {plan.budget.gpu}", hint=planner.context.prices.hint(plan.budget.gpu or "")
+        )
+    return _with_run(plan, planner, request.changed(time=None, deadline=request.time))
 
 
 def budget_at(planner: Planner, request: Request, flops: float, params: float) -> Budget:
@@ -110,7 +123,8 @@ def budget_at(planner: Planner, request: Request, flops: float, params: float) -
 
 def _paid(planner: Planner, request: Request, flops: float, params: float | None = None) -> ResolvedBudget:
     """Return some compute on the hardware of a request, for a model of ``params``, if that is known."""
-    per_token, request = _measured_flops(planner, request), request.paying(flops)
+    per_token = _measured_flops(planner, request)
+    request = request.paying(flops).changed(deadline=request.deadline or request.time)
     plain = request.plain()
     if plain is not None:
         return plain
@@ -125,17 +139,56 @@ def _paid(planner: Planner, request: Request, flops: float, params: float | None
     )
 
 
+def _with_chances(plan: Plan, planner: Planner, request: Request) -> Plan:
+    """Return a plan with the chance that its hours, days and money stay within the limits and the budget given."""
+    if plan.budget.band is None:
+        return plan
+    from scaleplan.hardware.chances import chances_of  # only for a plan on hardware with a band
+
+    days = request.deadline or request.time
+    amounts = {
+        "gpu_hours": request.gpu_hours,
+        "days": None if days is None else days / SECONDS_PER_DAY,
+        "cost": request.cost,
+    }
+    limits = [*request.limits(), *(upper_limit(name, most) for name, most in amounts.items() if most is not None)]
+    if planner.constraints.priced:  # the money is that of training and of inference, which scatters otherwise
+        limits = [limit for limit in limits if limit.quantity != "cost"]
+    chances = chances_of(plan.budget, limits)
+    return replace(plan, chances=chances) if chances else plan
+
+
 def _with_run(plan: Plan, planner: Planner, request: Request) -> Plan:
-    """Return a plan, checked against the memory of its devices, with its training run where the request has one."""
+    """Return a plan with its run where the request has one, on devices that hold it, and the chances of its limits."""
     on_devices = plan.budget.gpu is not None and plan.budget.gpus is not None
     drawn = (request.shape, request.style, request.batch, request.region, request.context)
-    if not (on_devices or request.margins or any(drawn)):
-        return plan
-    if not any(drawn) and planner.model is None:
-        from scaleplan.planning.size_memory import surely_fits  # only for a plan on devices
+    placed = on_devices or request.margins or any(drawn)
+    if placed and (any(drawn) or not _surely_fits(plan, planner, request)):
+        from scaleplan.planning.placement import with_training_run  # reads architectures and devices
 
-        if surely_fits(plan, request, planner.context):
-            return plan
-    from scaleplan.planning.placement import with_training_run  # reads architectures and devices
+        def on(gpus: int) -> Budget:
+            return budget_at(planner, request.changed(gpus=gpus), plan.flops, plan.params)
 
-    return with_training_run(plan, request, planner.model, planner.context)
+        plan = with_training_run(plan, request, planner.model, planner.context, on=on)
+    return _with_chances(plan, planner, request)
+
+
+def _surely_fits(plan: Plan, planner: Planner, request: Request) -> bool:
+    """Whether the model of a plan is far from filling its devices, so that no shape of it need be found."""
+    if planner.model is not None:
+        return False
+    from scaleplan.planning.size_memory import surely_fits  # only for a plan on devices
+
+    return surely_fits(plan, request, planner.context)
+
+
+def _require_known_gpus(planner: Planner, request: Request) -> None:
+    """Refuse limits that need the number of GPUs where a deadline is to find it; raises UsageError."""
+    if (request.deadline or request.time) is None or request.gpus is not None:
+        return
+    for limit in planner.limits:
+        if limit.quantity in ("days", "memory_gb"):
+            raise UsageError(
+                f"{quote(limit.text)} needs --gpus: --time alone finds their number",
+                hint="give --gpus, or a shorter --time" if limit.quantity == "days" else "give --gpus",
+            )

@@ -80,11 +80,16 @@ def count_by(preset: Preset, model: Model) -> tuple[float, tuple[Notice, ...]]:
     return float(active), (Notice(code="experts_as_active", message=message),)
 
 
-def with_training_run(plan: Plan, request: Request, model: Model | None, context: Context) -> Plan:
+def with_training_run(
+    plan: Plan, request: Request, model: Model | None, context: Context, *, on: Callable[[int], Budget]
+) -> Plan:
     """Return a plan with its training run, or with a warning where its model does not fit its devices.
+
+    ``on`` gives its budget on a number of devices, where a deadline found one that does not hold the model.
 
     Raises UsageError for an option of a run that is not requested, or margins of devices that are not known.
     """
+    plan = _held(plan, request, model, context, on)
     known = plan.budget.gpu is not None and (request.shape or plan.budget.gpus is not None)
     if request.margins is not None and not known:
         raise UsageError("--margins says nothing about a plan without GPUs", hint="add --gpu and --gpus")
@@ -106,24 +111,45 @@ def _misfit_of(plan: Plan, request: Request, model: Model | None, context: Conte
     """Warn of a plan whose model fits its devices by no layout; None where it fits, or nothing is known of it."""
     if plan.budget.gpu is None or plan.budget.gpus is None:
         return None
-    if model is None and plan.params_convention == "active" and plan.total_params is None:
-        return None
-    architecture = None if model is None else model.architecture
+    architecture = _architecture_of(plan, request, model)
     if architecture is None:
-        try:
-            architecture = _model_for(plan, request, None)[0].architecture
-        except ScaleplanError:  # no shape is known of this size
-            total = total_params(plan, None)
-            if total is None:
-                return None
-            if total > MOST_COUNT:
-                raise UsageError(
-                    f"this plan has {format_count(total)} parameters in all its experts: no run is like that",
-                    hint="check --experts",
-                ) from None
-            architecture = typical(total)
+        return None
     search = _search(plan, request, architecture, context)
     return None if search.feasible.fits(plan.budget.gpus) else _misfit(plan, request, search)
+
+
+def _architecture_of(plan: Plan, request: Request, model: Model | None) -> Architecture | None:
+    """Return the architecture that a plan is taken to have; None where its law does not determine what it holds."""
+    if model is not None:
+        return model.architecture
+    if plan.params_convention == "active" and plan.total_params is None:
+        return None
+    try:
+        return _model_for(plan, request, None)[0].architecture
+    except ScaleplanError:  # no shape is known of this size
+        total = total_params(plan, None)
+        if total is None:
+            return None
+        if total > MOST_COUNT:
+            raise UsageError(
+                f"this plan has {total:.3g} parameters in all its experts: no run is like that",
+                hint="check --experts",
+            ) from None
+        return typical(total)
+
+
+def _held(plan: Plan, request: Request, model: Model | None, context: Context, on: Callable[[int], Budget]) -> Plan:
+    """Return a plan, whose devices a deadline found, on as many as hold its model where these are more."""
+    deadline, architecture = plan.budget.deadline, _architecture_of(plan, request, model)
+    if deadline is None or architecture is None or request.gpus is not None:
+        return plan
+    fewest = _search(plan, request, architecture, context).fewest
+    if fewest is None or fewest <= deadline.gpus:
+        return plan
+    budget = on(fewest)
+    chance = budget.chance_below(deadline.days / (budget.days or deadline.days))
+    deadline = replace(deadline, memory_gpus=fewest, chance=chance)
+    return replace(plan, budget=replace(budget, source=plan.budget.source, deadline=deadline))
 
 
 def _model_for(plan: Plan, request: Request, model: Model | None) -> tuple[Model, dict[str, object] | None]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, SupportsIndex, TypeVar, overload
 
 from scaleplan.arrays import whole
 from scaleplan.errors import Notice
 from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.constraints import constraint_keys
-from scaleplan.record import Record, as_mapping, computed
+from scaleplan.presets.conventions import bits_per_byte, perplexity
+from scaleplan.record import Record, Result, as_mapping, computed
 from scaleplan.units import counted, format_count, format_factor, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from scaleplan.hardware.budget import Budget
+    from scaleplan.hardware.chances import LimitChance
     from scaleplan.laws.base import Law
     from scaleplan.planning.conflicts import BindingLimit
     from scaleplan.planning.training_run import TrainingRun
@@ -72,13 +74,27 @@ class Converted(Record):
     method: str
 
 
-class Plan(Record):
+def _perplexity_ends(plan: Plan) -> tuple[float, float] | None:
+    ends = None if plan.interval is None else plan.interval.loss
+    low, high = (perplexity(end, plan.loss_unit) for end in ends or (None, None))
+    return None if low is None or high is None else (low, high)
+
+
+def _bits_per_byte_ends(plan: Plan) -> tuple[float, float] | None:
+    ends = None if plan.interval is None else plan.interval.loss
+    low, high = (bits_per_byte(end, plan.loss_unit, plan.bytes_per_token) for end in ends or (None, None))
+    return None if low is None or high is None else (low, high)
+
+
+class Plan(Record, Result):
     """A model size and a number of training tokens for a budget, and what to expect of them.
 
     Units: ``params`` and ``tokens`` are counts, ``flops`` is total training compute in FLOP, losses are in
     ``loss_unit``; ``compute_overhead`` is the compute used over the least that reaches the same loss, minus 1.
     None means: not available, or not part of the question. A key that follows from others is ``computed``.
     ``loss_text`` is what a published law's loss was measured on, None for a law of one's own runs and without a loss.
+    ``chances`` are those of keeping the limits on hours, days, money and energy, by quantity.
+    A loss in nats per token is a ``perplexity`` too, and with ``bytes_per_token`` known it is ``bits_per_byte``.
     ``constraints`` holds the keys that constraints add, which are keys of the JSON form and attributes like the
     others.
     """
@@ -111,14 +127,21 @@ class Plan(Record):
     constraints: Mapping[str, object] = field(default_factory=dict)
     blueprint: TrainingRun | None = None
     loss_text: LossText | None = None
+    chances: Mapping[str, LimitChance] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
+    perplexity: float | None = computed(lambda plan: perplexity(plan.loss, plan.loss_unit))
+    perplexity_interval: tuple[float, float] | None = computed(_perplexity_ends)
+    bytes_per_token: float | None = None
+    bits_per_byte: float | None = computed(
+        lambda plan: bits_per_byte(plan.loss, plan.loss_unit, plan.bytes_per_token)
+    )
+    bits_per_byte_interval: tuple[float, float] | None = computed(_bits_per_byte_ends)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  which keys there are is not known here
         """Return the key of a constraint, such as ``epochs``; None without that constraint."""
         if not name.startswith("_") and name != "constraints" and name in _constraint_keys():
             return self.constraints.get(name)
-        msg = f"a plan has no attribute '{name}'"
-        raise AttributeError(msg, name=name, obj=self)
+        return super().__getattr__(name)  # type: ignore[misc]
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan as the flat mapping that ``--json`` prints, the keys of constraints among the others."""
@@ -173,7 +196,7 @@ def _whole_fields(record: _Fields, *names: str) -> _Fields:
     return replace(record, **values)  # type: ignore[type-var]
 
 
-class Plans(Record):
+class Plans(Record, Result):
     """Several plans, in the order of the request."""
 
     schema: ClassVar[str] = "scaleplan/plans/1"
@@ -186,6 +209,18 @@ class Plans(Record):
 
     def __len__(self) -> int:
         return len(self.plans)
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Plan: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Plans: ...
+
+    def __getitem__(self, place: SupportsIndex | slice) -> Plan | Plans:
+        """Return the plan at a place, or those of a slice."""
+        if isinstance(place, slice):
+            return Plans(plans=self.plans[place], warnings=self.warnings)
+        return self.plans[place]
 
     def to_dict(self) -> dict[str, object]:
         """Return ``{"schema": …, "plans": [...], "warnings": [...]}``."""

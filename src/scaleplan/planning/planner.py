@@ -156,6 +156,8 @@ class Planner:
         preset = context.preset(name)
         if request.batch_regime is not None:
             preset = preset.with_regime(request.batch_regime)
+        if request.bytes_per_token is not None:
+            preset = preset.with_bytes_per_token(request.bytes_per_token)
         model = None
         if request.model is not None:
             from scaleplan.planning.placement import count_by, read_model_of  # only for a concrete model
@@ -647,6 +649,7 @@ class Planner:
             budget=budget,
             constraints=facts,
             loss_text=None if loss is None else preset.loss_text,
+            bytes_per_token=preset.conventions.bytes_per_token,
             warnings=(*self.notices, *plan_notices(preset, values), *doubts, *warnings),
         )
 

@@ -11,16 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
 
 import numpy as np
 
 from scaleplan.errors import UnreachableError, UsageError
 from scaleplan.planning.frontier import MeasuredFrontier, SolvedFrontier
+from scaleplan.planning.plan import Plans
 from scaleplan.planning.planner import out_of_range, require_budget, require_loss
 from scaleplan.planning.posterior import forecast_interval
 from scaleplan.planning.problem import EDGE, UNLIMITED_FLOPS
 from scaleplan.planning.uncertainty import interval
+from scaleplan.record import Result
 from scaleplan.units import format_flops
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     """The loss at places in ln N of the budgets of some rows."""
 
 __all__ = ["PlanArray", "best_array", "plan_array", "solve_array"]
+
+_SHOWN = 10  # plans of an array in its report
 
 _GRID = 80  # cells of the scan; breakpoints are scanned besides, and between them the objective is smooth
 
@@ -259,7 +263,7 @@ def _require(feasible: NDArray[np.bool_], flops: Floats) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanArray:
+class PlanArray(Result):
     """Optimal plans for an array of budgets; attributes named like the keys of a plan are arrays of its length.
 
     ``params`` and ``tokens`` are whole numbers. ``interval`` and ``near_optimal_params`` hold pairs of arrays
@@ -280,6 +284,29 @@ class PlanArray:
 
     def __iter__(self) -> Iterator[Plan]:
         return (self.planner.optimal(float(flops)) for flops in self.flops)
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Plan: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> PlanArray: ...
+
+    def __getitem__(self, place: SupportsIndex | slice) -> Plan | PlanArray:
+        """Return the plan of one budget, or those of a slice."""
+        if not isinstance(place, slice):
+            return self.planner.optimal(float(self.flops[place]))
+        loss = None if self.loss is None else self.loss[place]
+        return PlanArray(
+            planner=self.planner,
+            flops=self.flops[place],
+            params=self.params[place],
+            tokens=self.tokens[place],
+            loss=loss,
+        )
+
+    def viewed(self) -> Plans:
+        """Return the first plans, which the views of several plans show."""
+        return Plans(plans=tuple(self[:_SHOWN]))
 
     @property
     def preset(self) -> str:

@@ -20,7 +20,7 @@ from scaleplan.record import Record
 from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from scaleplan.laws.base import Law
     from scaleplan.presets.preset import BacktestRms, Preset
@@ -34,6 +34,7 @@ __all__ = [
     "beta_share",
     "cholesky",
     "interval",
+    "moved_laws",
     "normal_quantile",
     "require_level",
     "sigmas_of",
@@ -110,9 +111,9 @@ def interval(
     centre = preset.centre()
     stretch = sigmas_of(level, known.freedom) / sigmas_of(level)
     squares: list[list[Number]] = [[], [], [], []]
-    for column in zip(*cholesky(known.covariance), strict=True):
-        up = _coordinates(outcome(preset.law_at(_moved(centre, column, _STEP))), signed=signed)
-        down = _coordinates(outcome(preset.law_at(_moved(centre, column, -_STEP))), signed=signed)
+    for law_above, law_below in moved_laws(preset):
+        up = _coordinates(outcome(law_above), signed=signed)
+        down = _coordinates(outcome(law_below), signed=signed)
         for terms, above, below in zip(squares, up, down, strict=True):
             terms.append((stretch * (above - below) / (2 * _STEP)) ** 2)
     params, tokens, loss = outcome(preset.law_at(centre))
@@ -127,6 +128,18 @@ def interval(
         tokens_per_param=around(tokens / params, reach[2]),
         loss=None if loss is None else (loss - reach[3], loss + reach[3]) if signed else around(loss, reach[3]),
     )
+
+
+def moved_laws(preset: Preset) -> Iterator[tuple[Law, Law]]:
+    """Yield the laws a small step up and down each direction of the covariance of the coefficients.
+
+    The step is a hundredth of a standard deviation; the directions are independent of each other.
+    """
+    known, centre = preset.uncertainty, preset.centre()
+    assert known is not None
+    for column in zip(*cholesky(known.covariance), strict=True):
+        up, down = (preset.law_at(_moved(centre, column, step)) for step in (_STEP, -_STEP))
+        yield up, down
 
 
 def backtest_rms(factors: Sequence[float], rms: Sequence[float], factor: Number) -> Number:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.laws.base import Units, VariableSurface
+from scaleplan.presets.conventions import NATS, token_bytes
 from scaleplan.record import Record, Result
 from scaleplan.units import exact, format_count, format_number
 
@@ -85,13 +86,17 @@ class Uncertainty(Record):
 
 
 class Conventions(Record):
-    """The source's counts of parameters and compute, and the text that its loss is measured on."""
+    """The source's counts of parameters and compute, and the text that its loss is measured on.
+
+    ``bytes_per_token`` are those of this text with this tokenizer; None where they are not known.
+    """
 
     params: str
     flops: str
     loss: str
     tokenizer: str
     corpus: str
+    bytes_per_token: float | None = None
 
 
 class LossText(Record):
@@ -251,7 +256,7 @@ class PresetSummary(Result, Record):
     origin: str
 
 
-class PresetList(Record):
+class PresetList(Result, Record):
     """Several presets."""
 
     schema: ClassVar[str] = "scaleplan/presets/1"
@@ -347,6 +352,18 @@ class Preset(Record):
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
         return self.summary().to_dict()
+
+    def with_bytes_per_token(self, value: float) -> Preset:
+        """Return the preset with the bytes that a token of its text has.
+
+        Raises UsageError where its loss is not in nats per token, or no tokenizer makes such tokens.
+        """
+        if self.conventions.loss != NATS:
+            raise UsageError(
+                f"--bytes-per-token says nothing of preset '{self.id}', whose loss is {self.conventions.loss}",
+                hint=f"it goes with losses in {NATS}",
+            )
+        return replace(self, conventions=replace(self.conventions, bytes_per_token=token_bytes(value)))
 
     def with_regime(self, regime: str) -> Preset:
         """Return the preset for another batch regime; raises UsageError where the law has no such regime."""

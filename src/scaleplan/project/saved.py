@@ -35,6 +35,7 @@ from scaleplan.planning.plan import Plan
 from scaleplan.presets.preset import PARAMS_CONVENTIONS
 from scaleplan.project.saved_fit import wrong_key
 from scaleplan.project.source import display_name
+from scaleplan.record import Result
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
@@ -47,10 +48,13 @@ __all__ = [
     "RESULTS",
     "ResultRecord",
     "SavedResult",
+    "field_types",
+    "key_types",
     "lines_of",
     "read_located",
     "read_saved",
     "read_saved_file",
+    "record_of",
 ]
 
 MAX_SAVED_BYTES = 64_000_000  # a check of a thousand runs is 3 MB
@@ -70,14 +74,14 @@ class ResultRecord(Protocol):
         """Return the mapping that ``--json`` prints."""
 
 
-class SavedResult:
+class SavedResult(Result):
     """A fit or a backtest as its JSON, because its own record holds the runs; ``target`` is the plan of a fit."""
 
     def __init__(self, data: dict[str, object], target: Plan | None) -> None:
         self.data, self.target = data, target
 
     @property
-    def schema(self) -> str:
+    def schema(self) -> str:  # type: ignore[override]
         """The schema that the result names."""
         return str(self.data["schema"])
 
@@ -124,6 +128,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/model/1": "scaleplan.models.model:ModelSummary",
     "scaleplan/model-body/1": "scaleplan.models.model:ModelBody",
     "scaleplan/shape/1": "scaleplan.models.shape:ShapeSummary",
+    "scaleplan/schemas/1": "scaleplan.output.schemas:SchemaList",
 }
 """The class of every result, or the types of its keys, by its schema, imported when one is read."""
 
@@ -188,6 +193,10 @@ _PARTS = (
     "scaleplan.errors",
     "scaleplan.hardware.bill",
     "scaleplan.hardware.budget",
+    "scaleplan.hardware.chances",
+    "scaleplan.hardware.deadline",
+    "scaleplan.hardware.interruptions",
+    "scaleplan.hardware.owned",
     "scaleplan.laws.base",
     "scaleplan.models.memory",
     "scaleplan.models.walltime",
@@ -220,7 +229,7 @@ def read_saved(text: str, *, name: str) -> ResultRecord:
         raise _unknown_schema(schema, name)
     decoder = _Decoder(name)
     decoder.require_usable(data, "")
-    found = decoder.value(_load(RESULTS[schema]), data, "")
+    found = decoder.value(record_of(RESULTS[schema]), data, "")
     if isinstance(found, dict):
         wrong = wrong_key(found) if schema == "scaleplan/fit/1" else None
         if wrong is not None:
@@ -267,7 +276,8 @@ def read_saved_file(path: Path) -> ResultRecord:
     return read_located(read_text(path, what="saved result", limit=MAX_SAVED_BYTES), name=display_name(path))
 
 
-def _load(place: str) -> Any:  # noqa: ANN401  a class
+def record_of(place: str) -> Any:  # noqa: ANN401  a class
+    """Import the class, or the types of the keys, of a result, or of a part of one, by ``"module:name"``."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)
 
@@ -375,7 +385,7 @@ class _Decoder:
     def _record(self, record: type, value: object, path: str) -> Any:  # noqa: ANN401
         if not isinstance(value, dict):
             raise FileError(f"{self.name}: {path}: expected an object, found {quote(value)}", hint=_AGAIN)
-        hints = _hints(record)
+        hints = field_types(record)
         values = {}
         for field in fields(record):
             where = f"{path}.{field.name}" if path else field.name
@@ -409,7 +419,7 @@ class _Decoder:
         """Return an object as it is, after a check of the keys that a report reads."""
         if not isinstance(value, dict):
             raise FileError(f"{self.name}: {path}: expected an object, found {quote(value)}", hint=_AGAIN)
-        for key, held in _keys(kind).items():
+        for key, held in key_types(kind).items():
             where = f"{path}.{key}" if path else key
             if key in value:
                 self.value(held, value[key], where)
@@ -426,20 +436,21 @@ class _Decoder:
             kind: object = None
             if key in known and value is not None:
                 place = known[key].record
-                kind = _load(place) if place else str if known[key].kind == "text" else float
+                kind = record_of(place) if place else str if known[key].kind == "text" else float
             where = f"{path}.{key}" if path else key
             found[key] = value if kind is None else self.value(kind, value, where)
         return found
 
 
 @cache
-def _hints(record: type) -> dict[str, Any]:
+def field_types(record: type) -> dict[str, Any]:
     """Return the types of a record's fields, with the names that its module imports for type checkers alone."""
     return get_type_hints(record, localns=_Names(vars(sys.modules[record.__module__])))
 
 
 @cache
-def _keys(kind: Any) -> dict[str, Any]:  # noqa: ANN401  a TypedDict
+def key_types(kind: Any) -> dict[str, Any]:  # noqa: ANN401  a TypedDict
+    """Return the types of the keys of a saved fit or backtest."""
     return get_type_hints(kind)
 
 

@@ -22,6 +22,7 @@ from scaleplan.planning.request import Request
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.presets.preset import NOT_STATED
 from scaleplan.record import Record
+from scaleplan.tables.frames import source_name
 from scaleplan.tables.loss_units import LOSS_UNITS
 from scaleplan.tracking.registered import LossInterval, RegisteredForecast, changed_error, content_hash
 from scaleplan.units import format_count
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.planning.context import Context
     from scaleplan.presets.preset import Preset
+    from scaleplan.tables.frames import TableLike
 
 __all__ = [
     "Metric",
@@ -130,7 +132,7 @@ def planned_by_law(
 
 
 def planned_by_runs(
-    path: str, *, params: float | None, tokens: float | None, level: float, context: Context, loss_unit: str
+    path: TableLike, *, params: float | None, tokens: float | None, level: float, context: Context, loss_unit: str
 ) -> Planned | Notice:
     """Return the loss that a law through smaller runs forecasts, or why there is none.
 
@@ -146,7 +148,7 @@ def planned_by_runs(
     training = logged and fitted.runs.columns.get("loss") == "loss"  # of the table of runs: no validation loss
     return replace(
         found,
-        source=replace(found.source, kind="pilots", name=path),
+        source=replace(found.source, kind="pilots", name=source_name(path)),
         metric="training" if training else "validation",
     )
 
@@ -221,7 +223,7 @@ class _Numbers:
 def _of_saved(data: Mapping[str, Any], name: str) -> Planned:
     """Return what a saved plan says."""
     plan, budget = _Numbers(data, name), _Numbers(data.get("budget"), name, "budget.")
-    loss = plan.number("loss")
+    loss, price = plan.number("loss"), budget.number("price_per_hour")
     if loss is None:
         raise FileError(f"{name}: this plan has no loss", hint="plan with a law that has one")
     return _judged(
@@ -237,7 +239,7 @@ def _of_saved(data: Mapping[str, Any], name: str) -> Planned:
         gpus=budget.number("gpus"),
         mfu=budget.number("mfu"),
         precision=budget.text("precision"),
-        price=budget.number("price_per_hour"),
+        price=None if price is None else price * (budget.number("exchange_rate") or 1.0),  # in US dollars
     )
 
 

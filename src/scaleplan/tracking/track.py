@@ -17,6 +17,7 @@ from scaleplan.arrays import whole
 from scaleplan.errors import Notice
 from scaleplan.logs.log_reading import read_logs
 from scaleplan.planning.context import Context
+from scaleplan.tables.frames import source_name
 from scaleplan.tracking.alarm import FEWEST_POINTS, Alarm, CourseCheck, check_course
 from scaleplan.tracking.ending import forecast_end
 from scaleplan.tracking.loss_curve import averaged
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.logged_run import LoggedRun
     from scaleplan.logs.run_log import RunLog
     from scaleplan.presets.preset import Preset
+    from scaleplan.tables.frames import TableLike
     from scaleplan.tracking.ending import Ending
     from scaleplan.tracking.loss_curve import LossCurve
     from scaleplan.tracking.planned import Metric, Planned
@@ -73,11 +75,11 @@ _LATEST = 0.02  # the share of the points seen that the loss now is the mean of
 
 
 def track(
-    log: str | Path,
+    log: TableLike,
     *,
     plan: str | Path | None = None,
     preset: str | Preset | None = None,
-    pilots: str | Path | None = None,
+    pilots: TableLike | None = None,
     schedule: str | None = None,
     tokens: Amount | None = None,
     steps: Amount | None = None,
@@ -90,6 +92,7 @@ def track(
     price: Amount | None = None,
     mfu: Amount | None = None,
     level: Amount = 0.9,
+    bytes_per_token: Amount | None = None,
     fail_on: Sequence[str] = (),
     data: Context | None = None,
 ) -> Tracking:
@@ -98,7 +101,8 @@ def track(
     Parameters
     ----------
     log
-        The log of the run, in any format that :func:`scaleplan.runs` reads, a folder, or ``-`` for standard input.
+        The log of the run, in any format that :func:`scaleplan.runs` reads: its path, a folder, ``-`` for standard
+        input, or a data frame with a row a step.
     plan
         The planned loss: a plan that ``--json`` wrote, or a registered forecast.
     preset
@@ -121,6 +125,8 @@ def track(
         The hardware; by default that of the plan. ``mfu`` is the planned utilisation.
     level
         Confidence level of the intervals.
+    bytes_per_token
+        Bytes of text in a token, for the loss in bits per byte.
     fail_on
         Conditions such as ``"loss > 2.1@90%"`` or ``"verdict = diverging"``: those that are met are ``stopped_by``.
     data
@@ -141,12 +147,12 @@ def track(
     return tracked(
         log, plan=plan, preset=preset, pilots=pilots, schedule=schedule, tokens=tokens, steps=steps, params=params,
         run=run, loss=loss, gpu=gpu, gpus=gpus, precision=precision, price=price, mfu=mfu, level=level,
-        fail_on=fail_on, data=data,
+        bytes_per_token=bytes_per_token, fail_on=fail_on, data=data,
     ).tracking  # fmt: skip
 
 
 def tracked(
-    log: str | Path,
+    log: TableLike,
     *,
     run: str | None = None,
     fail_on: Sequence[str] = (),
@@ -156,7 +162,7 @@ def tracked(
     """Return the answer of :func:`track` with the curves behind it."""
     conditions = [parse_condition(text) for text in fail_on]
     request = track_request(data or Context(), **options)
-    return track_run(chosen_run(read_logs([log]), run, str(log)), request, conditions)
+    return track_run(chosen_run(read_logs([log]), run, source_name(log)), request, conditions)
 
 
 def watched(
@@ -259,6 +265,7 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
         label=run.val_label if metric == "validation" else run.label,
         smoothing=_smoothing(run, metric, curve),
         loss_unit=run.stated.loss_unit,
+        bytes_per_token=request.bytes_per_token if run.stated.loss_unit == "nats" else None,
         points=len(raw) * raw.stride,
         finished=finished,
         updated=clock.moment(step).date,

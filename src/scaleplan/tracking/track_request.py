@@ -10,9 +10,10 @@ from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.logs.log_reading import is_log, read_logs
 from scaleplan.planning.request import parse_price
 from scaleplan.planning.uncertainty import require_level
+from scaleplan.presets.conventions import token_bytes
 from scaleplan.record import Record
 from scaleplan.tracking.planned import planned_in
-from scaleplan.units import parse_count, parse_fraction, parse_integer
+from scaleplan.units import parse_count, parse_fraction, parse_integer, parse_positive
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from scaleplan.logs.run_log import RunLog
     from scaleplan.planning.context import Context
     from scaleplan.presets.preset import Preset
+    from scaleplan.tables.frames import TableLike
     from scaleplan.tracking.planned import Metric, Planned
     from scaleplan.units import Amount
 
@@ -39,7 +41,7 @@ class TrackRequest(Record):
     planned: Planned | None
     preset: str | Preset | None
     references: tuple[RunLog, ...]
-    pilots: str | None
+    pilots: TableLike | None
     schedule: str | None
     tokens: float | None
     steps: float | None
@@ -48,6 +50,7 @@ class TrackRequest(Record):
     hardware: BudgetRequest
     level: float
     context: Context
+    bytes_per_token: float | None = None
 
 
 def track_request(
@@ -55,7 +58,7 @@ def track_request(
     *,
     plan: str | Path | None = None,
     preset: str | Preset | None = None,
-    pilots: str | Path | None = None,
+    pilots: TableLike | None = None,
     schedule: str | None = None,
     tokens: Amount | None = None,
     steps: Amount | None = None,
@@ -67,6 +70,7 @@ def track_request(
     price: Amount | None = None,
     mfu: Amount | None = None,
     level: Amount = 0.9,
+    bytes_per_token: Amount | None = None,
 ) -> TrackRequest:
     """Read the texts of options; raises UsageError for two plans."""
     if plan is not None and preset is not None:
@@ -78,7 +82,7 @@ def track_request(
         planned=planned,
         preset=preset,
         references=() if pilots is None or not is_log(pilots) else tuple(read_logs([pilots])),
-        pilots=None if pilots is None else str(pilots),
+        pilots=pilots,
         schedule=schedule,
         tokens=None if tokens is None else parse_count(tokens, what="tokens"),
         steps=None if steps is None else float(parse_integer(steps)),
@@ -87,6 +91,7 @@ def track_request(
         hardware=_hardware(planned, gpu=gpu, gpus=gpus, precision=precision, price=price, mfu=mfu),
         level=require_level(parse_fraction(level)),
         context=context,
+        bytes_per_token=None if bytes_per_token is None else token_bytes(parse_positive(bytes_per_token)),
     )
 
 

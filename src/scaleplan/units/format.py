@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError
 from scaleplan.units.numeral import convert
-from scaleplan.units.parse import DAYS_PER_YEAR, FLOP_PER_PF_DAY, KINDS, SECONDS_PER_DAY
+from scaleplan.units.parse import DAYS_PER_YEAR, FLOP_PER_PF_DAY, KINDS, SECONDS_PER_DAY, USD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,6 +183,17 @@ def format_usd(value: float, *, digits: int = 3) -> str:
     return f"${_scaled(value, _LARGE, digits)}"
 
 
+def money_in(currency: str | None) -> Callable[..., str]:
+    """Return what writes money of a currency: ``$1.23M``, ``1.23M EUR``; None stands for US dollars."""
+    if currency in (None, USD):
+        return format_usd
+
+    def written(value: float, *, digits: int = 3) -> str:
+        return f"{_scaled(value, _LARGE, digits)} {currency}"
+
+    return written
+
+
 def format_usd_per_hour(value: float, *, digits: int = 3) -> str:
     """Write a price of a GPU-hour: ``$2.95/h``."""
     return f"{format_usd(value, digits=digits)}/h"
@@ -219,6 +230,11 @@ def format_gigabytes(value: float, *, digits: int = 3) -> str:
     return _scaled(value, (("GB", 0), ("TB", 3)), digits, space=" ")
 
 
+def format_bytes(value: float, *, digits: int = 3) -> str:
+    """Write the size of a file: ``812 B``, ``412 kB``, ``1.20 MB``."""
+    return _scaled(value, (("B", 0), ("kB", 3), ("MB", 6), ("GB", 9)), digits, space=" ")
+
+
 def _rounded(value: float, digits: int) -> tuple[str, int]:
     mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
     return mantissa, int(power)
@@ -247,6 +263,7 @@ _UNITS = {
     "hours": " h",
     "usd": " USD",
     "usd_per_hour": " USD/h",
+    "usd_per_kwh": " USD/kWh",
     "kwh": " kWh",
     "kilograms": " kg",
     "gigabytes": " GB",

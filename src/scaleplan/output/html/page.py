@@ -1,7 +1,9 @@
-"""The HTML report as one file that needs nothing else, and runs nothing.
+"""The HTML report as one file that needs nothing else.
 
-There is no script. The policy forbids everything but the one style sheet, by its hash; the data is JSON that no
-browser executes. All text passes through :mod:`scaleplan.markup`, which escapes it.
+The policy forbids everything but the one style sheet and the one script, each by its hash: nothing is loaded and
+nothing is sent. The script plans again where the page has a "What if" (:mod:`scaleplan.output.html.what_if`); without
+it the page is complete but for that section. The data is JSON that no browser executes. All text passes through
+:mod:`scaleplan.markup`, which escapes it.
 """
 
 from __future__ import annotations
@@ -18,21 +20,24 @@ from scaleplan.files import read_text
 from scaleplan.markup import Markup, element, joined
 from scaleplan.output.data import encode, flat, plain
 from scaleplan.output.html.subject import gather
-from scaleplan.output.views.bill import bill_section, range_text
+from scaleplan.output.html.what_if import what_if_section
+from scaleplan.output.views.bill import bill_section, keeping_remarks
 from scaleplan.output.views.lists import preset_report
-from scaleplan.output.views.plan import comparison_report, format_loss, plan_report
+from scaleplan.output.views.model import run_sections
+from scaleplan.output.views.plan import binding_remarks, comparison_report, format_loss, plan_report
 from scaleplan.planning.plan import Plans
 from scaleplan.units import (
+    SECONDS_PER_DAY,
     format_count,
     format_days,
     format_flops,
     format_fraction,
     format_hours,
-    format_kwh,
     format_number,
     format_pf_days,
+    format_seconds,
     format_usd,
-    format_usd_per_hour,
+    money_in,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
 
     from scaleplan.advice.sensitivity import Scenario, Swing
     from scaleplan.charts.chart import Chart
+    from scaleplan.output import Fact
     from scaleplan.output.html.subject import Subject
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.request import BudgetKeywords
@@ -51,11 +57,24 @@ _HARMLESS = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"})
 
 def page(subject: Subject) -> str:
     """Return the report as the text of an HTML file."""
-    style = read_text(Path(__file__).with_name("style.css"), what="style sheet")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    style = _part("style.css", what="style sheet")
+    computes = subject.what_if.data is not None
+    script = "".join(_part(name, what="script") for name in ("planner.js", "what_if.js")) if computes else ""
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src '{_digest(style)}'",
+            *([f"script-src '{_digest(script)}'"] if computes else []),
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
     parts = list(_sections(subject))
-    links = [element("li", element("a", name, href=f"#{ident}")) for ident, name, _ in parts]
+    links = [
+        element("li", element("a", name, href=f"#{ident}"), hidden=_hidden_without_script(subject, ident))
+        for ident, name, _ in parts
+    ]
     title = _headline(subject.plan)
     head = element(
         "head",
@@ -81,8 +100,28 @@ def page(subject: Subject) -> str:
         element("footer", element("p", f"Computed by {subject.versions}.", class_="soft")),
         _data("plan", subject.plan.to_dict()),
         _data("comparison", {"plans": [plan.to_dict() for plan in subject.others]}),
+        _data("question", subject.what_if.data) if subject.what_if.data is not None else None,
+        element("script", Markup(script)) if computes else None,
     )
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _part(name: str, *, what: str) -> str:
+    """Return the text of a file beside this module that becomes part of the page."""
+    return read_text(Path(__file__).with_name(name), what=what)
+
+
+def _digest(text: str) -> str:
+    """Return the hash by which a policy lets a text in."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _hidden_without_script(subject: Subject, ident: str) -> str | None:
+    """Return the attribute of what the script alone makes useful, and shows."""
+    return "" if ident == _WHAT_IF and subject.what_if.data is not None else None
+
+
+_WHAT_IF = "what-if"
 
 
 def _data(ident: str, value: Mapping[str, object]) -> Markup:
@@ -91,7 +130,7 @@ def _data(ident: str, value: Mapping[str, object]) -> Markup:
 
 
 def report(**options: Unpack[BudgetKeywords]) -> str:
-    """Return the answer to a question as an HTML page that loads and runs nothing.
+    """Return the answer to a question as an HTML page that loads nothing.
 
     Parameters
     ----------
@@ -107,10 +146,11 @@ def report(**options: Unpack[BudgetKeywords]) -> str:
     return page(gather({name: value for name, value in options.items() if value is not None}))
 
 
-def _section(ident: str, heading: str, *content: str | None) -> Markup:
+def _section(ident: str, heading: str, *content: str | None, hidden: str | None = None) -> Markup:
     """Return a section with its heading, to which the navigation can point."""
     label = f"{ident}-heading"
-    return element("section", element("h2", heading, id=label), *content, id=ident, aria_labelledby=label)
+    title = element("h2", heading, id=label)
+    return element("section", title, *content, id=ident, aria_labelledby=label, hidden=hidden)
 
 
 def _exact_value(value: float | str, text: str, *, key: str | None = None) -> Markup:
@@ -188,6 +228,8 @@ def _swing_table(subject: Subject, quantity: str) -> Markup | None:
     """Return how far each assumption moves one quantity, the largest first; None where nothing does."""
     swings = _ranked(subject, quantity)
     label, show = _WRITTEN[quantity]
+    if quantity == "cost":
+        show = money_in(subject.plan.budget.currency)
     own = subject.plan.budget.cost if quantity == "cost" else getattr(subject.plan, quantity)
     if not swings or own is None:
         return None
@@ -241,7 +283,7 @@ def _headline(plan: Plan) -> str:
     elif budget.source == "cluster" and budget.days is not None:
         means = f"{budget.gpus:,} {budget.gpu} for {format_days(budget.days)}"
     elif budget.source == "cost" and budget.cost is not None:
-        means = f"{format_usd(budget.cost)} of {budget.gpu}"
+        means = f"{money_in(budget.currency)(budget.cost)} of {budget.gpu}"
     else:
         means = format_flops(plan.flops)
     return f"{means}: how large a model, on how many tokens?"
@@ -252,7 +294,10 @@ def _sections(subject: Subject) -> Iterator[tuple[str, str, Markup]]:
     for ident, name, build in (
         ("answer", "Answer", _answer),
         ("warnings", "Warnings", _warnings),
-        ("budget", "Budget", _budget),
+        ("limits", "Limits", _limits),
+        (_WHAT_IF, "What if", _what_if),
+        ("budget", "Budget" if subject.plan.budget.gpu is None else "The bill", _budget),
+        ("layout", "Layout", _layout),
         ("pictures", "Pictures", _pictures),
         ("sensitivity", "What moves the answer", _sensitivity_tables),
         ("laws", "Other laws", _laws),
@@ -262,33 +307,42 @@ def _sections(subject: Subject) -> Iterator[tuple[str, str, Markup]]:
     ):
         content = build(subject)
         if content:
-            yield ident, name, _section(ident, name, *content)
+            yield ident, name, _section(ident, name, *content, hidden=_hidden_without_script(subject, ident))
+
+
+def _tiles(facts: Iterable[Fact], level: str) -> Markup:
+    """Return facts in large type, each with its range."""
+    return element(
+        "dl",
+        *(
+            element(
+                "div",
+                element("dt", fact.label),
+                element(
+                    "dd",
+                    element("span", fact.value, class_="value"),
+                    element("span", f" {fact.unit}", class_="unit") if fact.unit else None,
+                    element("br"),
+                    element("span", f"{level}: {fact.low} – {fact.high}", class_="range") if fact.low else None,
+                ),
+            )
+            for fact in facts
+        ),
+        class_="tiles",
+    )
 
 
 def _answer(subject: Subject) -> list[Markup]:
     report = plan_report(subject.plan)
-    tiles = [
-        element(
-            "div",
-            element("dt", fact.label),
-            element(
-                "dd",
-                element("span", fact.value, class_="value"),
-                element("span", f" {fact.unit}", class_="unit") if fact.unit else None,
-                element("br"),
-                element("span", f"{report.level}: {fact.low} – {fact.high}", class_="range") if fact.low else None,
-            ),
-        )
-        for fact in report.facts
-    ]
+    told = set(binding_remarks(subject.plan))  # in the section of the limits
     options = [
         (f"--{name.replace('_', '-')}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
         for name, value in subject.options.items()
-        if value not in (None, [], ())
+        if value not in (None, False, [], ())
     ]
     return [
-        element("dl", *tiles, class_="tiles"),
-        *(element("p", _sentence(remark)) for remark in report.remarks),
+        _tiles(report.facts, report.level),
+        *(element("p", _sentence(remark)) for remark in report.remarks if remark not in told),
         element("details", element("summary", "The question in full"), _definitions(options)),
     ]
 
@@ -304,36 +358,60 @@ def _bullets(texts: Iterable[str]) -> Markup:
     return element("ul", *(element("li", text) for text in texts))
 
 
+def _limits(subject: Subject) -> list[Markup]:
+    """Return which limits bind and what each costs, and those that cost nothing."""
+    if not subject.limits:
+        return []
+    binding = {each.limit: each for each in subject.plan.binding}
+    rows = []
+    for limit in subject.limits:
+        each = binding.get(limit)
+        if each is None:
+            rows.append((limit, "no", "the same", ""))
+            continue
+        overhead = each.compute_overhead
+        spared = "" if overhead is None else f"{format_fraction(1 - 1 / (1 + overhead))} less compute"
+        lower = "" if each.excess_loss is None else f"{format_number(each.excess_loss)} lower"
+        rows.append((each.limit, "yes", lower, spared))
+    columns = ("limit", "binds", "the loss without it", "the same loss without it")
+    return [_table("What each limit costs, the others kept", columns, rows, text=set(columns))]
+
+
+def _what_if(subject: Subject) -> list[Markup]:
+    """Return the controls; in one line why there are none otherwise."""
+    found = subject.what_if
+    if found.data is None:
+        return [element("p", f"This page cannot plan again by itself: {found.refusal}.")]
+    return what_if_section(found.data)
+
+
 def _budget(subject: Subject) -> list[Markup]:
+    """Return what the compute takes, as ranges; how it is counted; and the chance of keeping a limit."""
     plan, budget = subject.plan, subject.plan.budget
     compute = joined(_exact_value(plan.flops, format_flops(plan.flops)), f", {format_pf_days(plan.flops)}")
     facts: list[tuple[str, Markup]] = [("training compute", compute)]
-    ranges = {
-        "GPU-hours": range_text(budget.gpu_hours_interval, lambda value: format_hours(value, unit="h")),
-        "time": range_text(budget.days_interval, format_days),
-        "cost": range_text(budget.cost_interval, format_usd),
-        "energy": range_text(budget.energy_kwh_interval, format_kwh),
-    }
+    if budget.gpu is None:
+        return [_formula(plan), _definitions(facts)]
+    keeping = list(keeping_remarks(budget, plan.chances))
+    bill = bill_section(budget, None if plan.blueprint is None else plan.blueprint.bill, chances=plan.chances)
     written: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
-        ("GPU-hours", budget.gpu_hours, lambda value: format_hours(value, unit="h")),
         ("GPUs", budget.gpus, lambda value: f"{value:,.0f}"),
-        ("time", budget.days, format_days),
         ("peak", budget.peak_flops_per_s, lambda value: f"{format_number(value / 1e12, digits=4)} TFLOP/s"),
         ("model FLOP utilisation", budget.mfu, format_fraction),
         ("share of paid time that trains", budget.goodput, format_fraction),
-        ("price of an hour", budget.price_per_hour, format_usd_per_hour),
-        ("cost", budget.cost, format_usd),
-        ("energy", budget.energy_kwh, format_kwh),
+        ("price of an hour", budget.price_per_hour, lambda value: f"{money_in(budget.currency)(value)}/h"),
     )
-    facts += [
-        (name, joined(_exact_value(value, show(value)), ranges.get(name, "")))
-        for name, value, show in written
-        if value is not None
+    facts.append(("GPU", joined(f"{budget.gpu}, {budget.precision}")))
+    facts += [(name, _exact_value(value, show(value))) for name, value, show in written if value is not None]
+    return [
+        _tiles(bill.facts, bill.level),
+        *(element("p", _sentence(line)) for line in keeping),
+        *_chances(plan),
+        element("h3", "How it is counted"),
+        _formula(plan),
+        _definitions(facts),
+        *(element("p", _sentence(origin)) for origin in bill.remarks if origin not in keeping),
     ]
-    if budget.gpu is not None:
-        facts.insert(1, ("GPU", joined(f"{budget.gpu}, {budget.precision}")))
-    origins = [*bill_section(budget).remarks] if budget.gpu is not None else []
-    return [_formula(plan), _definitions(facts), *(element("p", _sentence(origin)) for origin in origins)]
 
 
 def _formula(plan: Plan) -> Markup:
@@ -346,6 +424,58 @@ def _formula(plan: Plan) -> Markup:
         f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s x "
         f"{format_fraction(budget.utilisation)} = {format_flops(plan.flops)}",
     )
+
+
+def _chances(plan: Plan) -> list[Markup]:
+    """Return how long and how much to allow for the compute of a plan, by the chance that it is enough."""
+    budget = plan.budget
+    if budget.band is None or budget.gpu_hours is None:
+        return []
+    columns: dict[str, tuple[float, Callable[[float], str]]] = {"GPU-hours": (budget.gpu_hours, format_hours)}
+    if budget.days is not None:
+        columns["time"] = (budget.days, lambda days: format_seconds(days * SECONDS_PER_DAY))
+    if budget.cost is not None:
+        columns["cost"] = (budget.cost, money_in(budget.currency))
+    rows = []
+    for chance in _CHANCES:
+        ends = budget.interval_at("gpu_hours", 2 * chance - 1) if chance > _EVEN else None
+        share = 1.0 if ends is None else ends[1] / budget.gpu_hours
+        rows.append((format_fraction(chance), *(show(share * value) for value, show in columns.values())))
+    return [_table("How much to allow, by the chance that it is enough", ("chance", *columns), rows)]
+
+
+_EVEN = 0.5
+_CHANCES = (_EVEN, 0.8, 0.9, 0.95)
+
+
+def _layout(subject: Subject) -> list[Markup]:
+    """Return the architecture, the division over the GPUs, the steps, and the memory of each."""
+    run = subject.plan.blueprint
+    if run is None:
+        why = subject.without_layout
+        return [element("p", f"No layout is shown: {why}.")] if why is not None else []
+    memory = run.layout is not None or run.closest is not None
+    schedule, *others = list(run_sections(run, subject.plan))[: 2 if memory else 1]  # the bill has its own
+    content = [_definitions(_labelled(schedule.facts))]
+    for part in others:
+        rows = [(fact.label, fact.value, fact.unit) for fact in part.facts]
+        content += [
+            element("h3", _sentence(part.title)),
+            _table("The memory of a GPU", ("part", "memory", "share"), rows),
+        ]
+        content += [element("p", _sentence(remark)) for remark in part.remarks]
+    return content
+
+
+def _labelled(facts: Iterable[Fact]) -> list[tuple[str, str]]:
+    """Return facts as pairs; one without a label goes on in the line of the one before."""
+    pairs: list[tuple[str, str]] = []
+    for fact in facts:
+        if fact.label or not pairs:
+            pairs.append((fact.label, fact.value))
+        else:
+            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]} ({fact.value})")
+    return pairs
 
 
 def _pictures(subject: Subject) -> list[Markup]:
@@ -423,4 +553,5 @@ def _values(subject: Subject) -> list[Markup]:
 
 def _sentence(text: str) -> str:
     """Return a message as a sentence of its own."""
-    return f"{text[:1].upper()}{text[1:]}" if text[:1].islower() and text.split(" ", 1)[0].isalpha() else text
+    first = text.split(" ", 1)[0].rstrip(":,")
+    return f"{text[:1].upper()}{text[1:]}" if text[:1].islower() and first.isalpha() else text

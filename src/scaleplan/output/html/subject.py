@@ -12,6 +12,7 @@ from scaleplan.api import COMPARED
 from scaleplan.charts.planning_plots import compare_chart
 from scaleplan.charts.plots import PICTURES, ChartRequest
 from scaleplan.errors import ScaleplanError
+from scaleplan.output.html.what_if import what_if
 from scaleplan.output.views.bill import power_text, price_text
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import plan_budget
@@ -20,10 +21,11 @@ from scaleplan.planning.request import SWEPT, Request, option_names
 from scaleplan.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scaleplan.advice.sensitivity import Swing
     from scaleplan.charts.chart import Chart
+    from scaleplan.output.html.what_if import WhatIf
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
 
@@ -37,12 +39,16 @@ class Subject:
     """Everything that a report shows.
 
     ``left_out`` has (law, reason) of the laws without a plan; ``sources`` has (figure, origin) of the figures that
-    are not the law's; ``versions`` names the programs that computed the page.
+    are not the law's; ``versions`` names the programs that computed the page. ``without_layout`` is why a
+    plan on GPUs has no layout.
     """
 
     options: Mapping[str, Any]
     command: str
     plan: Plan
+    limits: tuple[str, ...]
+    without_layout: str | None
+    what_if: WhatIf
     preset: Preset
     charts: tuple[Chart, ...]
     others: tuple[Plan, ...]
@@ -52,29 +58,61 @@ class Subject:
     versions: str
 
 
-def gather(options: Mapping[str, Any]) -> Subject:
+def gather(options: Mapping[str, Any], *, typed: Mapping[str, Any] | None = None) -> Subject:
     """Plan the options of :func:`scaleplan.api.optimal`, and gather everything that a report adds.
 
+    ``typed`` are the options as the command line has them, where a file of a model was read for ``options``.
     Raises ScaleplanError when there is no plan.
     """
+    words = dict(sorted({**_DEFAULTS, **(typed or options)}.items(), key=_order))
     options = dict(sorted({**_DEFAULTS, **options}.items(), key=_order))
     context = Context()
-    shown = ChartRequest.of(Request.of(options, context), context)
-    plan = shown.plan or plan_budget(shown.planner, shown.request)  # without a budget the latter raises
-    others, left_out = _others(shown.request, plan, context)
+    request = Request.of(options, context)
+    drawn = [name for name in option_names("run", "memory") if name != "model"]
+    if request.measured is not None:
+        drawn.remove("batch")  # whose tokens are those of a measured step
+    plain = request.changed(**{name: getattr(_NOTHING, name) for name in drawn})
+    shown = ChartRequest.of(plain, context)
+    plan = shown.plan or plan_budget(shown.planner, plain)  # without a budget the latter raises
+    plan, without_layout = _with_layout(plan, request, drawn, context)
+    others, left_out = _others(plain, plan, context)
+    unshaped = {name: value for name, value in options.items() if name not in drawn}
     return Subject(
-        options=options,
-        command=command_text("report", options),
+        options=words,
+        command=command_text("report", words),
         plan=plan,
+        limits=tuple(limit.text for limit in plain.limits()),
+        without_layout=without_layout,
+        what_if=what_if(shown.planner, plain, plan),
         preset=shown.planner.preset,
         charts=tuple(_charts(shown, [other.preset for other in others])),
         others=others,
         left_out=left_out,
-        swings=sensitivity(options, plan, others, context),
+        swings=sensitivity(unshaped, plan, others, context),
         sources=tuple(_sources(plan, context)),
         versions=f"scaleplan {__version__}, Python {platform.python_version()}",
     )
 
+
+def _with_layout(plan: Plan, request: Request, drawn: Sequence[str], context: Context) -> tuple[Plan, str | None]:
+    """Return the plan with its training run, or why it has none although it is on GPUs.
+
+    A plan on a number of GPUs has it by default, any other where an option of the run asks for it. One that was asked
+    for must be possible; raises ScaleplanError otherwise.
+    """
+    wanted = any(getattr(request, name) for name in drawn)
+    if not wanted and (plan.budget.gpu is None or plan.budget.gpus is None):
+        return plan, None
+    try:
+        run = request.changed(shape=True)
+        return plan_budget(Planner.of(run, context), run), None
+    except ScaleplanError as error:
+        if wanted:
+            raise
+        return plan, error.message
+
+
+_NOTHING = Request()
 
 _DEFAULTS = {"level": "0.9", "overhead": "0.05"}
 """Written out, so that the command gives the same answer under any settings."""
@@ -93,7 +131,9 @@ def command_text(name: str, options: Mapping[str, Any]) -> str:
     for option, value in options.items():
         values = value if isinstance(value, list | tuple) else [value]
         for each in values:
-            if each is not None:
+            if each is True:
+                parts.append(f"--{option.replace('_', '-')}")
+            elif each not in (None, False):
                 parts += [f"--{option.replace('_', '-')}", each if isinstance(each, str) else repr(each)]
     return shlex.join(parts)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from scaleplan.hardware.budget import BAND_LEVEL, GIVEN, MEASURED, band_text, dated_price
+from scaleplan.hardware.chances import chance_text
 from scaleplan.output import Fact, Report
 from scaleplan.units import (
+    SECONDS_PER_DAY,
+    SECONDS_PER_HOUR,
     format_days,
     format_flops,
     format_fraction,
@@ -15,20 +19,23 @@ from scaleplan.units import (
     format_kwh,
     format_number,
     format_pf_days,
-    format_usd,
+    format_seconds,
+    money_in,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from scaleplan.hardware.bill import Bill
     from scaleplan.hardware.budget import Budget
+    from scaleplan.hardware.chances import LimitChance
     from scaleplan.hardware.convert import Conversion
 
 __all__ = [
     "band_remarks",
     "bill_section",
     "conversion_report",
+    "keeping_remarks",
     "power_text",
     "price_text",
     "range_text",
@@ -36,22 +43,44 @@ __all__ = [
 ]
 
 
-def bill_section(budget: Budget, bill: Bill | None = None) -> Report:
-    """Return the section of a plan on hardware; ``bill`` adds the carbon."""
+def bill_section(
+    budget: Budget, bill: Bill | None = None, *, chances: Mapping[str, LimitChance] = MappingProxyType({})
+) -> Report:
+    """Return the section of a plan on hardware; ``bill`` adds the carbon, ``chances`` those of keeping limits."""
     band = f" ({band_text(budget.band)})" if budget.band else ""
     return Report(
         title=f"the bill{band}",
         facts=[*_facts(budget, bill)],
         level=format_fraction(BAND_LEVEL) if budget.band else "",
-        remarks=[*_origins(budget, bill)],
+        remarks=[*keeping_remarks(budget, chances), *_origins(budget, bill)],
     )
+
+
+def keeping_remarks(budget: Budget | Conversion, chances: Mapping[str, LimitChance]) -> Iterator[str]:
+    """Yield how many GPUs a deadline takes, and the chance that a run keeps its limits."""
+    deadline = budget.deadline
+    if deadline is not None:
+        sure = "" if deadline.safe_gpus is None else f" in the median, {deadline.safe_gpus:,} to be {_SURE} sure"
+        time = format_seconds(deadline.days * SECONDS_PER_DAY)
+        servers = [f"{n:,}" for n in (deadline.gpus_in_servers, deadline.safe_gpus_in_servers) if n is not None]
+        whole = f"; in servers of {deadline.server}: {' and '.join(servers)}" if servers else ""
+        yield f"{time} take {deadline.gpus:,} x {budget.gpu}{sure}{whole}"
+        if deadline.memory_gpus is not None:
+            yield f"the memory of the model takes {deadline.memory_gpus:,}, which are counted here"
+    text = chance_text(chances)
+    if text is not None:
+        yield text
+
+
+_SURE = format_fraction((1 + BAND_LEVEL) / 2)
+"""The chance of what keeps a limit at the high end of the band."""
 
 
 def _facts(budget: Budget, bill: Bill | None) -> Iterator[Fact]:
     rows: list[tuple[str, float | None, tuple[float, float] | None, Callable[[float], str]]] = [
         ("GPU-hours", budget.gpu_hours, budget.gpu_hours_interval, format_hours),
         ("time", budget.days, budget.days_interval, format_days),
-        ("cost", budget.cost, budget.cost_interval, format_usd),
+        ("cost", budget.cost, budget.cost_interval, money_in(budget.currency)),
         ("energy", budget.energy_kwh, budget.energy_kwh_interval, format_kwh),
     ]
     if bill is not None:
@@ -70,6 +99,7 @@ def _origins(budget: Budget, bill: Bill | None) -> Iterator[str]:
             f"these GPU-hours do {format_flops(low)} – {format_flops(high)} ({format_fraction(BAND_LEVEL)}); "
             "the ranges above are what all the compute of this plan may take"
         )
+    yield from interruption_texts(budget)
     if budget.price_per_hour is not None:
         yield price_text(budget)
     if budget.chip_w is not None:
@@ -95,7 +125,36 @@ def speed_text(budget: Budget | Conversion) -> str:
 
 def price_text(budget: Budget | Conversion) -> str:
     """Return the price of an hour with its source and its date."""
-    return f"price: {dated_price(budget.price_per_hour or 0.0, budget.price_source, budget.price_date)}"
+    price = dated_price(
+        budget.price_per_hour or 0.0, budget.price_source, budget.price_date, currency=budget.currency
+    )
+    return f"price: {price}"
+
+
+def interruption_texts(budget: Budget | Conversion) -> Iterator[str]:
+    """Yield what interruptions and the saves against them take of the time, and how often to save."""
+    found = budget.interruptions
+    if found is None:
+        return
+    count = budget.expected_interruptions
+    number = "" if count is None else f", {format_number(count)} in all"
+    of_each = "" if found.every_gpu_hours is None else f" (each GPU one in {format_hours(found.every_gpu_hours)})"
+    shares = ", ".join(
+        f"{format_fraction(share, digits=2)} {name}"
+        for name, share in (
+            ("saving", found.saving),
+            ("redoing lost work", found.redone),
+            ("restarting", found.restarting),
+        )
+    )
+    every = format_seconds(found.every_hours * SECONDS_PER_HOUR)
+    trains = f"{format_fraction(found.goodput)} of the time trains"
+    yield f"one interruption every {every}{of_each}{number}: {trains}, {shares}"
+    best, young = format_seconds(found.best_interval_seconds), format_seconds(found.young_interval_seconds)
+    saved = f"saved every {format_seconds(found.interval_seconds)}; " if found.interval_given else ""
+    yield f"{saved}best is to save every {best} (Daly 2006; {young} by Young 1974)"
+    if budget.profile is not None:
+        yield f"this replaces the time that the profile {budget.profile} takes as lost; its speed and its band stay"
 
 
 def power_text(budget: Budget | Conversion) -> str:
@@ -133,16 +192,17 @@ def conversion_report(result: Conversion) -> Report:
         ("", result.flops, format_pf_days, None),
         ("GPU-hours", result.gpu_hours, format_hours, result.gpu_hours_interval),
         ("time", result.days, format_days, result.days_interval),
-        ("cost", result.cost, format_usd, result.cost_interval),
+        ("cost", result.cost, money_in(result.currency), result.cost_interval),
         ("energy", result.energy_kwh, format_kwh, result.energy_kwh_interval),
         ("carbon", result.carbon_kg, format_kilograms, result.carbon_kg_interval),
     )
-    remarks = []
+    remarks = [*keeping_remarks(result, result.chances)]
     if result.peak_flops_per_s is not None:
         devices = f"{result.gpus:,} x {result.gpu}" if result.gpus else f"{result.gpu}"
         remarks.append(f"{devices}, {speed_text(result)}")
         if result.profile is not None:
             remarks.append(f"utilisation: {result.utilisation_source}")
+    remarks += interruption_texts(result)
     if result.price_per_hour is not None:
         remarks.append(price_text(result))
     if result.chip_w is not None:

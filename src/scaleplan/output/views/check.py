@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from scaleplan.documents.key_path import Location
 from scaleplan.errors import quote
 from scaleplan.hardware.budget import band_text
+from scaleplan.hardware.chances import percent
 from scaleplan.output import Report, ReportTable
 from scaleplan.output.ci import Judgement
 from scaleplan.output.data import plain
 from scaleplan.output.views.bill import band_remarks
 from scaleplan.project.check import amount, bound, decisive_amount
-from scaleplan.units import counted, format_number
+from scaleplan.units import USD, counted, format_number
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def check_report(result: Check) -> Report:
         remarks.append(f"{len(kept):,} limits that are kept are not listed; --format csv lists them")
     return Report(
         title=_title(result),
-        grid=_grid(shown, {run.name: run.intervals for run in result.runs}) if shown else None,
+        grid=_grid(shown, {run.name: run for run in result.runs}) if shown else None,
         remarks=remarks,
         sections=(_runs(result.runs),) if len(result.runs) <= _MOST_ROWS else (),
     )
@@ -63,7 +64,7 @@ def _title(result: Check) -> str:
     return ", ".join(parts if len(parts) > 1 else [*parts, "all kept"])
 
 
-def _grid(verdicts: Sequence[Verdict], ranges: Mapping[str, Mapping[str, tuple[float, float]]]) -> ReportTable:
+def _grid(verdicts: Sequence[Verdict], runs: Mapping[str, CheckedRun]) -> ReportTable:
     rows = []
     for verdict in verdicts:
         if verdict.limit is None or verdict.quantity is None:
@@ -74,18 +75,17 @@ def _grid(verdicts: Sequence[Verdict], ranges: Mapping[str, Mapping[str, tuple[f
         if judged is None and verdict.status != "error":
             judged = verdict.value  # of a check that was saved before there was this key
         value = "–" if judged is None else decisive_amount(limit, judged)
-        if span := ranges.get(verdict.run, {}).get(verdict.quantity):
-            chance = "" if verdict.chance is None else f"; {_percent(verdict.chance)} chance to keep it"
-            value += f" ({amount(verdict.quantity, span[0])} – {amount(verdict.quantity, span[1])}{chance})"
+        run = runs.get(verdict.run)
+        if run is not None and verdict.status != "error" and (span := run.intervals.get(verdict.quantity)):
+            usd = 1.0  # the range is in US dollars, and the verdict in the currency of its limit
+            if run.budget is not None and limit.currency not in (None, USD):
+                usd = run.budget.exchange_rate or 1.0
+            low, high = (amount(limit.quantity, end / usd, currency=limit.currency) for end in span)
+            chance = "" if verdict.chance is None else f"; {percent(verdict.chance)} chance to keep it"
+            value += f" ({low} – {high}{chance})"
         written = f"{verdict.limit.partition(' ')[0]} {limit.op} {bound(limit)}"
         rows.append((_WORDS[verdict.status], verdict.run, written, value))
     return ReportTable(("", "run", "limit", "value"), rows=rows, text={"", "run", "limit"})
-
-
-def _percent(chance: float) -> str:
-    """Return a probability in whole percent, of which the ends are not certain."""
-    whole = round(100 * chance)
-    return "< 1 %" if whole < 1 else "> 99 %" if whole > 99 else f"{whole} %"
 
 
 def _line(verdict: Verdict) -> str:
@@ -363,9 +363,9 @@ def diff_cases(result: Difference) -> tuple[Judgement, ...]:
 
 
 def new_project_report(result: NewProject) -> Report:
-    """Return where the file was written, and what to do with it."""
+    """Return what the new file has, and what to do with it."""
     if not result.configs:
-        return Report(title=f"{result.file} written", remarks=("describe your runs in it, then: scaleplan check",))
+        return Report(title=result.file, remarks=("describe your runs in it, then: scaleplan check",))
     runs = counted(len(result.configs), "training config")
     remarks = (f"with a run of each of {runs}: {', '.join(result.configs)}", "see what they ask for: scaleplan check")
-    return Report(title=f"{result.file} written", remarks=remarks)
+    return Report(title=result.file, remarks=remarks)

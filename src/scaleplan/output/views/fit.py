@@ -107,7 +107,6 @@ def _reading(data: dict[str, Any]) -> list[Report]:
 
 
 def _written(data: dict[str, Any]) -> Iterator[str]:
-    yield from (f"wrote {place}" for place in data["written"])
     if (data["groups"] or [data])[0]["target"] is None:  # a curve plans nothing
         yield f"evaluate it: scaleplan evaluate {data['written'][0]} NAME=VALUE"
         return

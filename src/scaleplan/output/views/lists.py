@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scaleplan.charts.terminal import CHART_WIDTH, chart_lines
 from scaleplan.hardware.prices import Prices
 from scaleplan.output import Fact, Report, ReportTable
-from scaleplan.output.views.plan import SIZES, loss_remark
+from scaleplan.output.views.plan import SIZES, loss_facts, loss_remark
 from scaleplan.presets.library import DEFAULT_PRESET
 from scaleplan.units import (
     counted,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.charts.chart import Chart
     from scaleplan.hardware.accelerators import AcceleratorList, PricedAccelerator
     from scaleplan.models.public_models import PublicModel, PublicModelList
+    from scaleplan.output.schemas import SchemaList
     from scaleplan.planning.evaluation import Evaluation
     from scaleplan.presets.library import PresetPaths, Validation
     from scaleplan.presets.preset import PresetList, PresetSummary
@@ -42,6 +43,7 @@ __all__ = [
     "presets_report",
     "public_model_report",
     "public_models_report",
+    "schemas_report",
     "validation_report",
 ]
 
@@ -319,7 +321,7 @@ def evaluation_report(result: Evaluation) -> Report:
         remarks.append(f"these inputs also give {', '.join(result.others)}: --quantity {result.others[0]}")
     return Report(
         title=f"{result.preset} at {inputs}",
-        facts=(fact,),
+        facts=(fact, *loss_facts(result)),
         level=format_fraction(interval.level) if interval else "",
         remarks=remarks,
     )
@@ -337,6 +339,16 @@ def _written(name: str, value: float | tuple[float, ...]) -> str:
     if name == "flops":
         return format_flops(value)
     return format_plain(value) if float(value).is_integer() and value < _WHOLE else format_number(value, digits=4)
+
+
+def schemas_report(result: SchemaList) -> Report:
+    """Return the table of JSON Schemas."""
+    rows = [(each.name, each.describes) for each in result.schemas]
+    return Report(
+        title=counted(len(rows), "JSON Schema"),
+        grid=ReportTable(("name", "describes"), rows=rows, text={"name", "describes"}),
+        remarks=("'scaleplan schema NAME' prints one; --json has their ids",),
+    )
 
 
 def chart_report(chart: Chart) -> Report:

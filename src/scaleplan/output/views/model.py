@@ -22,9 +22,9 @@ from scaleplan.units import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.hardware.budget import Budget
     from scaleplan.models.model import ModelBody, ModelSummary
     from scaleplan.models.shape import ShapeSizes, ShapeSummary
+    from scaleplan.planning.plan import Plan
     from scaleplan.planning.training_run import TrainingRun
     from scaleplan.trainers.stated_run import StatedRun
 
@@ -157,8 +157,8 @@ def _row(name: str, shape: ShapeSizes) -> tuple[str, ...]:
     )
 
 
-def run_sections(run: TrainingRun, budget: Budget) -> Iterator[Report]:
-    """Yield the sections of a run: its schedule, the memory of a device, the bill."""
+def run_sections(run: TrainingRun, plan: Plan) -> Iterator[Report]:
+    """Yield the sections of the run of a plan: its schedule, the memory of a device, the bill."""
     yield Report(title="the run", facts=[*_schedule(run)])
     if run.layout is not None:
         layout = run.layout
@@ -175,7 +175,7 @@ def run_sections(run: TrainingRun, budget: Budget) -> Iterator[Report]:
             remarks=[f"{parallel_text(layout.parallel)}; recomputation: {layout.recompute}; states: {layout.states}"],
         )
     if run.bill is not None:
-        yield bill_section(budget, run.bill)
+        yield bill_section(plan.budget, run.bill, chances=plan.chances)
 
 
 def _schedule(run: TrainingRun) -> Iterator[Fact]:

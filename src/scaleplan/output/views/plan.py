@@ -8,6 +8,7 @@ from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.planning.constraints import CONSTRAINTS, constraint_keys
 from scaleplan.units import (
+    SECONDS_PER_DAY,
     counted,
     format_count,
     format_factor,
@@ -18,7 +19,8 @@ from scaleplan.units import (
     format_number,
     format_pf_days,
     format_plain,
-    format_usd,
+    format_seconds,
+    money_in,
 )
 
 if TYPE_CHECKING:
@@ -26,15 +28,20 @@ if TYPE_CHECKING:
 
     from scaleplan.advice.marginal import Marginal
     from scaleplan.hardware.budget import Budget
+    from scaleplan.planning.evaluation import Evaluation
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.preset import LossText
+    from scaleplan.tracking.tracked_run import Tracking
 
 __all__ = [
     "SIZES",
+    "binding_remarks",
     "comparison_report",
     "format_loss",
+    "loss_facts",
     "loss_remark",
     "marginal_report",
+    "plan_columns",
     "plan_report",
     "several_report",
 ]
@@ -56,9 +63,8 @@ _WRITTEN: dict[str, Callable[[float], str]] = {
     "tokens": format_count,
     "params": format_count,
     "flops": format_flops,
-    "usd": format_usd,
 }
-"""How the facts of constraints are written, by kind."""
+"""How the facts of constraints are written, by kind, but for money."""
 
 
 def format_loss(value: float) -> str:
@@ -81,8 +87,10 @@ def plan_report(plan: Plan) -> Report:
         facts.append(
             Fact.of("loss", plan.loss, format_loss, interval.loss if interval else None, unit=plan.loss_unit)
         )
+    facts += loss_facts(plan)
+    money = money_in(plan.budget.currency)
     facts += [
-        Fact.of(key.label, value, _WRITTEN[key.kind])
+        Fact.of(key.label, value, money if key.kind == "usd" else _WRITTEN[key.kind])
         for key in constraint_keys()
         if key.label and isinstance(value := plan.constraints.get(key.name), float | int)
     ]
@@ -92,11 +100,11 @@ def plan_report(plan: Plan) -> Report:
     if plan.blueprint is not None:
         from scaleplan.output.views.model import run_sections
 
-        sections = tuple(run_sections(plan.blueprint, plan.budget))
+        sections = tuple(run_sections(plan.blueprint, plan))
     elif plan.budget.gpu is not None:
         from scaleplan.output.views.bill import bill_section  # a plan in FLOP has none
 
-        sections = (bill_section(plan.budget),)
+        sections = (bill_section(plan.budget, chances=plan.chances),)
     return Report(
         title=f"{format_flops(plan.flops)} ({format_pf_days(plan.flops)}), {plan.preset}",
         facts=facts,
@@ -104,6 +112,14 @@ def plan_report(plan: Plan) -> Report:
         remarks=[*_remarks(plan)],
         sections=sections,
     )
+
+
+def loss_facts(result: Plan | Evaluation | Tracking) -> Iterator[Fact]:
+    """Yield a loss per token in the other forms in which it is quoted."""
+    if result.perplexity is not None:
+        yield Fact.of("perplexity", result.perplexity, format_loss, result.perplexity_interval)
+    if result.bits_per_byte is not None:
+        yield Fact.of("bits/byte", result.bits_per_byte, format_loss, result.bits_per_byte_interval)
 
 
 def loss_remark(text: LossText | None, *, interval: bool = False) -> Iterator[str]:
@@ -154,6 +170,11 @@ def _constrained(plan: Plan) -> Iterator[str]:
     for entry in CONSTRAINTS.values():
         if plan.constraints.get(entry.keys[0].name) is not None:
             yield from entry.load().remarks(plan.constraints)
+    yield from binding_remarks(plan)
+
+
+def binding_remarks(plan: Plan) -> Iterator[str]:
+    """Yield what each limit that binds costs."""
     for each in plan.binding:
         line = f"{each.limit} binds"
         if each.excess_loss is not None:
@@ -172,17 +193,22 @@ def several_report(plans: Plans) -> Report:
     one_budget = len({plan.flops for plan in plans}) == 1
     if all(plan.converted is not None for plan in plans) and (len(laws) > 1 or one_budget):
         return comparison_report(plans)
-    columns: dict[str, Callable[[Plan], str]] = {
-        "compute": lambda plan: format_flops(plan.flops),
+    written: dict[str, Callable[[Plan], str]] = {
+        "flops": lambda plan: format_flops(plan.flops),
         "preset": lambda plan: plan.preset if len(laws) > 1 else "",
-        "parameters": lambda plan: format_count(plan.params),
+        "params": lambda plan: format_count(plan.params),
         "tokens": lambda plan: format_count(plan.tokens),
-        "tokens/param": lambda plan: _cell(plan.tokens_per_param, format_number),
+        "tokens_per_param": lambda plan: _cell(plan.tokens_per_param, format_number),
         "loss": lambda plan: _cell(plan.loss, format_loss),
-        "GPU-hours": lambda plan: _cell(plan.budget.gpu_hours, lambda value: format_hours(value, unit="").strip()),
-        "cost": lambda plan: _cell(plan.budget.cost, format_usd),
+        "budget.days": lambda plan: _cell(plan.budget.days, lambda days: format_seconds(days * SECONDS_PER_DAY)),
+        "budget.gpu_hours": lambda plan: _cell(
+            plan.budget.gpu_hours, lambda value: format_hours(value, unit="").strip()
+        ),
+        "budget.cost": lambda plan: _cell(plan.budget.cost, money_in(plan.budget.currency)),
     }
-    cells = {name: [written(plan) for plan in plans] for name, written in columns.items()}
+    titles = plan_columns(_ranged_over(plans), hardware=True)
+    columns = {title: written[name] for name, title in titles.items()}
+    cells = {title: [write(plan) for plan in plans] for title, write in columns.items()}
     filled = {name: column for name, column in cells.items() if any(column)}
     return Report(
         title=f"{counted(len(plans), 'budget')}, {', '.join(laws)}",
@@ -192,6 +218,43 @@ def several_report(plans: Plans) -> Report:
             *_band_remarks((plan.budget for plan in plans), what="hours, days and money"),
         ],
     )
+
+
+_SOURCES = {"gpu_hours": "gpu_hours", "cluster": "time", "cost": "cost"}
+"""The forms of budgets by the source that plans name; compute is that of all others."""
+
+
+def _ranged_over(plans: Plans) -> str:
+    """Return the form of the budgets that several plans range over."""
+    (source, *others) = {plan.budget.source for plan in plans}
+    return "flops" if others else _SOURCES.get(source, "flops")
+
+
+_COLUMNS = {
+    "flops": "compute",
+    "preset": "preset",
+    "params": "parameters",
+    "tokens": "tokens",
+    "tokens_per_param": "tokens/param",
+    "loss": "loss",
+    "budget.gpu_hours": "GPU-hours",
+    "budget.cost": "cost",
+}
+"""The columns of a table of plans for several budgets: the fields, and their titles."""
+
+_BY = {"gpu_hours": "budget.gpu_hours", "time": "budget.days", "cost": "budget.cost"}
+"""The field that budgets of a form are given in."""
+
+
+def plan_columns(by: str, *, hardware: bool) -> dict[str, str]:
+    """Return the columns of plans for budgets of a form, which come first: fields and their titles.
+
+    Beside hours and money there is no room for tokens per parameter on a line of 80 characters.
+    """
+    if by not in _BY:
+        return {name: title for name, title in _COLUMNS.items() if hardware or not name.startswith("budget.")}
+    first = {_BY[by]: _COLUMNS.get(_BY[by], "time")}
+    return {name: title for name, title in (first | _COLUMNS).items() if name != "tokens_per_param"}
 
 
 def _band_remarks(budgets: Iterable[Budget], *, what: str) -> Iterator[str]:
@@ -248,13 +311,13 @@ def marginal_report(result: Marginal) -> Report:
     ]
     if result.cost_of_next_percent is not None:
         span = result.cost_of_next_percent_interval
-        facts.append(Fact.of("the next 1 % costs", result.cost_of_next_percent, format_usd, span))
+        facts.append(Fact.of("the next 1 % costs", result.cost_of_next_percent, money_in(result.currency), span))
     if result.flops_per_hundredth is not None:
         more = format_fraction(result.flops_per_hundredth / result.flops)
         facts.append(Fact("0.01 less loss takes", more, unit="more compute"))
     if result.cost_per_hundredth is not None:
         span = result.cost_per_hundredth_interval
-        facts.append(Fact.of("0.01 less loss costs", result.cost_per_hundredth, format_usd, span))
+        facts.append(Fact.of("0.01 less loss costs", result.cost_per_hundredth, money_in(result.currency), span))
     return Report(
         title=f"{format_flops(result.flops)}, {result.preset}: what more compute buys",
         facts=facts,
@@ -265,7 +328,7 @@ def marginal_report(result: Marginal) -> Report:
 
 
 def _grid(result: Marginal) -> ReportTable:
-    priced = any(step.cost is not None for step in result.steps)
+    priced, money = any(step.cost is not None for step in result.steps), money_in(result.currency)
     has_intervals = any(step.gain_interval is not None for step in result.steps)
     columns = ["compute", "parameters", "tokens", "loss", "gain"]
     if has_intervals and result.level is not None:
@@ -285,8 +348,8 @@ def _grid(result: Marginal) -> ReportTable:
             span = step.gain_interval
             row.append("" if span is None else f"{format_number(span[0])} – {format_number(span[1])}")
         if priced:
-            row.append(_cell(step.cost, format_usd))
-            row.append("" if step.extra_cost is None else f"+{format_usd(step.extra_cost)}")
+            row.append(_cell(step.cost, money))
+            row.append("" if step.extra_cost is None else f"+{money(step.extra_cost)}")
         rows.append(row)
     return ReportTable(columns, rows)
 
@@ -328,12 +391,12 @@ def _demand_row(plan: Plan) -> tuple[str, ...]:
     only = plan.training_only
     assert only is not None
     return (
-        format_count(plan.inference_tokens),
+        _cell(plan.inference_tokens, format_count),
         format_count(plan.params),
         format_count(plan.tokens),
         format_factor(only.params_ratio),
         format_factor(only.flops_ratio),
-        format_flops(plan.total_flops),
+        _cell(plan.total_flops, format_flops),
         format_fraction(only.saving),
         _cell(only.pays_back_at_tokens, format_count),
     )

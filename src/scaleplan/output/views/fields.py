@@ -1,0 +1,148 @@
+"""A table of chosen fields, each written in its unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scaleplan.errors import escape_control
+from scaleplan.output import Report, ReportTable
+from scaleplan.output.data import encode, plain
+from scaleplan.output.fields import take
+from scaleplan.output.text import render_markdown, render_text
+from scaleplan.output.views.plan import format_loss, plan_columns
+from scaleplan.project.check import amount
+from scaleplan.units import (
+    SECONDS_PER_DAY,
+    format_count,
+    format_flops,
+    format_fraction,
+    format_gigabytes,
+    format_hours,
+    format_kilograms,
+    format_kwh,
+    format_number,
+    format_seconds,
+    format_usd,
+)
+from scaleplan.units.limits import QUANTITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from scaleplan.output.fields import Choice
+
+__all__ = ["StreamTable", "fields_table", "written"]
+
+_ENDS = ("low", "high")
+"""The names of the ends of a pair, which are written as the pair is."""
+
+_FRACTIONS = frozenset(
+    {
+        *("coverage", "goodput", "interval_level", "level", "mfu", "planned_mfu", "relative_error", "saving"),
+        *("share", "utilisation", "within"),
+    }
+)
+
+_UNITS: tuple[tuple[str, Callable[[float], str]], ...] = (
+    ("params", format_count),
+    ("tokens", format_count),
+    ("flops", format_flops),
+    ("cost", format_usd),
+    ("usd_per_hour", format_usd),
+    ("price_per_hour", format_usd),
+    ("gpu_hours", lambda value: format_hours(value, unit="").strip()),  # the name has the unit
+    ("days", lambda value: format_seconds(value * SECONDS_PER_DAY)),
+    ("seconds", format_seconds),
+    ("kwh", format_kwh),
+    ("kg", format_kilograms),
+    ("gb", format_gigabytes),
+    ("bytes", lambda value: format_gigabytes(value / 1e9)),
+    ("loss", format_loss),
+    *((name, str) for name in ("line", "row", "seed", "year")),  # whole numbers that count nothing
+)
+"""How a field is written, by the end of its name, where it is none of the quantities that limits know."""
+
+_OWN = ("gpu_hours", "days")  # a column has their unit in its name, or each value its own
+
+_MISSING = "–"
+
+_LONGEST_COUNT = 1_000_000  # a whole number below it is written with every digit
+
+
+def fields_table(choice: Choice, form: str) -> str:
+    """Return the chosen fields as a table of text or of Markdown, without anything else."""
+    values = [[take(record, name) for name in choice.names] for record in choice.records]
+    text = {
+        name for i, name in enumerate(choice.names) if any(isinstance(row[i], str | list | dict) for row in values)
+    }
+    rows = [[written(name, value) for name, value in zip(choice.names, row, strict=True)] for row in values]
+    report = Report(grid=ReportTable(choice.names, rows=rows, text=text))
+    return (render_text if form == "text" else render_markdown)(report).removeprefix("\n")
+
+
+def written(name: str, value: Any) -> str:  # noqa: ANN401  of any field
+    """Write the value of a field for a reader, in the unit that its name tells."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        stem, _, last = name.rpartition(".")
+        quantity = (stem.rpartition(".")[2] if last in _ENDS and stem else last).removesuffix("_interval")
+        return _number(quantity, value)
+    if isinstance(value, list) and all(isinstance(item, str | int) for item in value):
+        return ", ".join(map(str, value))
+    return _MISSING if value is None else plain(value) if isinstance(value, str) else encode(value)
+
+
+def _number(quantity: str, value: float) -> str:
+    """Write a number by the name of what it is."""
+    if quantity in QUANTITIES and quantity not in _OWN:
+        return amount(quantity, value)
+    if quantity in _FRACTIONS:
+        return format_fraction(value)
+    for end, write in _UNITS:
+        if quantity == end or quantity.endswith(f"_{end}"):
+            return write(value)
+    is_count = isinstance(value, int) and abs(value) < _LONGEST_COUNT
+    return f"{value:,}" if is_count else format_number(value)
+
+
+_WIDTHS = {"flops": 12, "days": 12, "tokens": 7, "loss": 6, "preset": 16}
+"""The widest usual value of a field; a wider one moves the rest of its row."""
+
+_WIDTH = 8  # of other numbers, and of short texts
+
+
+class StreamTable:
+    """A table to read that is written row by row, each as soon as it is known; the header comes before the first.
+
+    ``by`` is the form of the budgets of plans, whose usual columns are shown; without it each row brings its fields.
+    """
+
+    def __init__(self, by: str | None, *, hardware: bool) -> None:
+        titles = {} if by is None else plan_columns(by, hardware=hardware)
+        self._titles = {name: title for name, title in titles.items() if name != "preset"}  # there is one
+        self._columns: list[tuple[str, int, bool]] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields of the usual columns."""
+        return tuple(self._titles)
+
+    def line(self, row: Mapping[str, object]) -> str:
+        """Return a row as a line, the first one below the header."""
+        head = ""
+        if not self._columns:
+            titles = [self._titles.get(name, name) for name in row]
+            self._columns = [
+                (name, max(len(title), _WIDTHS.get(name.rpartition(".")[2], _WIDTH)), isinstance(value, str))
+                for (name, value), title in zip(row.items(), titles, strict=True)
+            ]
+            head = self._joined(titles)
+        return head + self._joined([written(name, row[name]) for name, _, _ in self._columns])
+
+    def _joined(self, cells: list[str]) -> str:
+        padded = (
+            cell.ljust(width) if is_text else cell.rjust(width)
+            for cell, (_, width, is_text) in zip(map(escape_control, cells), self._columns, strict=True)
+        )
+        return f"  {'  '.join(padded)}".rstrip() + "\n"

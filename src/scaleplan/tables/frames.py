@@ -1,0 +1,198 @@
+"""Read a table in memory as the CSV file that it would be: of pandas, Polars, Arrow, columns in a dict, or records.
+
+Every cell becomes the text that a CSV file has for it, so that what follows is that of a file: the same numbers, the
+same rows (the header is row 1), the same warnings. The index of a data frame is left out, as it is no column.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
+
+import numpy as np
+
+from scaleplan.errors import FileError, UsageError, quote
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from narwhals.typing import IntoFrame
+
+__all__ = ["FRAME", "TableLike", "TextTable", "is_frame", "is_path", "source_name", "text_table"]
+
+TableLike: TypeAlias = "str | Path | IntoFrame | Mapping[str, Any] | Sequence[Any]"
+"""A table as Python gives it: a file, or a data frame, a dict of columns, a list of records."""
+
+FRAME = "data frame"
+"""What a table in memory is called in place of the name of a file."""
+
+_KINDS = (
+    "a path, a data frame (pandas, Polars, PyArrow), a dict of columns, a list of dicts, or what scaleplan.runs gave"
+)
+
+_MOST_CELLS = 10_000_000
+
+
+class TextTable(NamedTuple):
+    """The names of columns, and the text of each cell by rows; an empty text is no value."""
+
+    names: tuple[str, ...]
+    rows: list[list[str]]
+
+    def csv(self) -> bytes:
+        """Return the table as a CSV file in UTF-8."""
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([self.names, *self.rows])
+        return out.getvalue().encode()
+
+
+def is_frame(value: object) -> bool:
+    """Return whether a value is a table rather than a path, or an iterable of paths."""
+    if isinstance(value, list | tuple):
+        return bool(value) and not is_path(value[0])
+    frame = any(hasattr(value, name) for name in ("columns", "column_names", "dtype"))
+    return isinstance(value, Mapping) or (frame and not isinstance(value, str | os.PathLike))
+
+
+def is_path(value: object) -> TypeGuard[str | Path]:
+    """Return whether a value names a file, or standard input; whatever else a table is read from is in memory."""
+    return isinstance(value, str | os.PathLike)
+
+
+def source_name(source: object) -> str:
+    """Return what a table is called: its path, or that it is in memory."""
+    return str(source) if is_path(source) else FRAME
+
+
+def text_table(value: object) -> TextTable:
+    """Return a table in memory as the text of its cells.
+
+    Raises UsageError for what is no table, FileError for a table without rows, with columns of one name or of
+    different lengths, or one that is too large.
+    """
+    columns = _columns(value)
+    lengths = {name: len(cells) for name, cells in columns}
+    twice = sorted({name for name, _ in columns if sum(name == other for other, _ in columns) > 1})
+    if twice:
+        raise _twice(twice[0])
+    if len(set(lengths.values())) > 1:
+        longest, shortest = max(lengths, key=lengths.__getitem__), min(lengths, key=lengths.__getitem__)
+        sizes = f"{quote(longest)} has {lengths[longest]} values, {quote(shortest)} has {lengths[shortest]}"
+        raise FileError(f"{FRAME}: the columns differ in length: {sizes}")
+    count = max(lengths.values(), default=0)
+    if not count:
+        raise FileError(f"the {FRAME} has no rows", hint="give one row for each run")
+    if count * len(columns) > _MOST_CELLS:
+        raise FileError(f"the {FRAME} has more than {_MOST_CELLS:,} cells", hint="keep one row for each run")
+    if all(name.lstrip("-").isdecimal() for name in lengths):
+        raise FileError(f"the columns of the {FRAME} have numbers, not names", hint="name them: params, tokens, loss")
+    names = tuple(name for name, _ in columns)
+    return TextTable(names, [list(row) for row in zip(*(map(_text, cells) for _, cells in columns), strict=True)])
+
+
+_Columns = list[tuple[str, Sequence[Any]]]
+
+
+def _columns(value: object) -> _Columns:
+    """Return the columns of whatever has some, by name."""
+    if isinstance(value, Mapping):
+        return [(_name(name), _cells(cells, _name(name))) for name, cells in value.items()]
+    if isinstance(value, list | tuple):
+        return _of_records(value)
+    if getattr(getattr(value, "dtype", None), "names", None):  # a structured array of NumPy
+        return [(name, value[name].tolist()) for name in value.dtype.names]  # type: ignore[attr-defined, index]
+    return _of_frame(value)
+
+
+def _of_frame(value: object) -> _Columns:
+    """Return the columns of a data frame of any library that narwhals knows."""
+    import narwhals as nw  # only where there is a data frame
+
+    try:
+        frame: Any = nw.from_native(value)
+    except nw.exceptions.DuplicateError:
+        listed: Any = getattr(value, "column_names", None)  # Arrow's; its columns are data
+        names = [_name(name) for name in (getattr(value, "columns", ()) if listed is None else listed)]
+        raise _twice(next((name for name in names if names.count(name) > 1), "?")) from None
+    except TypeError:
+        raise UsageError(f"runs are no {type(value).__name__}", hint=f"give {_KINDS}") from None
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect()
+    return [(_name(series.name), _of_series(series)) for series in frame.iter_columns()]
+
+
+def _of_series(series: Any) -> Sequence[Any]:  # noqa: ANN401  of narwhals
+    """Return the values of a column; single precision in its own digits, as its text is."""
+    values: list[Any] = series.to_list()
+    if str(series.dtype) != "Float32":
+        return values
+    return [np.float32(value) if isinstance(value, float) else value for value in values]
+
+
+def _of_records(items: Sequence[object]) -> _Columns:
+    """Return the columns of records: mappings, named tuples, dataclasses; nested keys are joined by dots."""
+    rows: list[dict[str, object]] = []
+    for position, item in enumerate(items, 1):
+        if isinstance(item, Mapping):
+            record: Mapping[Any, object] = item
+        elif is_dataclass(item) and not isinstance(item, type):
+            record = {each.name: getattr(item, each.name) for each in fields(item)}
+        elif hasattr(item, "_asdict"):
+            record = item._asdict()
+        else:
+            raise UsageError(
+                f"item {position} of the runs is no record, but {type(item).__name__}", hint=f"give {_KINDS}"
+            )
+        rows.append(dict(_flat(record, "")))
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [(name, [row.get(name) for row in rows]) for name in names]
+
+
+def _flat(record: Mapping[Any, object], prefix: str) -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for key, value in record.items():
+        name = f"{prefix}{key}"
+        found += _flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
+    return found
+
+
+def _cells(value: object, name: str) -> Sequence[Any]:
+    """Return the values of a column of a dict: a list, a tuple, an array or a series."""
+    if isinstance(value, list | tuple):
+        return value
+    for method in ("to_list", "to_pylist", "tolist"):
+        if hasattr(value, method):
+            found: object = getattr(value, method)()
+            if isinstance(found, list):
+                return found
+    raise UsageError(f"column {quote(name)} is no list of values, but {type(value).__name__}", hint=f"give {_KINDS}")
+
+
+def _name(name: object) -> str:
+    """Return the name of a column; that of several levels as one, joined by dots."""
+    return ".".join(str(part) for part in name if str(part)) if isinstance(name, tuple) else str(name)
+
+
+def _twice(name: str) -> FileError:
+    return FileError(f"two columns of the {FRAME} are called {quote(name)}", hint="rename one of them, or drop it")
+
+
+def _text(value: Any) -> str:  # noqa: ANN401  a cell of any library
+    """Return the text that a CSV file has for a cell."""
+    if isinstance(value, str):
+        return value
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # of pandas, which may not be there
+        return ""
+    if isinstance(value, bool | int):
+        return str(value)
+    if isinstance(value, float):
+        return "" if value != value else float.__repr__(value)  # noqa: PLR0124  NaN differs from itself
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(value, default=_text, ensure_ascii=False)
+    text = str(value)  # a decimal, a date, a number of NumPy
+    return "" if text in ("nan", "NaT", "None", "<NA>") else text

@@ -97,32 +97,26 @@ def _is_of_output(error: Exception) -> bool:
 
 
 def _settle_streams() -> None:
-    """Put nothing in place of a closed stream, and plain signs for those that an encoding lacks.
+    """Put nothing in place of a closed stream, and ASCII for what an encoding lacks: ``->`` for an arrow.
 
     A locale that says C means ASCII; Python would write UTF-8 nevertheless.
 
     What goes to standard error never changes the answer: where it cannot be written, it is lost.
     """
+    codecs.register_error("scaleplan", _spell)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         else:
-            stream.reconfigure(encoding="ascii" if _is_plain_locale() else None, errors=_PLAIN_SIGNS)
+            stream.reconfigure(encoding="ascii" if _is_plain_locale() else None, errors="scaleplan")
     sys.stderr = cast("TextIO", _Unfailing(sys.stderr))
 
 
-_PLAIN_SIGNS = "scaleplan"
-"""The name of the handler of signs that an encoding lacks."""
+def _spell(error: UnicodeError) -> tuple[str | bytes, int]:
+    from scaleplan.ascii import replace_unencodable  # where something cannot be written as it is
 
-
-def _plain_signs(error: UnicodeError) -> tuple[str, int]:
-    from scaleplan.output.screen import plain_signs  # where there is such a sign
-
-    return plain_signs(error)
-
-
-codecs.register_error(_PLAIN_SIGNS, _plain_signs)
+    return replace_unencodable(error)
 
 
 def _is_plain_locale() -> bool:

@@ -11,8 +11,9 @@ import sys
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scaleplan.ascii import spelled
 from scaleplan.cli.options import PANELS
-from scaleplan.output.screen import spelled, width_of
+from scaleplan.output.screen import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

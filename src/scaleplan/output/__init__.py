@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scaleplan.output.screen import USUAL
 from scaleplan.record import Record, as_mapping
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class Report(Record):
     remarks: Sequence[str] = ()
     sections: Sequence[Report] = ()
 
-    def drawn(self, width: int) -> Sequence[str]:
-        """Return the lines of the drawing, for a width."""
+    def drawn(self, width: int = USUAL) -> Sequence[str]:
+        """Return the lines of the drawing, for a screen of a width."""
         return self.drawing(width) if callable(self.drawing) else self.drawing
 
 
@@ -121,8 +122,6 @@ REPORTS: Mapping[str, View] = {
     "PresetPaths": View("views.lists:paths_report", rows="rows"),
     "PricedAccelerator": View("views.lists:gpu_report"),
     "AcceleratorList": View("views.lists:gpus_report", rows="gpus"),
-    "GpuComparison": View("views.gpu_comparison:gpu_comparison_report", rows="compared", whole=True),
-    "HardwareValidation": View("views.lists:hardware_validation_report", rows="files"),
     "FamilySummary": View("views.families:family_report"),
     "FamilyList": View("views.families:families_report", rows="families"),
     "FamilyValidation": View("views.families:validation_report", rows="files"),

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from scaleplan.errors import Notice
     from scaleplan.output import Fact, Report, ReportTable
-    from scaleplan.output.screen import USUAL
-from scaleplan.record import Result
+    from scaleplan.record import Result
 
 __all__ = ["columns", "frame", "html", "summary", "text"]
 
@@ -112,7 +111,7 @@ def _parts(report: Report) -> Iterator[Markup]:
         yield element("p", element("b", report.title), style="margin:.3em 0")
     for line in report.lines:
         yield element("p", line, style="margin:.3em 0")
-    drawing = report.drawn(USUAL)
+    drawing = report.drawn()
     if drawing:
         yield element("pre", "\n".join(drawing), style="line-height:1.2")
     if report.facts:

@@ -227,7 +227,7 @@ def _blocks(report: Report, depth: int) -> Iterator[str]:
         yield f"{'#' * depth} {_escape(report.title)}"
     for line in report.lines:
         yield _line(line)
-    drawing = report.drawn(USUAL)
+    drawing = report.drawn()
     if drawing:
         yield ""
         yield from ("```text", *(escape_control(line).replace("```", "'''") for line in drawing), "```")

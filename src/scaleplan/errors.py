@@ -35,6 +35,7 @@ __all__ = [
     "escape_control",
     "is_visible",
     "quote",
+    "unexpected_keyword",
 ]
 
 _LONGEST_QUOTE = 80
@@ -302,6 +303,14 @@ class UnreachableError(ScaleplanError):
 
     code = "unreachable"
     exit_status = 1
+
+
+def unexpected_keyword(name: str, known: Iterable[str], *, function: str | None = None) -> TypeError:
+    """Return the error for a keyword that there is not, with the one that is meant."""
+    close = did_you_mean(name, known)
+    where = "" if function is None else f"{function}() got an "
+    hint = "" if close is None else f": did you mean '{close}'?"
+    return TypeError(f"{where}unexpected keyword argument '{name}'{hint}")
 
 
 def either(name: str, value: object, old: str, old_value: object) -> Any:  # noqa: ANN401  the type of either

@@ -62,7 +62,7 @@ from = "train.yaml"
 model = "llama.json"
 tokens = { batch = "data.batch", sequence = 8192, steps = "steps" }
 gpus = { key = ["cluster.nodes", "cluster.devices"] }
-grid = "USA"
+region = "USA"
 
 [[run]]
 name = "by-cost"
@@ -275,7 +275,11 @@ CASES = {
         "sweep --from 1e18 --to 1e24 --points 4",
         "sweep --from 10k --to 1M --by cost --gpu h100-sxm --points 3 --format csv",
     ),
-    "compare": ("", "compare --flops 1e24", "compare --flops 1e22 --with chinchilla --with kaplan --format tsv -q"),
+    "compare": (
+        "",
+        "compare --flops 1e24",
+        "compare --flops 1e22 -p chinchilla -p kaplan --format tsv -q",
+    ),
     "break-even": ("", "break-even --params 7B", "break-even --loss 2.1 --points 3 --format csv"),
     "hyperparameters": (
         "",
@@ -287,7 +291,7 @@ CASES = {
     "convert": (
         "",
         "convert --flops 1e24 --gpu h100-sxm --gpus 512",
-        "convert --gpu-hours '30.8M H100-hours' --grid USA --format tsv",
+        "convert --gpu-hours '30.8M H100-hours' --region USA --format tsv",
         "convert --flops 1e24 --to days",
     ),
     "marginal": ("", "marginal --flops 1e21", "marginal --cost '250k USD' --gpu h100-sxm --format csv"),

@@ -104,7 +104,7 @@ def test_the_options_of_memory_stand_in_sections(cli):
     text = cli("memory", "--help").out.partition("Examples:")[0]
     heads = re.findall(r"^(\w[\w, ]+):$", text, re.MULTILINE)
     assert heads[0] == "Arguments"
-    assert heads[1] == "Devices"
+    assert heads[1] == "GPUs"
     assert heads[-1] == "Options"
     assert len(heads) == 8
     options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE)

@@ -17,7 +17,7 @@ ASK = {
     "loss": ("loss", "--params", "7B", "--tokens", "1T", *CLUSTER),
     "target": ("target", "--params", "7B", *CLUSTER),
     "sweep": ("sweep", "--from", "1e21", "--to", "1e22", "--points", "3", *CLUSTER),
-    "compare": ("compare", "--time", "30d", "--with", "besiroglu-2024", "--with", "muennighoff-2023", *CLUSTER),
+    "compare": ("compare", "--time", "30d", "--preset", "besiroglu-2024", "--preset", "muennighoff-2023", *CLUSTER),
     "marginal": ("marginal", "--flops", "1e22", *CLUSTER),
     "convert": ("convert", "--flops", "1e22", "--params", "7B", *CLUSTER),
     "precisions": ("precisions", "--time", "30d", *CLUSTER),
@@ -113,7 +113,7 @@ def test_json_has_the_intervals_beside_the_values(name):
 def test_a_budget_in_time_says_what_it_may_buy():
     """The other direction: the same default, the same band, on the compute."""
     found = command_line(*ASK["optimal by time"], "--quiet").out
-    assert "accelerator-hours do 2.4e22 FLOP – 6.14e22 FLOP (80 %)" in found
+    assert "GPU-hours do 2.4e22 FLOP – 6.14e22 FLOP (80 %)" in found
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_check_and_diff_say_the_band():
     """The bill that a reviewer reads has its range; a limit at a confidence uses it."""
     project(RUN)
     found = command_line("check")
-    assert "GPU time, days, cost, energy and carbon: x/÷ 1.6, 80 %" in found.out
+    assert "GPU-hours, days, cost, energy and carbon: x/÷ 1.6, 80 %" in found.out
     checked = command_line("check", "--json").json["runs"][0]
     for name in ("gpu_hours", "days", "cost", "energy_kwh"):
         value = checked["values"][name]

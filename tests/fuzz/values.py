@@ -325,13 +325,13 @@ _GRAMMARS: dict[str, Callable[[Random], str]] = {
 """Options whose text has a grammar of its own."""
 
 _BY_NAME = {
-    "preset": "preset", "laws": "preset", "base": "preset", "gpu": "gpu", "vendor": "vendor", "grid": "region",
+    "preset": "preset", "laws": "preset", "presets": "preset", "base": "preset", "gpu": "gpu", "vendor": "vendor",
     "region": "region", "level": "level", "points": "points", "samples": "samples", "doublings": "small",
     "seed": "integer", "seeds": "small",
     "most_runs": "small", "run_cost": "flops", "delta": "ratio", "floor": "number", "noise": "ratio",
     "min_flops": "flops",
     "target": "flops", "start": "flops", "stop": "flops", "loss": "number", "batch": "count", "context": "count",
-    "sequence": "count", "width": "integer", "vocab": "count", "energy": "kwh", "carbon": "kilograms",
+    "width": "integer", "vocab": "count", "energy": "kwh", "carbon": "kilograms",
     "pf_days": "number", "vocabulary": "count",
     "unique_tokens": "tokens", "inference_tokens": "tokens", "inference_mfu": "fraction",
     "inference_price": "usd_per_hour", "max_memory": "gigabytes", "kv_tokens": "count", "quant_block": "integer",

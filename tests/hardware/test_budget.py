@@ -132,6 +132,10 @@ def test_the_keys_of_a_budget_are_pinned():
         "host_w",
         "pue",
         "deadline",
+        "exchange_rate",
+        "owned",
+        "interruptions",
+        "expected_interruptions",
     ]
 
 

@@ -53,7 +53,7 @@ def test_limits_have_a_canonical_form_that_means_the_same(text, canonical):
         ("1x ≤ params ≤ 7B", "x"),
         ("params <= 70 GB", "GB"),
         ("gpu_hours <= 2k H100-hours", "H100"),
-        ("cost <= 5 EUR", "EUR"),
+        ("cost <= 5 EUR USD", "EUR"),
         ("cost <= 5€", "€"),
         ("params <= tokens", "tokens"),
         ("params => 3", "=>"),

@@ -97,7 +97,7 @@ def test_compute_is_read_in_every_form(text, flops):
         ("1\u00a0000", "\u00a0", "plain space"),
         ("3×10", "×", "1e21"),
         ("−1", "−", "above 0"),
-        ("5€", "€", "US dollars"),
+        ("5€", "€", "250k EUR"),
         ("", "", "1e21"),
         ("   ", "   ", "1e21"),
     ],
@@ -373,9 +373,45 @@ def test_money_is_us_dollars(text, usd):
 
 
 @pytest.mark.parametrize("text", ["250k EUR", "€250k", "EUR 5", "5 pounds", "100 kCHF"])
-def test_other_currencies_ask_to_be_converted(text):
-    """There is no exchange rate that would not be out of date."""
-    assert "convert first" in refused(quantities.parse_usd, text).hint
+def test_other_currencies_ask_for_a_rate(text):
+    """There is no exchange rate that would not be out of date; a symbol is written as its code."""
+    hint = refused(quantities.parse_usd, text).hint
+    assert "--exchange-rate" in hint or "250k EUR" in hint
+
+
+EURO = quantities.ExchangeRate("EUR", 1.08)
+
+
+@pytest.mark.parametrize("text", ["1 EUR = 1.08 USD", "$1.08 = 1 euro", "100 EUR = 108 USD", "EUR 1 = USD 1.08"])
+def test_an_exchange_rate_is_an_equation_of_two_currencies(text):
+    """In either direction, of any amounts."""
+    assert quantities.parse_exchange_rate(text) == pytest.approx(EURO)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1.08", "1 EUR", "1 EUR = 1.08", "1 EUR = 0.86 GBP", "1 USD = 1 USD", "1 EUR = 1 EUR", "=", "1 EUR = 0 USD"],
+)
+def test_what_is_no_exchange_rate_is_refused(text):
+    """It takes US dollars on one side and another currency on the other."""
+    assert refused(quantities.parse_exchange_rate, text).text == text
+
+
+@pytest.mark.parametrize(
+    "text, euros",
+    [("250k EUR", 250e3), ("EUR 250k", 250e3), ("1.5 million euros", 1.5e6), ("$108", 100), ("5.4 USD", 5)],
+)
+def test_beside_a_rate_money_is_in_its_currency(text, euros):
+    """Dollars are divided by the rate, once."""
+    assert quantities.parse_usd(text, EURO) == pytest.approx(euros, rel=1e-15)
+    assert quantities.parse_usd_per_hour(f"{text}/h", EURO) == pytest.approx(euros, rel=1e-15)
+    assert quantities.parse_usd_per_kwh(f"{text}/kWh", EURO) == pytest.approx(euros, rel=1e-15)
+
+
+@pytest.mark.parametrize("text", ["250k", 250e3, "250 GBP", "$250 EUR"])
+def test_beside_a_rate_money_names_its_currency(text):
+    """A bare amount could be either, a third currency has no rate, and two are a contradiction."""
+    refused(quantities.parse_usd, text, rate=EURO)
 
 
 @pytest.mark.parametrize("text", ["2.95", "$2.95", "$2.95/h", "2.95 USD/h", "$2.95/GPU-hour", "2.95 $ per hour"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.api import optimal
 from scaleplan.errors import ScaleplanError
 from scaleplan.record import Record
-from scaleplan.units import exact, format_count, format_fraction, format_usd_per_hour
+from scaleplan.units import exact, format_count, format_fraction, format_plain, format_usd_per_hour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -151,12 +151,14 @@ def _utilisation(options: Mapping[str, Any], plan: Plan) -> Swing | None:
     mfu, goodput, band = plan.budget.mfu, plan.budget.goodput, plan.budget.band
     if mfu is None or band is None:
         return None
-    options = {**options, "profile": None}
+    # interruptions say the share of the time that trains again
+    options = {**options, "profile": None, "goodput": None if options.get("interruptions") else goodput}
     ends = [
-        _again(options, f"{format_fraction(value)} MFU", mfu=value, goodput=goodput)
-        for value in (mfu / band, min(1.0, mfu * band))
+        _again(options, f"{format_fraction(value)} MFU", mfu=value) for value in (mfu / band, min(1.0, mfu * band))
     ]
-    return _swing("the utilisation", f"real GPU-hours lie within a factor of {band:g}, four times in five", ends)
+    return _swing(
+        "the utilisation", f"real GPU-hours lie within a factor of {format_plain(band)}, four times in five", ends
+    )
 
 
 def _price(options: Mapping[str, Any], plan: Plan, context: Context) -> Swing | None:
@@ -169,7 +171,8 @@ def _price(options: Mapping[str, Any], plan: Plan, context: Context) -> Swing | 
     for choose in (min, max):
         price = choose(listed, key=lambda price: price.usd_per_hour)
         assumed = f"{format_usd_per_hour(price.usd_per_hour)}, {price.commitment} {price.date}"
-        ends.append(_again(options, assumed, price=price.usd_per_hour))
+        rented = {**options, "owned": None, "power_price": None}
+        ends.append(_again(rented, assumed, price=f"{price.usd_per_hour!r} USD"))
     return _swing("the price", f"the cheapest and the dearest of {len(listed)} listed prices", ends)
 
 

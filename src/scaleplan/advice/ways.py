@@ -26,7 +26,7 @@ from scaleplan.models.work import work_of
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import Request, parse_price
-from scaleplan.units import SECONDS_PER_HOUR, parse, parse_count, parse_positive
+from scaleplan.units import SECONDS_PER_HOUR, format_plain, parse, parse_count, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -188,7 +188,9 @@ class _Limits(NamedTuple):
 
 def _above(value: float, what: str) -> float:
     if not 0 < value <= _MOST:
-        raise UsageError(f"{what} is a number above 0, not {value:g}", hint=f"at most {_MOST:g}")
+        raise UsageError(
+            f"{what} is a number above 0, not {format_plain(value)}", hint=f"at most {format_plain(_MOST)}"
+        )
     return value
 
 
@@ -300,7 +302,7 @@ class _Comparison:
             ways_out=() if fits else tuple(self._ways_out(found)),
             band=None if utilisation is None else utilisation.band,
             interval_level=None if utilisation is None or utilisation.band is None else BAND_LEVEL,
-            price_per_hour=None if price is None else price.usd_per_hour,
+            price_per_hour=None if price is None else price.per_hour,
             price_source=None if price is None else price.origin,
             price_date=None if price is None else price.date or None,
             utilisation=None if utilisation is None else utilisation.value,
@@ -494,7 +496,7 @@ class _Comparison:
         band = None if utilisation is None else utilisation.band
         hours = tokens / per_second / SECONDS_PER_HOUR
         price, power = self.bill.price, self.bill.power
-        paid = None if price is None else price.usd_per_hour * self.gpus
+        paid = None if price is None else price.per_hour * self.gpus
         found |= {"hours": hours, "hours_interval": _around(hours, band)}
         if paid is not None:
             found |= {"cost": hours * paid, "cost_interval": _around(hours * paid, band)}

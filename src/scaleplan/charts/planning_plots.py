@@ -21,7 +21,17 @@ from scaleplan.planning.frontier import SolvedFrontier
 from scaleplan.planning.planner import ImplausibleError
 from scaleplan.planning.solver_array import plan_array
 from scaleplan.presets.conventions import convert_params, unconvertible
-from scaleplan.units import SECONDS_PER_HOUR, format_count, format_flops, format_fraction, format_number, format_usd
+from scaleplan.units import (
+    SECONDS_PER_HOUR,
+    USD,
+    format_count,
+    format_factor,
+    format_flops,
+    format_fraction,
+    format_number,
+    format_plain,
+    money_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,7 +90,8 @@ def budgets_around(
     last = max([last, *(flops * 10.0 for flops in at)]) if high is None else high
     if not first < last:
         raise UsageError(
-            f"the range from {first:g} to {last:g} FLOP is empty", hint="the first budget must be the smaller"
+            f"the range from {format_plain(first)} to {format_flops(last)} is empty",
+            hint="the first budget must be the smaller",
         )
     spaced = evenly_spaced(first, last, _POINTS)
     return sorted({*spaced, *(flops for flops in (*(known or ()), *reach, *at) if first < flops < last)})
@@ -192,7 +203,9 @@ def end_of_forecast(planner: Planner, budgets: Sequence[float]) -> tuple[GuideLi
     forecast = planner.preset.forecast
     if forecast is None or fitted is None or not budgets[-1] > fitted[1] * forecast.reach * (1 + _EDGE):
         return ()
-    return (GuideLine(axis="x", at=fitted[1] * forecast.reach, label=f"{forecast.reach:,.0f} times the largest run"),)
+    return (
+        GuideLine(axis="x", at=fitted[1] * forecast.reach, label=f"{format_factor(forecast.reach)} the largest run"),
+    )
 
 
 NEXT_STEPS = (0.01, 0.02, 0.03)
@@ -338,11 +351,17 @@ def compare_chart(planners: Sequence[Planner], budgets: Sequence[float], *, at: 
 
 
 def money_chart(
-    planner: Planner, budgets: Sequence[float], *, at: float, price: Callable[[float, float], float] | None = None
+    planner: Planner,
+    budgets: Sequence[float],
+    *,
+    at: float,
+    price: Callable[[float, float], float] | None = None,
+    currency: str | None = None,
 ) -> Chart:
     """Return the loss against its cost, and the cost of the next percents less loss than that of the budget ``at``.
 
-    ``budgets`` are in FLOP; ``price`` gives the money for (params, FLOP), and without it compute itself is the cost.
+    ``budgets`` are in FLOP; ``price`` gives the money for (params, FLOP) in the ``currency``, and without
+    it compute itself is the cost.
     """
     plans = plans_of(planner, budgets)
     losses = _losses(planner, plans)
@@ -352,7 +371,8 @@ def money_chart(
     params, _, start = planner.best_counts(at)
     assert start is not None
     base = priced(params, at)
-    written = format_flops if price is None else format_usd
+    written = format_flops if price is None else money_in(currency)
+    paid = Axis(label="cost of the accelerators", kind="usd", unit=currency or USD)
     marks = [Mark(x=base, y=start, label=f"{format_number(start, digits=4)} for {written(base)}")]
     for share, flops, value in next_steps(planner, at):
         needed = priced(planner.frontier.best(flops)[0], flops)
@@ -360,7 +380,7 @@ def money_chart(
     return Chart(
         kind="cost",
         title=f"What the next percent costs, {planner.preset.id}",
-        x=compute_axis(planner) if price is None else Axis(label="cost", kind="usd", unit="USD"),
+        x=compute_axis(planner) if price is None else paid,
         y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
         series=tuple(series),
         marks=tuple(marks),
@@ -468,5 +488,5 @@ def _unit(planner: Planner, plan: Plan) -> tuple[float, Axis]:
     rates = plan.budget
     if planner.constraints.priced and rates.price_per_hour and rates.peak_flops_per_s and rates.utilisation:
         usd = rates.price_per_hour / (rates.peak_flops_per_s * rates.utilisation * SECONDS_PER_HOUR)
-        return usd, Axis(label="training and inference", kind="usd", unit="USD")
+        return usd, Axis(label="training and inference", kind="usd", unit=rates.currency or USD)
     return 1.0, Axis(label="training and inference", kind="flops", unit="FLOP")

@@ -127,12 +127,12 @@ def _cost(request: ChartRequest) -> Chart:
     low = request.start or request.flops / 30
     high = request.stop or 3 * max([request.flops, *steps])
     budgets = budgets_around(request.planner.preset, (request.flops,), low=low, high=high)
-    chart = money_chart(request.planner, budgets, at=request.flops, price=request.price)
+    paid = budget_at(request.planner, request.request, request.flops, 1e9)
+    chart = money_chart(request.planner, budgets, at=request.flops, price=request.price, currency=paid.currency)
     if request.price is None:
         return chart
-    paid = budget_at(request.planner, request.request, request.flops, 1e9)
     band = "" if paid.band is None else f" Money: {band_text(paid.band)}."
-    price = dated_price(paid.price_per_hour or 0.0, paid.price_source, paid.price_date)
+    price = dated_price(paid.price_per_hour or 0.0, paid.price_source, paid.price_date, currency=paid.currency)
     return replace(chart, caption=f"{chart.caption}{band} Price: {price}.")
 
 

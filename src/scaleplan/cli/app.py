@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from scaleplan.cli.command import HELP, is_completing
@@ -65,6 +65,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "presets": ("lists", "the scaling laws: list, show, validate, path"),
     "gpus": ("gpus", "the GPUs: list, show, compare for a plan, validate your own"),
     "models": ("lists", "the published models that are known by name: list, show"),
+    "schema": ("schema", "the JSON Schema of a result or a file, for scripts and editors"),
     "families": ("families", "the model families: list, show, validate your own"),
     "evaluate": ("lists", "any law at given values → its value, with interval"),
 }
@@ -136,6 +137,14 @@ class LazyGroup(TyperGroup):
             settings[cmd_name] = dict.fromkeys(inner, settings[cmd_name])  # they are the settings of each of them
         return command
 
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Complete a command, without importing any, or an option."""
+        from scaleplan.cli.completion import complete_commands, complete_options
+
+        if incomplete.startswith("-"):
+            return complete_options(self.params, TyperCommand.shell_complete(self, ctx, incomplete))
+        return complete_commands(((name, line) for name, (_, line) in COMMANDS.items()), incomplete)
+
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
         """Write the help, the commands without importing any."""
         from scaleplan.cli.help import help_of_program
@@ -206,6 +215,10 @@ def execute(arguments: Sequence[str]) -> int:
         sys.stdout.write(START)
         return 0
     root = _root()
+    if is_completing():
+        from scaleplan.cli.completion import complete
+
+        return complete(root)
     defaults = from_environment()
     try:
         defaults = load_defaults() | defaults

@@ -335,10 +335,12 @@ class _Command(TyperCommand):
         formatter.write(help_of_command(self, ctx))
 
     def shell_complete(self, ctx: typer.Context, incomplete: str) -> Any:  # type: ignore[override]  # noqa: ANN401
-        """Complete an option: an everyday one where nothing is typed yet, since a command has dozens."""
+        """Complete an option; where nothing is typed yet an everyday one, since a command has dozens."""
         from scaleplan.cli.completion import complete_options
 
-        return complete_options(self, ctx, super().shell_complete(ctx, incomplete or "--"), incomplete)
+        found = super().shell_complete(ctx, incomplete or "--")
+        shown = {name for each in self.params if self.layout[str(each.name)].is_everyday for name in each.opts}
+        return complete_options(self.params, [each for each in found if incomplete or each.value in shown])
 
 
 class _Group(TyperGroup):
@@ -349,6 +351,13 @@ class _Group(TyperGroup):
         from scaleplan.cli.help import help_of_group
 
         formatter.write(help_of_group(self, ctx))
+
+    def shell_complete(self, ctx: typer.Context, incomplete: str) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Complete a command of the group."""
+        from scaleplan.cli.completion import complete_commands
+
+        rows = ((name, str(command.help)) for name, command in self.commands.items())
+        return complete_commands(rows, incomplete)
 
 
 def _refuse_two_formats(ctx: typer.Context, output: OutputOptions) -> None:

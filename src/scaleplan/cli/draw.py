@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from scaleplan.charts.figure import draw, picture_path
+from scaleplan.charts.drawing import draw, picture_path
 from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.fit import ReadingOptions  # noqa: TC001  read at run time, for its options
 from scaleplan.cli.options import (
+    PANELS,
     BoundOptions,
     BudgetOptions,
     ConstraintOptions,
@@ -22,8 +23,8 @@ from scaleplan.cli.options import (
     OutputOptions,
     RunOptions,
     keywords,
-    run_keywords,
 )
+from scaleplan.cli.plan import run_keywords
 from scaleplan.cli.settings import standing
 from scaleplan.cli.track import TrackOptions  # noqa: TC001  likewise
 from scaleplan.errors import UsageError
@@ -80,7 +81,13 @@ def plot(
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Draw a .png, .svg or .pdf file instead of text."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Draw a .png, .svg or .pdf file instead of text.",
+            rich_help_panel=PANELS["output"],
+        ),
     ] = None,
 ) -> Answer:
     """Draw a picture, here as text or into a file; --json and --format csv give its points."""
@@ -122,7 +129,13 @@ def report(
     output: OutputOptions,
     file: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="The page to write; standard output if not given."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The page to write; standard output if not given.",
+            rich_help_panel=PANELS["output"],
+        ),
     ] = None,
 ) -> Answer:
     """Write one self-contained HTML page: the answer, its bill, a live what-if, pictures; --json gives the plan."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from scaleplan import lookup
 from scaleplan.cli.command import Answer, command, group
 from scaleplan.cli.options import (
     MORE,
@@ -15,9 +16,7 @@ from scaleplan.cli.options import (
     LawOptions,
     keywords,
 )
-from scaleplan.errors import UnknownNameError
 from scaleplan.files import preset_folders
-from scaleplan.hardware.accelerators import AcceleratorList
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import PresetPaths
 from scaleplan.project.own_hardware import validate_hardware
@@ -33,25 +32,15 @@ def list_gpus(
     *, vendor: Annotated[str | None, typer.Option(metavar="NAME", help="Only GPUs of this vendor.")] = None
 ) -> Answer:
     """List the GPUs, with dense peaks and default prices."""
-    context = Context()
-    gpus = context.accelerators.all()
-    if vendor is not None:
-        vendors = sorted({gpu.vendor for gpu in gpus})
-        gpus = tuple(gpu for gpu in gpus if gpu.vendor.casefold() == vendor.casefold())
-        if not gpus:
-            raise UnknownNameError("vendor", vendor, vendors)
-    priced = (gpu.priced(context.prices.default(gpu.id)) for gpu in gpus)
-    return Answer(result=AcceleratorList(gpus=tuple(priced)))
+    return Answer(result=lookup.list_gpus(vendor=vendor))
 
 
 @command(_gpus, "show", examples=["scaleplan gpus show h100", "scaleplan gpus show mi300x --json"])
 def show_gpu(
     *, name: Annotated[str, typer.Argument(metavar="NAME", help="An id, an alias, or a .toml file of one GPU.")]
 ) -> Answer:
-    """Show one accelerator: peaks, memory, power, prices, sources."""
-    context = Context()
-    gpu = context.accelerators.get(name)
-    return Answer(result=gpu.priced(context.prices.default(gpu.id)))
+    """Show one GPU: peaks, memory, power, prices, sources."""
+    return Answer(result=lookup.show_gpu(name))
 
 
 @command(_gpus, "path", examples=["scaleplan gpus path", "scaleplan gpus path h100-sxm"])

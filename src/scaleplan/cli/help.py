@@ -37,6 +37,9 @@ _INDENT = "  "
 _LONGEST_NAME = 26  # columns of an option with its value; what is longer has a line of its own
 
 
+_QUOTED = re.compile(r"(?<!\w)'[^']{1,30}'(?!\w)")
+
+
 class Row(NamedTuple):
     """A line of a panel: a name, and what it is."""
 
@@ -109,7 +112,7 @@ def help_of_command(command: Any, ctx: typer.Context) -> str:  # noqa: ANN401
             panels[PANELS["arguments"]].append(Row(parameter.metavar, parameter.help or ""))
         elif everything or parameter.required or place.is_everyday:
             panels[PANELS["required"] if parameter.required else _title(place)].append(
-                Row(_names(parameter), _text(parameter, with_variable=wanted))
+                Row(_names(parameter), _text(parameter, whole=wanted))
             )
         else:
             hidden += 1
@@ -167,33 +170,29 @@ def _usage(command: Any, ctx: typer.Context) -> list[str]:  # noqa: ANN401
     ]
     words += [each.metavar for each in command.params if each.param_type_name == "argument"]
     first = f"Usage: {ctx.command_path} "
-    return wrap(
-        " ".join([*words, "[OPTIONS]"]),
-        width(),
-        initial_indent=first,
-        subsequent_indent=" " * len(first),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return _wrapped(" ".join([*words, "[OPTIONS]"]), first=first, rest=" " * len(first))
 
 
 def _names(parameter: Any, *, short: bool = False) -> str:  # noqa: ANN401  of typer
     """Return how an option is typed: its names, the short one first, and its value."""
-    names = sorted(parameter.opts, key=len)
-    shown = names[-1] if short else ", ".join(names)
+    names = sorted(parameter.opts, key=lambda name: name.startswith("--"))
+    shown = max(names, key=len) if short else ", ".join(names)
     if parameter.secondary_opts:
         shown = " / ".join([shown, *parameter.secondary_opts])
     return shown if parameter.is_flag or not parameter.metavar else f"{shown} {parameter.metavar}"
 
 
-def _text(parameter: Any, *, with_variable: bool) -> str:  # noqa: ANN401
-    """Return what an option is, and its default; where all options are shown, the variable that sets it too."""
+def _text(parameter: Any, *, whole: bool) -> str:  # noqa: ANN401
+    """Return what an option is, and its default: the first sentence, or all with the variable that sets it."""
     notes = []
-    if with_variable and parameter.envvar:
+    text = parameter.help or ""
+    if whole and parameter.envvar:
         notes.append(f"env var: {parameter.envvar}")
     if parameter.default not in (None, False, [], ()):
         notes.append(f"default: {parameter.default}")
-    return f"{parameter.help or ''}{'  [' + '; '.join(notes) + ']' if notes else ''}"
+    first = text if whole else re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
+    first = first.replace("….", "…")
+    return f"{first} [{'; '.join(notes)}]" if notes else first
 
 
 def _panels(panels: Mapping[str, Sequence[Row]]) -> Iterator[str]:
@@ -209,7 +208,7 @@ def _panels(panels: Mapping[str, Sequence[Row]]) -> Iterator[str]:
 
 def _row(row: Row, column: int) -> Iterator[str]:
     indent = " " * (column + len(_INDENT))
-    lines = wrap(row.text, max(width() - len(indent), 24), break_long_words=False, break_on_hyphens=False)
+    lines = [line.strip() for line in _wrapped(row.text, first=indent, rest=indent)]
     if len(row.name) + 2 > column:
         yield _INDENT + row.name
     else:
@@ -222,7 +221,16 @@ def _paragraph(text: str) -> Iterator[str]:
     for number, paragraph in enumerate(text.split("\n\n")):
         if number:
             yield ""
-        yield from wrap(" ".join(paragraph.split()), width(), break_long_words=False, break_on_hyphens=False)
+        yield from _wrapped(" ".join(paragraph.split()))
+
+
+def _wrapped(text: str, *, first: str = "", rest: str = "") -> list[str]:
+    """Return text in lines of the width, in which an example in quotation marks stays whole."""
+    whole = _QUOTED.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    lines = wrap(
+        whole, width(), initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _examples(examples: Sequence[str]) -> Iterator[str]:

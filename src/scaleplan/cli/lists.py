@@ -6,15 +6,13 @@ from typing import Annotated
 
 import typer
 
+from scaleplan import lookup
 from scaleplan.cli.command import Answer, command, group, single
-from scaleplan.errors import UnknownNameError, UsageError, quote
-from scaleplan.laws import LAWS
-from scaleplan.models.public_models import PublicModelList, PublicModels
+from scaleplan.errors import UsageError, quote
 from scaleplan.planning import evaluation
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import PresetPaths
 from scaleplan.presets.library import validate as validate_files
-from scaleplan.presets.preset import PresetList
 
 __all__ = ["APPS"]
 
@@ -30,16 +28,13 @@ def list_presets(
     *, form: Annotated[str | None, typer.Option(metavar="NAME", help="Only laws of this functional form.")] = None
 ) -> Answer:
     """List the scaling laws."""
-    if form is not None and form not in LAWS:
-        raise UnknownNameError("form", form, LAWS)
-    presets = (preset.summary() for preset in Context().library.all() if form in (None, preset.form))
-    return Answer(result=PresetList(presets=tuple(presets)))
+    return Answer(result=lookup.list_presets(form=form))
 
 
 @command(_presets, "show", examples=["scaleplan presets show chinchilla", "scaleplan presets show kaplan --json"])
 def show(*, name: _Name) -> Answer:
     """Show one scaling law: coefficients, conventions, range, source, notes."""
-    return Answer(result=Context().preset(name).summary())
+    return Answer(result=lookup.show_preset(name))
 
 
 @command(_presets, "validate", examples=["scaleplan presets validate my-law.toml"])
@@ -67,13 +62,7 @@ def list_models(
     *, family: Annotated[str | None, typer.Option(metavar="NAME", help="Only models of this model_type.")] = None
 ) -> Answer:
     """List the published models that commands know by name in place of a config.json."""
-    models = PublicModels().all()
-    if family is not None:
-        families = sorted({model.family for model in models})
-        models = tuple(model for model in models if model.family == family.casefold())
-        if not models:
-            raise UnknownNameError("family", family, families)
-    return Answer(result=PublicModelList.of(models))
+    return Answer(result=lookup.list_models(family=family))
 
 
 @command(
@@ -81,7 +70,7 @@ def list_models(
 )
 def show_model(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
     """Show one published model: its config, its published size, sources."""
-    return Answer(result=PublicModels().get(name))
+    return Answer(result=lookup.show_model(name))
 
 
 @command(
@@ -105,6 +94,9 @@ def evaluate(
     level: Annotated[
         str, typer.Option(metavar="F", envvar="SCALEPLAN_LEVEL", help="Confidence level of the interval.")
     ] = "0.9",
+    bytes_per_token: Annotated[
+        str | None, typer.Option(metavar="F", help="Bytes of text in a token, for the loss in bits per byte: 4.3.")
+    ] = None,
 ) -> Answer:
     """Evaluate a law or a curve at given values: its loss, optimal size, accuracy or whatever it gives."""
     given: dict[str, str] = {}
@@ -115,7 +107,7 @@ def evaluate(
         if name in given:
             raise UsageError(f"{quote(name)} is given twice", hint="give each input once")
         given[name] = value
-    if clash := given.keys() & {"quantity", "level"}:
+    if clash := given.keys() & {"quantity", "level", "bytes_per_token"}:
         raise UsageError(f"{clash.pop()} is an option", hint="write it with two dashes")
-    result = evaluation.evaluate(preset, quantity=quantity, level=level, **given)
+    result = evaluation.evaluate(preset, quantity=quantity, level=level, bytes_per_token=bytes_per_token, **given)
     return Answer(result=result, notices=result.warnings)

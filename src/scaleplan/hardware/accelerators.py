@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from scaleplan.toml_table import Table
 
 __all__ = [
+    "BASES",
     "FILE_ENDING",
+    "PRECISIONS",
+    "STATUSES",
     "Accelerator",
     "AcceleratorList",
     "Accelerators",
@@ -26,16 +29,16 @@ __all__ = [
     "read_accelerator",
 ]
 
-_PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
 
 _MAKERS = (
     *("nvidia", "geforce", "tesla", "amd", "instinct", "radeon", "intel"),
     *("google", "aws", "apple", "huawei", "cerebras"),
 )
 
-_BASES = ("design", "estimated", "measured maximum")
+BASES = ("design", "estimated", "measured maximum")
 
-_STATUSES = ("verified", "partly verified")
+STATUSES = ("verified", "partly verified")
 
 _TERA = 1e12
 
@@ -150,7 +153,7 @@ class PricedAccelerator(Result, Accelerator):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AcceleratorList:
+class AcceleratorList(Result):
     """Several devices."""
 
     schema: ClassVar[str] = "scaleplan/gpus/1"
@@ -240,13 +243,13 @@ def _squeeze(name: str) -> str:
 def read_accelerator(top: Table, table: Table) -> Accelerator:
     """Return the accelerator of one table of a file; raises FileError for what is none."""
     rates = table.table("tflops")
-    peaks = {name: rates.number(name, above=0) * _TERA for name in _PRECISIONS if name in rates}
+    peaks = {name: rates.number(name, above=0) * _TERA for name in PRECISIONS if name in rates}
     rates.done()
     if not peaks and "tflops" in table:
-        raise table.error("tflops", f"expected at least one of {', '.join(_PRECISIONS)}")
+        raise table.error("tflops", f"expected at least one of {', '.join(PRECISIONS)}")
     link = table.optional_number("link_gbs", above=0)
     estimated = table.boolean("tdp_estimated", default=False)
-    basis = table.choice("tdp_basis", _BASES, "estimated" if estimated else "design")
+    basis = table.choice("tdp_basis", BASES, "estimated" if estimated else "design")
     known = top.table("sources")
     accelerator = Accelerator(
         id=table.text("id"),
@@ -274,7 +277,7 @@ def read_accelerator(top: Table, table: Table) -> Accelerator:
         host_power_w=table.optional_number("host_power_w", at_least=0),
         power_source=table.text("power_source", ""),
         link_devices=table.integer("link_devices", 8, at_least=1),
-        status=table.choice("status", _STATUSES, "verified"),
+        status=table.choice("status", STATUSES, "verified"),
         unified_memory=table.boolean("unified_memory", default=False),
     )
     table.done()

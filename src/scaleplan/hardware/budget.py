@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.record import Record, computed, option
-from scaleplan.units import SECONDS_PER_HOUR, format_usd_per_hour
+from scaleplan.units import (
+    SECONDS_PER_HOUR,
+    format_band,
+    format_fraction,
+    format_plain,
+    money_in,
+)
 
 if TYPE_CHECKING:
     from statistics import NormalDist
@@ -22,9 +28,12 @@ if TYPE_CHECKING:
     from scaleplan.hardware.accelerators import Accelerators
     from scaleplan.hardware.deadline import Deadline
     from scaleplan.hardware.energy import PowerDraw, PowerGrids
+    from scaleplan.hardware.interruptions import Interruptions
     from scaleplan.hardware.measured import Measurement
+    from scaleplan.hardware.owned import OwnedPrice
     from scaleplan.hardware.prices import Prices
     from scaleplan.hardware.utilisation import UtilisationTable
+    from scaleplan.units import ExchangeRate
 
 __all__ = [
     "BAND_LEVEL",
@@ -57,7 +66,7 @@ class BudgetRequest(Record):
     mfu: float | None = _hardware(
         "fraction",
         metavar="F",
-        help="Model FLOP utilisation, 0.4 or 40%; by GPU and size if not given.",
+        help="Model FLOP utilisation: 0.4 or 40%. By GPU and size if not given.",
         everyday=True,
     )
     goodput: float | None = _hardware("fraction", metavar="F", help="Share of the paid time that trains.")
@@ -67,12 +76,12 @@ class BudgetRequest(Record):
     profile: str | None = _hardware(
         "text",
         metavar="NAME",
-        help="Utilisation to assume: project (what whole projects pay for, the default) or tuned-benchmark.",
+        help="Utilisation to assume: project or tuned-benchmark. The default, project, is what whole projects pay for.",
     )
     measured: str | None = _hardware(
         "text",
         metavar="SPEED",
-        help="Your own speed in place of a default: '410k tokens/s', '1.9 s/step of 4M tokens', '420 TFLOP/s'.",
+        help="Your own speed: '410k tokens/s', '420 TFLOP/s'. Also '1.9 s/step of 4M tokens'; in place of a default.",
     )
     pue: float | None = _hardware(
         "ratio", metavar="F", help="Power usage effectiveness of the building; 1.1 if not given."
@@ -82,6 +91,22 @@ class BudgetRequest(Record):
         metavar="USD/H",
         help="Price of one GPU-hour, or the name of a price preset.",
         everyday=True,
+    )
+    owned: str | None = _hardware(
+        "text",
+        metavar="LIST",
+        help="Hardware of your own in place of a price: 'price=30k USD, years=4, use=70%'; sunk if paid for.",
+    )
+    power_price: float | None = _hardware(
+        "usd_per_kwh", metavar="USD/KWH", help="Price of the power of your own hardware: '0.08 USD/kWh'."
+    )
+    exchange_rate: ExchangeRate | None = _hardware(
+        "exchange_rate", metavar="RATE", help="Answer in another currency: '1 EUR = 1.08 USD'."
+    )
+    interruptions: str | None = _hardware(
+        "text",
+        metavar="LIST",
+        help="Goodput from interruptions: 'every=6h, save=2min, restart=10min', or every='50k GPU-hours'.",
     )
     flops: float | None = _budget(
         "flops", metavar="AMOUNT", help="Total training compute: 1e21, 2.5 ZFLOP, 500 PF-days."
@@ -168,29 +193,38 @@ class BudgetRequest(Record):
                 f"{option} needs --gpu to become FLOP",
                 hint="name the GPU, such as --gpu h100-sxm; 'scaleplan gpus list' lists them",
             )
-        others = ("price", "mfu", "goodput", "precision", "profile", "measured", "pue", "power")
-        for name in ("gpus", "deadline", *others):
+        for name in ("gpus", "deadline", *_OF_DEVICES):
             if getattr(self, name) is not None:
                 option = "time" if name == "deadline" else name
                 raise UsageError(
-                    f"--{option} says nothing about a budget in FLOP without a GPU",
+                    f"--{option.replace('_', '-')} says nothing about a budget in FLOP without a GPU",
                     hint="add --gpu, or drop it",
                 )
 
     def _check_figures(self) -> None:
-        for name in ("flops", "gpu_hours", "gpus", "time", "deadline", "cost", "price", "mfu", "goodput", "pue"):
+        several = ("flops", "gpu_hours", "gpus", "time", "deadline", "cost", "price", "power_price", "mfu")
+        for name in (*several, "goodput", "pue"):
             value = getattr(self, name)
             if value is None or isinstance(value, str):
                 continue
             if not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name} is a number above 0, not {value:g}")
+                raise UsageError(f"{name} is a number above 0, not {format_plain(value)}")
             if name in {"mfu", "goodput"} and value > 1:
-                raise UsageError(f"{name} is a fraction of at most 1, not {value:g}", hint=f"try {value / 100:g}")
+                raise UsageError(
+                    f"{name} is a fraction of at most 1, not {format_plain(value)}",
+                    hint=f"try {format_plain(value / 100)}",
+                )
             if name in {"mfu", "goodput"} and value < _LEAST_SHARE:
-                raise UsageError(f"{name} of {value:g} is no share of any time", hint="0.4 is 40 %")
+                raise UsageError(f"{name} of {format_plain(value)} is no share of any time", hint="0.4 is 40 %")
         if self.gpus is not None and self.gpus % 1:
-            raise UsageError(f"a number of GPUs is whole, not {self.gpus:g}")
+            raise UsageError(f"a number of GPUs is whole, not {format_plain(self.gpus)}")
 
+
+_OF_DEVICES = (
+    *("price", "owned", "power_price", "exchange_rate"),
+    *("mfu", "goodput", "interruptions", "precision", "profile", "measured", "pue", "power"),
+)
+"""What says nothing without an accelerator."""
 
 _LEAST_SHARE = 1e-30  # of a smaller one the FLOP that it leaves may be none
 
@@ -220,6 +254,16 @@ def _bought(budget: Budget) -> tuple[float, float] | None:
     return flops / budget.band, flops * budget.band
 
 
+def _expected(budget: Budget) -> float | None:
+    """Return how many interruptions are expected; None where neither GPU-hours nor days say how long it takes."""
+    found, hours = budget.interruptions, budget.gpu_hours
+    if found is None or hours is None:
+        return None
+    if found.every_gpu_hours is not None:
+        return hours / found.every_gpu_hours
+    return None if budget.days is None else 24 * budget.days / found.every_hours
+
+
 def _standard_normal() -> NormalDist:
     from statistics import NormalDist  # slow to import, and needed for limits alone
 
@@ -233,7 +277,8 @@ class Budget(Record):
     the grid, watts. ``utilisation = mfu * goodput`` is what multiplies the peak. The compute of the plan takes hours
     within a factor of ``band`` either way, with a probability of ``interval_level``; None for a utilisation that was
     given or measured. ``bought_flops_interval`` is the other direction: the compute that these hours do, where the
-    budget is one of hours, time or money.
+    budget is one of hours, time or money. ``exchange_rate`` is what a unit of ``currency`` is worth in US dollars,
+    None where that is the currency; ``expected_interruptions`` is how many come in all these hours.
     """
 
     source: str
@@ -265,6 +310,15 @@ class Budget(Record):
     host_w: float | None = None
     pue: float | None = None
     deadline: Deadline | None = None
+    exchange_rate: float | None = None
+    owned: OwnedPrice | None = None
+    interruptions: Interruptions | None = None
+    expected_interruptions: float | None = computed(_expected)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """The cost in US dollars, in which the runs of a project are compared and added up."""
+        return None if self.cost is None else self.cost * (self.exchange_rate or 1.0)
 
     def chance_below(self, factor: float) -> float | None:
         """Return the probability that the hours needed stay below ``factor`` times those promised.
@@ -295,15 +349,15 @@ class Budget(Record):
 
 
 def band_text(band: float) -> str:
-    """Write a band: ``x/÷ 1.6, 80 %``."""
-    return f"x/÷ {band:g}, {100 * BAND_LEVEL:g} %"
+    """Write a band: ``1.6x either way, 80 %``."""
+    return f"{format_band(band)}, {format_fraction(BAND_LEVEL)}"
 
 
-def dated_price(usd_per_hour: float, source: str | None, date: str | None) -> str:
+def dated_price(per_hour: float, source: str | None, date: str | None, *, currency: str | None = None) -> str:
     """Write the price of an hour with its source and its date: ``$2.95/h, default of 2026-05: …``."""
     kind, colon, origin = (source or GIVEN).partition(": ")
     dated = f" of {date}" if date else ""
-    return f"{format_usd_per_hour(usd_per_hour)}, {kind}{dated}{colon}{origin}"
+    return f"{money_in(currency)(per_hour)}/h, {kind}{dated}{colon}{origin}"
 
 
 class ResolvedBudget(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.record import Record
-from scaleplan.units import SECONDS_PER_DAY, format_hours, format_kwh, format_seconds, format_usd
+from scaleplan.units import SECONDS_PER_DAY, format_hours, format_kwh, format_seconds, money_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -20,11 +20,15 @@ UNCERTAIN = ("gpu_hours", "days", "cost", "energy_kwh")
 
 
 class LimitChance(Record):
-    """The probability that a quantity keeps its limits; ``most`` is the amount where that is an upper limit alone."""
+    """The probability that a quantity keeps its limits; ``most`` is the amount where that is an upper limit alone.
+
+    ``currency`` is that of an amount of money, None of others.
+    """
 
     limit: str
     chance: float
     most: float | None = None
+    currency: str | None = None
 
 
 def limit_chance(budget: Budget, value: float | None, limits: Iterable[Limit]) -> float | None:
@@ -59,6 +63,7 @@ def chances_of(budget: Budget, limits: Iterable[Limit]) -> dict[str, LimitChance
                 limit=" and ".join(dict.fromkeys(limit.text for limit in several)),
                 chance=chance,
                 most=min(limit.value for limit in several) if upper else None,
+                currency=budget.currency if name == "cost" else None,
             )
     return found
 
@@ -66,15 +71,18 @@ def chances_of(budget: Budget, limits: Iterable[Limit]) -> dict[str, LimitChance
 _WRITERS: Mapping[str, Callable[[float], str]] = {
     "gpu_hours": lambda value: format_hours(value, unit="GPU-hours"),
     "days": lambda value: format_seconds(value * SECONDS_PER_DAY),
-    "cost": format_usd,
     "energy_kwh": format_kwh,
 }
+
+
+def _written(name: str, most: float, currency: str | None) -> str:
+    return money_in(currency)(most) if name == "cost" else _WRITERS[name](most)
 
 
 def chance_text(chances: Mapping[str, LimitChance]) -> str | None:
     """Return the line that tells the chances: ``chance of keeping 30.0 days: 61 %``; None where there is none."""
     parts = [
-        f"{each.limit if each.most is None else _WRITERS[name](each.most)}: {percent(each.chance)}"
+        f"{each.limit if each.most is None else _written(name, each.most, each.currency)}: {percent(each.chance)}"
         for name, each in chances.items()
     ]
     return f"chance of keeping {', '.join(parts)}" if parts else None

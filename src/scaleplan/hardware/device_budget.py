@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING
 from scaleplan.errors import Notice, UsageError
 from scaleplan.hardware.budget import GIVEN, MEASURED, Budget, ResolvedBudget
 from scaleplan.hardware.deadline import Deadline, least_gpus
+from scaleplan.hardware.interruptions import read_interruptions
 from scaleplan.hardware.measured import share_of_peak
-from scaleplan.hardware.prices import CURRENCY, given_price
+from scaleplan.hardware.owned import owned_price, owned_text, read_owned
+from scaleplan.hardware.prices import HourlyPrice
 from scaleplan.hardware.utilisation import Utilisation
 from scaleplan.record import Record
-from scaleplan.units import SECONDS_PER_HOUR
+from scaleplan.units import SECONDS_PER_HOUR, USD, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.hardware.budget import BudgetRequest, Catalogue
+    from scaleplan.hardware.interruptions import Interruptions
     from scaleplan.hardware.measured import Measurement
-    from scaleplan.hardware.prices import Price
 
 __all__ = ["ConsistentMfu", "DeviceBudget", "consistent_mfu", "resolve_budget", "resolve_consistently"]
 
@@ -88,8 +90,10 @@ class DeviceBudget:
         self.accelerator: Accelerator = catalogue.accelerators.get(request.gpu)
         self.precision = self.accelerator.precision(request.precision)
         self.peak = self.accelerator.peak(self.precision)
-        self.price, self.notices = _price(request, self.accelerator, catalogue)
         self.power = request.draw().of(self.accelerator)
+        self.price, self.notices = _price(
+            request, self.accelerator, None if self.power is None else self.power.kw, catalogue
+        )
         if self.power is None:
             message = f"the power of {self.accelerator.id} is not known: energy and carbon are not computed"
             self.notices = (*self.notices, Notice(code="power_unknown", message=message))
@@ -122,7 +126,22 @@ class DeviceBudget:
                 chosen = self.catalogue.utilisations.profile(request.profile)
                 profile, goodput = chosen.name, chosen.goodput
             found = Utilisation(mfu=request.mfu, goodput=goodput, profile=profile, source=GIVEN, band=None)
+        interruptions = self._interruptions(gpus)
+        if interruptions is not None:
+            share = interruptions.goodput
+            lost = f"; {share:.3g} of the time trains between interruptions, in place of {found.goodput:g}"
+            source = found.source if found.profile is None else found.source + lost
+            return replace(found, goodput=share, source=source)
         return found if request.goodput is None else replace(found, goodput=request.goodput)
+
+    def _interruptions(self, gpus: float | None) -> Interruptions | None:
+        """Return the interruptions on a number of devices; raises UsageError beside another share of the time."""
+        text = self.request.interruptions
+        if text is not None and self.request.goodput is not None:
+            raise UsageError(
+                "--goodput and --interruptions both say what share of the time trains", hint="give one of them"
+            )
+        return None if text is None else read_interruptions(text, gpus)
 
     def _measured(self, measured: Measurement, flops_per_token: float | None) -> Utilisation:
         """Return the utilisation that a measured speed comes to; lost time is not in it."""
@@ -132,7 +151,7 @@ class DeviceBudget:
         mfu = share_of_peak(measured, achieved, self.peak, device=self.accelerator.id, precision=self.precision)
         notices = []
         if mfu < _SUSPICIOUS:
-            share = f"--measured {measured.text} is {100 * mfu:.2g} % of the peak"
+            share = f"--measured {measured.text} is {format_fraction(mfu, digits=2)} of the peak"
             message = f"{share}: check its unit and the number of GPUs"
             notices.append(Notice(code="measured_slow", message=message))
         return Utilisation(
@@ -153,7 +172,7 @@ class DeviceBudget:
             return request.flops / (self.peak * utilisation * SECONDS_PER_HOUR)
         if request.cost is not None:
             assert self.price is not None
-            return request.cost / self.price.usd_per_hour
+            return request.cost / self.price.per_hour
         assert request.gpus is not None
         assert request.time is not None
         return request.gpus * request.time / SECONDS_PER_HOUR
@@ -164,7 +183,7 @@ class DeviceBudget:
             return float(self.request.flops)
         flops = self.hours(utilisation) * SECONDS_PER_HOUR * self.peak * utilisation
         if not 0 < flops < math.inf:
-            raise UsageError(f"this budget comes to {flops:g} FLOP, beyond what can be planned")
+            raise UsageError(f"this budget comes to {format_flops(flops)}, beyond what can be planned")
         return flops
 
     def _in_time(
@@ -209,10 +228,10 @@ class DeviceBudget:
     def resolve(self, utilisation: Utilisation) -> ResolvedBudget:
         """Return the FLOP with their whole derivation."""
         request, hours, price, power = self.request, self.hours(utilisation.value), self.price, self.power
-        gpus = request.gpus
+        rate, gpus = request.exchange_rate, request.gpus
         if request.deadline is not None and gpus is None:
             gpus = least_gpus(lambda _: hours, request.deadline / SECONDS_PER_HOUR)
-        cost = None if price is None else hours * price.usd_per_hour if request.cost is None else float(request.cost)
+        cost = None if price is None else hours * price.per_hour if request.cost is None else float(request.cost)
         budget = Budget(
             source=self.form,
             gpu=self.accelerator.id,
@@ -223,11 +242,11 @@ class DeviceBudget:
             peak_flops_per_s=self.peak,
             precision=self.precision,
             cost=cost,
-            currency=None if cost is None else CURRENCY,
+            currency=None if cost is None else USD if rate is None else rate.currency,
             mfu=utilisation.mfu,
             goodput=utilisation.goodput,
             profile=utilisation.profile,
-            price_per_hour=None if price is None else price.usd_per_hour,
+            price_per_hour=None if price is None else price.per_hour,
             energy_kwh=None if power is None else power.kwh(hours),
             utilisation_source=utilisation.source,
             band=utilisation.band,
@@ -236,6 +255,9 @@ class DeviceBudget:
             chip_w=None if power is None else power.chip_w,
             host_w=None if power is None else power.host_w,
             pue=None if power is None else power.pue,
+            exchange_rate=None if rate is None else rate.usd,
+            owned=None if price is None else price.owned,
+            interruptions=self._interruptions(gpus),
         )
         return ResolvedBudget(
             flops=self.flops(utilisation.value), budget=budget, notices=(*self.notices, *utilisation.notices)
@@ -253,28 +275,72 @@ class DeviceBudget:
         resolved = resolved._replace(params=found.params)
         if found.consistent:
             return resolved
-        taken = f"the lower value, {found.utilisation.mfu:.3g}, is used"
+        taken = f"the lower value, {format_number(found.utilisation.mfu)}, is used"
         message = f"the best size jumps where the default utilisation depends on it; {taken}"
         notice = Notice(code="utilisation_step", message=message)
         return resolved._replace(notices=(*resolved.notices, notice))
 
 
 def _price(
-    request: BudgetRequest, accelerator: Accelerator, catalogue: Catalogue
-) -> tuple[Price | None, tuple[Notice, ...]]:
-    """Return the price; None with a notice where the request has none and there is no default."""
-    if isinstance(request.price, int | float):
-        return given_price(accelerator.id, float(request.price)), ()
-    prices = catalogue.prices
-    if request.price is not None:
-        return prices.named(accelerator.id, request.price), ()
-    default = prices.default(accelerator.id)
-    if default is not None:
-        return default, ()
-    if request.cost is not None:
-        raise UsageError(f"--cost needs a price for {accelerator.id}", hint=prices.hint(accelerator.id))
-    message = f"no cost is shown: there is no default price for {accelerator.id}; {prices.hint(accelerator.id)}"
-    return None, (Notice(code="no_price", message=message),)
+    request: BudgetRequest, accelerator: Accelerator, kw: float | None, catalogue: Catalogue
+) -> tuple[HourlyPrice | None, tuple[Notice, ...]]:
+    """Return the price in the currency of the request; None with a notice where it has none and there is no default.
+
+    What is in US dollars is converted by the exchange rate, and the origin says so.
+    """
+    rate, prices = request.exchange_rate, catalogue.prices
+    owned = prices.owned(accelerator.id) if request.price is None else None
+    if request.owned is not None or owned is not None:
+        found, notices = _owned(request, accelerator, kw, catalogue)
+    elif request.power_price is not None:
+        raise UsageError(
+            "--power-price goes with hardware of your own: a rented price has the power in it",
+            hint="add --owned 'price=30k USD, years=4, use=70%', or --owned sunk where the hardware is paid for",
+        )
+    elif isinstance(request.price, int | float):
+        found, notices = HourlyPrice(float(request.price)), ()
+    elif request.price is not None:
+        found, notices = HourlyPrice.of(prices.named(accelerator.id, request.price), rate), ()
+    else:
+        default = prices.default(accelerator.id)
+        if default is None and request.cost is not None:
+            raise UsageError(f"--cost needs a price for {accelerator.id}", hint=prices.hint(accelerator.id))
+        if default is None:
+            message = (
+                f"no cost is shown: there is no default price for {accelerator.id}; {prices.hint(accelerator.id)}"
+            )
+            return None, (Notice(code="no_price", message=message),)
+        found, notices = HourlyPrice.of(default, rate), ()
+    return found if rate is None else found._replace(origin=f"{found.origin}; at {rate} (given)"), notices
+
+
+def _owned(
+    request: BudgetRequest, accelerator: Accelerator, kw: float | None, catalogue: Catalogue
+) -> tuple[HourlyPrice, tuple[Notice, ...]]:
+    """Return the price of an hour on hardware of one's own, that of the request before that of a file."""
+    if request.owned is not None and request.price is not None:
+        raise UsageError("--price and --owned both say what an hour costs", hint="give one of them")
+    rate = request.exchange_rate
+    if request.owned is not None:
+        owned = read_owned(request.owned, rate)
+    else:
+        stated = catalogue.prices.owned(accelerator.id)
+        assert stated is not None
+        owned = stated.at(rate)
+    given = request.power_price is not None
+    parts = owned_price(owned, kw, request.power_price if given else owned.power_price)
+    origin = owned_text(
+        parts,
+        kw,
+        currency=None if rate is None else rate.currency,
+        origin=owned.origin,
+        power_origin=GIVEN if given else owned.origin,
+    )
+    price = HourlyPrice(parts.per_hour, f"owned: {origin}", owned.date, parts)
+    if parts.power_price is not None:
+        return price, ()
+    message = "the price of hardware of your own is without its power: --power-price '0.08 USD/kWh' adds it"
+    return price, (Notice(code="power_not_priced", message=message),)
 
 
 class ConsistentMfu(Record):

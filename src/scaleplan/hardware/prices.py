@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.files import read_data
+from scaleplan.hardware.owned import ownership_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from scaleplan.hardware.owned import OwnedPrice, Ownership
     from scaleplan.toml_table import Table
+    from scaleplan.units import ExchangeRate
 
-__all__ = ["CURRENCY", "Price", "Prices", "default_prices", "given_price", "listed_price"]
-
-CURRENCY = "USD"
+__all__ = ["HourlyPrice", "Price", "Prices", "default_prices", "listed_price", "owned_prices"]
 
 _DEFAULT, _GIVEN = "default", "given"
 
@@ -42,8 +43,6 @@ class Price:
     @property
     def origin(self) -> str:
         """What kind of price it is, of whom, and who says so."""
-        if self.commitment == _GIVEN:
-            return _GIVEN
         known = (
             self.provider
             if self.provider.startswith(self.provider_class)
@@ -53,18 +52,22 @@ class Price:
         return f"{self.commitment}{whose}: {self.source}"
 
 
-def given_price(accelerator: str, usd_per_hour: float) -> Price:
-    """Return a price that the question names as a figure, which has no date."""
-    return Price(
-        accelerator=accelerator,
-        usd_per_hour=usd_per_hour,
-        commitment=_GIVEN,
-        provider_class=_GIVEN,
-        provider="",
-        date="",
-        confidence="",
-        source=_GIVEN,
-    )
+class HourlyPrice(NamedTuple):
+    """The price of an accelerator-hour in the currency of the question, where it comes from, and its date.
+
+    ``owned`` are its parts on hardware of one's own, None for a rented one.
+    """
+
+    per_hour: float
+    origin: str = _GIVEN
+    date: str = ""
+    owned: OwnedPrice | None = None
+
+    @classmethod
+    def of(cls, price: Price, rate: ExchangeRate | None) -> HourlyPrice:
+        """Return a price in US dollars in the currency of a rate."""
+        per_hour = price.usd_per_hour if rate is None else rate.of_usd(price.usd_per_hour)
+        return cls(per_hour, price.origin, price.date)
 
 
 class Prices:
@@ -73,9 +76,14 @@ class Prices:
     def __init__(self, folders: Iterable[Path] | None = None) -> None:
         self._defaults: dict[str, Price] = {}
         self._listed: list[Price] = []
+        self._owned: dict[str, Ownership] = {}
         for top in read_data("prices.toml", folders):
             for table in top.tables("default"):
-                self._defaults |= {price.accelerator: price for price in default_prices(table)}
+                for price in default_prices(table):
+                    self._defaults[price.accelerator] = price
+                    self._owned.pop(price.accelerator, None)
+            for table in top.tables("owned"):
+                self._owned |= owned_prices(table)
             newer = [listed_price(table) for table in top.tables("price")]
             own = {(price.accelerator, price.commitment) for price in newer}
             self._listed = newer + [p for p in self._listed if (p.accelerator, p.commitment) not in own]
@@ -84,6 +92,10 @@ class Prices:
     def default(self, accelerator: str) -> Price | None:
         """Return the default price of an accelerator id; None when there is none, for none is made up."""
         return self._defaults.get(accelerator)
+
+    def owned(self, accelerator: str) -> Ownership | None:
+        """Return what an accelerator id of the user's own costs, by a file of theirs; None where none says so."""
+        return self._owned.get(accelerator)
 
     def listed(self, accelerator: str | None = None) -> tuple[Price, ...]:
         """Return the dated prices of an accelerator id, or of all."""
@@ -136,6 +148,13 @@ def _default(table: Table, accelerator: str) -> Price:
         confidence="",
         source=table.text("source"),
     )
+
+
+def owned_prices(table: Table) -> dict[str, Ownership]:
+    """Return what each accelerator of one's own that a table names costs; raises FileError for what is none."""
+    found = dict.fromkeys(table.texts("accelerators"), ownership_in(table))
+    table.done()
+    return found
 
 
 def listed_price(table: Table) -> Price:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from scaleplan.errors import QuantityError, UsageError, quote
+from scaleplan.errors import QuantityError, UsageError
 from scaleplan.record import Record
-from scaleplan.units import GIGA, parse_fraction, parse_gigabytes, parse_positive
+from scaleplan.units import GIGA, format_plain, parse_fraction, parse_gigabytes, parse_positive
+from scaleplan.units.pairs import read_pairs
 
 __all__ = ["MARGINS", "Margins", "read_margins"]
 
@@ -38,16 +39,9 @@ def read_margins(text: str | None) -> Margins:
     """
     if text is None:
         return MARGINS
-    values: dict[str, float] = {}
-    for part in text.split(","):
-        name, mark, written = (piece.strip() for piece in part.partition("="))
-        if not mark or name not in _MARGIN_NAMES or name in values:
-            raise UsageError(
-                f"{quote(part.strip())} is no margin, or is given twice",
-                hint="write some of 'states=80%, activations=1, reserve=2GB, usable=92%'",
-            )
-        values[name] = _margin(name, written)
-    return replace(MARGINS, **values)
+    example = "states=80%, activations=1, reserve=2GB, usable=92%"
+    written = read_pairs(text, _MARGIN_NAMES, noun="margin", example=example)
+    return replace(MARGINS, **{name: _margin(name, value) for name, value in written.items()})
 
 
 def _margin(name: str, written: str) -> float:
@@ -58,7 +52,7 @@ def _margin(name: str, written: str) -> float:
         if not _LEAST_FACTOR <= value <= _MOST_FACTOR:
             raise UsageError(
                 f"activations={written} is no factor on the listed activations",
-                hint=f"from {_LEAST_FACTOR:g} to {_MOST_FACTOR:g}; 1 is the list as it is",
+                hint=f"from {format_plain(_LEAST_FACTOR)} to {format_plain(_MOST_FACTOR)}; 1 is the list as it is",
             )
         return value
     try:

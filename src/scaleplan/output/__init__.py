@@ -124,6 +124,7 @@ REPORTS: Mapping[str, View] = {
     "FamilyValidation": View("views.families:validation_report", rows="files"),
     "PublicModel": View("views.lists:public_model_report"),
     "PublicModelList": View("views.lists:public_models_report", rows="models"),
+    "SchemaList": View("views.lists:schemas_report", rows="schemas"),
 }
 """The view of every result, by the name of its class."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.arrays import whole
 from scaleplan.errors import Notice, UnknownNameError, UsageError
@@ -12,8 +12,9 @@ from scaleplan.planning.context import Context
 from scaleplan.planning.plan import plan_notices
 from scaleplan.planning.posterior import loss_intervals
 from scaleplan.planning.uncertainty import interval, require_level
+from scaleplan.presets.conventions import bits_per_byte, perplexity
 from scaleplan.record import Record, Result
-from scaleplan.units import parse, parse_fraction
+from scaleplan.units import parse, parse_fraction, parse_positive
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
@@ -60,10 +61,21 @@ class Evaluation(Result, Record):
     interval: ValueInterval | None
     loss_text: LossText | None = None
     warnings: tuple[Notice, ...]
+    perplexity: float | None = None
+    perplexity_interval: tuple[float, float] | None = None
+    bytes_per_token: float | None = None
+    bits_per_byte: float | None = None
+    bits_per_byte_interval: tuple[float, float] | None = None
 
 
 def evaluate(
-    preset: str | Preset, /, *, quantity: str | None = None, level: str | float = 0.9, **values: Given
+    preset: str | Preset,
+    /,
+    *,
+    quantity: str | None = None,
+    level: str | float = 0.9,
+    bytes_per_token: str | float | None = None,
+    **values: Given,
 ) -> Evaluation:
     """Return a quantity of a law at the values of its inputs.
 
@@ -75,6 +87,8 @@ def evaluate(
         What to evaluate, where the law gives several quantities of the same inputs; the first if not given.
     level
         Confidence level of the interval, between 0 and 1.
+    bytes_per_token
+        Bytes of text in a token, for a loss in bits per byte.
     values
         The inputs, as texts (``"7B"``) or numbers in base units; ``rates`` is a sequence.
 
@@ -93,6 +107,8 @@ def evaluate(
 
     """
     law = Context().preset(preset)
+    if bytes_per_token is not None:
+        law = law.with_bytes_per_token(parse_positive(bytes_per_token))
     confidence = require_level(parse_fraction(level))
     relations = law.law.relations()
     at = _choose(law, relations, quantity, list(values))
@@ -119,6 +135,7 @@ def evaluate(
     known = _range_values(law, inputs, relation.quantity, result)
     factor = _beyond(law, known, inputs)
     given = {name for name in relation.inputs if name in values}
+    span = _interval(law, value, relation.quantity, inputs, level=confidence, factor=factor)
     return Evaluation(
         preset=law.id,
         form=law.form,
@@ -130,10 +147,27 @@ def evaluate(
         params_convention=law.conventions.params,
         flops_convention=law.conventions.flops,
         others=tuple(dict.fromkeys(item.quantity for item in _possible(relations, given) if item is not relation)),
-        interval=_interval(law, value, relation.quantity, inputs, level=confidence, factor=factor),
+        interval=span,
         loss_text=law.loss_text if relation.quantity == "loss" else None,
         warnings=(*_unknown_range(law), *plan_notices(law, {**known, "loss": result})),
+        **(_other_forms(law, result, span) if relation.quantity == "loss" else {}),
     )
+
+
+def _other_forms(preset: Preset, loss: float, span: ValueInterval | None) -> dict[str, Any]:
+    """Return the fields of a loss in other units, with their intervals."""
+    unit, size = preset.conventions.loss, preset.conventions.bytes_per_token
+    low, high = (None, None) if span is None else span.value
+    ends = {
+        "perplexity_interval": (perplexity(low, unit), perplexity(high, unit)),
+        "bits_per_byte_interval": (bits_per_byte(low, unit, size), bits_per_byte(high, unit, size)),
+    }
+    return {
+        "perplexity": perplexity(loss, unit),
+        "bytes_per_token": size,
+        "bits_per_byte": bits_per_byte(loss, unit, size),
+        **{name: None if None in pair else pair for name, pair in ends.items()},
+    }
 
 
 def _is_count(name: str) -> bool:

@@ -26,7 +26,7 @@ from scaleplan.planning.size_memory import total_params
 from scaleplan.planning.training_run import LayoutSummary, TrainingRun
 from scaleplan.presets.conventions import convert_params
 from scaleplan.record import Record
-from scaleplan.units import GIGA, MOST_COUNT, SECONDS_PER_DAY, format_count
+from scaleplan.units import GIGA, MOST_COUNT, SECONDS_PER_DAY, format_count, format_days
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,8 +74,8 @@ def count_by(preset: Preset, model: Model) -> tuple[float, tuple[Notice, ...]]:
         "total_minus_input_embedding": counts.active_params - counts.input_embedding_params,
     }[own]
     message = (
-        f"{preset.id} was fitted to dense models: of the {model.params / 1e9:.3g}B parameters of this mixture the "
-        f"{model.active_params / 1e9:.3g}B that a token uses are counted"
+        f"{preset.id} was fitted to dense models: of the {format_count(model.params)} parameters of this mixture the "
+        f"{format_count(model.active_params)} that a token uses are counted"
     )
     return float(active), (Notice(code="experts_as_active", message=message),)
 
@@ -261,7 +261,7 @@ def _batch(plan: Plan, given: float | None, context: Context) -> tuple[float, st
     """Return the tokens of a step, and where they come from."""
     if given is not None:
         if given < 1:
-            raise UsageError(f"a batch of {given:.3g} tokens is less than one", hint="4M, for example")
+            raise UsageError(f"a batch of {format_count(given)} tokens is less than one", hint="4M, for example")
         return min(given, plan.tokens), "given"
     tokens = context.rules.load(BATCH_RULE).batch_tokens(tokens=plan.tokens)
     assert tokens is not None
@@ -298,7 +298,9 @@ class Placement(Record):
         found = None if budget.days is None else beyond_utilisation(plan.flops, budget.days)
         notices = [] if found is None else [found]
         if budget.days is not None and least.days > budget.days * _ROUNDING:
-            message = f"{least.binds} keeps this run from ending before {least.days:.3g} days, whatever it is given"
+            message = (
+                f"{least.binds} keeps this run from ending before {format_days(least.days)}, whatever it is given"
+            )
             notices.append(Notice(code="least_time", message=message))
         return least, tuple(notices)
 

@@ -9,12 +9,21 @@ from __future__ import annotations
 from dataclasses import field, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from scaleplan.errors import UsageError, quote
+from scaleplan.errors import UsageError, quote, unexpected_keyword
 from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.planning.constraints import ConstraintKeywords, constraint_options
 from scaleplan.planning.problem import RULES
 from scaleplan.record import option
-from scaleplan.units import exact, parse, parse_hours, parse_usd_per_hour
+from scaleplan.units import (
+    exact,
+    parse,
+    parse_exchange_rate,
+    parse_hours,
+    parse_usd,
+    parse_usd_per_hour,
+    parse_usd_per_kwh,
+    stated_currency,
+)
 from scaleplan.units.limits import Limit, parse_limit
 
 if TYPE_CHECKING:
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
     from scaleplan.models import Model
     from scaleplan.planning.context import Context
     from scaleplan.presets.preset import Preset
-    from scaleplan.units import Amount
+    from scaleplan.units import Amount, ExchangeRate
 
 __all__ = [
     "RIVALS",
@@ -36,6 +45,7 @@ __all__ = [
     "ConversionKeywords",
     "GoalKeywords",
     "LimitedKeywords",
+    "QuestionKeywords",
     "Request",
     "SweepKeywords",
     "option_names",
@@ -57,7 +67,7 @@ class Request(BudgetRequest):
         "law",
         "text",
         metavar="NAME",
-        help="Scaling law: an id, an alias or a .toml file; besiroglu-2024 if not given.",
+        help="Scaling law, a name or .toml file; else besiroglu-2024.",
         flags=("--preset", "-p"),
         setting=True,
         everyday=True,
@@ -79,12 +89,17 @@ class Request(BudgetRequest):
         metavar="NAME",
         help="Batch of a law that tells them apart, as kaplan-2020: critical or small.",
     )
-    count: str | None = option("python", "text")
+    bytes_per_token: float | None = option(
+        "law", "number", metavar="F", help="Bytes of text in a token, for the loss in bits per byte: 4.3."
+    )
+    count: str | None = option(
+        "python", "text", help="Convention to convert sizes to: total or non_embedding; none if not given."
+    )
     limit: tuple[str, ...] = option(
         "limits",
         "texts",
         metavar="LIMIT",
-        help="A limit, repeatable: 'params <= 70B', 'tokens_per_param >= 20', 'days <= 30', 'epochs <= 4'.",
+        help="A limit, repeatable: 'params <= 70B', 'days <= 30'. Also 'tokens_per_param >= 20', 'epochs <= 4'.",
         default=(),
         everyday=True,
     )
@@ -94,13 +109,13 @@ class Request(BudgetRequest):
         "run",
         "text",
         metavar="CONFIG",
-        help="Fix the size by a config.json, its folder or the name of a published model, counted as the law does.",
+        help="Fix the size by a config.json or a published model's name. Its folder will do; counted as the law does.",
         everyday=True,
     )
     shape: bool = option(
         "run",
         "flag",
-        help="Draw the plan out: architecture, layout, steps, days, money, energy.",
+        help="Draw the plan out: architecture, layout, days, energy, …",
         flags=("--shape",),
         default=False,
         everyday=True,
@@ -110,11 +125,11 @@ class Request(BudgetRequest):
         "run",
         "raw",
         metavar="T",
-        help="Tokens in a training sequence; 2,048 if not given, or the model's own if that is less.",
+        help="Tokens in a training sequence. 2,048 if not given, or the model's own if that is less.",
         everyday=True,
     )
     batch: float | None = option(
-        "run", "tokens", metavar="TOKENS", help="Tokens of a step; by a rule of thumb if not given."
+        "run", "tokens", metavar="TOKENS", help="Tokens of a step. By a rule of thumb if not given."
     )
     region: str | None = option(
         "run", "text", metavar="NAME", help="Country or cloud region, for the carbon of the run.", everyday=True
@@ -123,7 +138,7 @@ class Request(BudgetRequest):
         "memory",
         "text",
         metavar="LIST",
-        help="What to leave free of a GPU: 'states=80%, activations=1, reserve=2GB, usable=92%', or some of it.",
+        help="What to leave free of a GPU: 'reserve=2GB, usable=92%'. Of 'states=80%, activations=1, reserve=2GB, usable=92%' any part.",
     )
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
 
@@ -137,19 +152,22 @@ class Request(BudgetRequest):
         known = {each.name for each in constraint_options()}
         unknown = options.keys() - _DECLARED.keys() - known
         if unknown:
-            msg = f"unexpected keyword argument '{min(unknown)}'"
-            raise TypeError(msg)
+            raise unexpected_keyword(min(unknown), (*_DECLARED, *known))
         values: dict[str, Any] = {}
+        rate = None if options.get("exchange_rate") is None else parse_exchange_rate(options["exchange_rate"])
         for name, declared in _DECLARED.items():
             if options.get(name) is not None:
-                read = _READ.get(declared["kind"])
-                values[name] = parse(declared["kind"], options[name]) if read is None else read(options[name])
+                values[name] = _value_of(declared["kind"], options[name], rate)
         if "gpu_hours" in values:
             values["gpu_hours"], named = values["gpu_hours"]
             if named is not None:
                 _require_one_accelerator(options["gpu_hours"], named, values.get("gpu"), context)
                 values["gpu"] = values.get("gpu") or named
-        return cls(**values, constraints={name: options[name] for name in options if name in known})
+        constraints = {name: options[name] for name in options if name in known}
+        for each in constraint_options():
+            if each.money and constraints.get(each.name) is not None:
+                constraints[each.name] = parse_usd_per_hour(constraints[each.name], rate)
+        return cls(**values, constraints=constraints)
 
     def changed(self, **values: Any) -> Request:  # noqa: ANN401  a value of any field
         """Return the request with some of its values, already read, replaced."""
@@ -184,7 +202,7 @@ class Request(BudgetRequest):
                     raise UsageError(
                         f"{quote(text)} is a limit at a confidence", hint="a plan is bounded by estimates"
                     )
-                found.append(limit)
+                found.append(limit.counted_in(self.exchange_rate))
         return tuple(found)
 
 
@@ -204,13 +222,35 @@ RIVALS: Mapping[str, tuple[str, ...]] = {
     "measured": ("mfu", "profile"),
     "mfu": ("measured",),
     "profile": ("measured",),
+    "goodput": ("interruptions",),
+    "interruptions": ("goodput",),
+    "price": ("owned", "power_price"),
+    "owned": ("price",),
 }
 """Options that exclude each other: one that is given wins over a setting of the other."""
 
 
-def parse_price(value: Amount) -> float | str:
-    """Return a price per hour, or the name of one: a text that starts with a letter names a price preset."""
-    return value if isinstance(value, str) and value.strip()[:1].isalpha() else parse_usd_per_hour(value)
+def parse_price(value: Amount, rate: ExchangeRate | None = None) -> float | str:
+    """Return a price per hour, or the name of one: a text that starts with a word that is no currency."""
+    words: list[str] = value.split() if isinstance(value, str) else []
+    named = bool(words) and words[0][0].isalpha() and stated_currency(words[0]) is None
+    return str(value) if named else parse_usd_per_hour(value, rate)
+
+
+def _value_of(kind: str, value: Any, rate: ExchangeRate | None) -> Any:  # noqa: ANN401  of whatever type the option is
+    """Return the value of an option of a kind; money in the currency of a rate."""
+    if kind in _MONEY:
+        return _MONEY[kind](value, rate)
+    read = _READ.get(kind)
+    return parse(kind, value) if read is None else read(value)
+
+
+_MONEY: Mapping[str, Callable[[Any, ExchangeRate | None], Any]] = {
+    "usd": parse_usd,
+    "usd_per_hour": parse_price,
+    "usd_per_kwh": parse_usd_per_kwh,
+}
+"""How an option that is money is read, by kind."""
 
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
@@ -219,7 +259,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "flag": bool,
     "texts": tuple,
     "hours": parse_hours,
-    "usd_per_hour": parse_price,
+    "exchange_rate": parse_exchange_rate,
 }
 """How an option whose text is not simply an amount is read, by kind."""
 
@@ -236,6 +276,7 @@ class LawKeywords(ConstraintKeywords, total=False):
     level: Amount
     overhead: Amount
     batch_regime: str | None
+    bytes_per_token: Amount | None
     count: str | None
 
 
@@ -251,6 +292,10 @@ class HardwareKeywords(TypedDict, total=False):
     measured: str | None
     pue: Amount | None
     price: Amount | None
+    owned: str | None
+    power_price: Amount | None
+    exchange_rate: str | None
+    interruptions: str | None
 
 
 class RunKeywords(TypedDict, total=False):
@@ -300,6 +345,10 @@ class SweepKeywords(LimitedKeywords, total=False):
 
     params: Amount | None
     tokens: Amount | None
+
+
+class QuestionKeywords(SweepKeywords, FormKeywords, total=False):
+    """A budget, or a size and its tokens, and the options beside them, without those of a concrete run."""
 
 
 class BudgetKeywords(SweepKeywords, RunKeywords, FormKeywords, total=False):

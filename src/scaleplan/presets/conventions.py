@@ -7,6 +7,7 @@ matrix counts once: as the tied embedding, or as the head of a count that leaves
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from scaleplan.arrays import cubic_root
@@ -17,7 +18,24 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Number
     from scaleplan.laws.additive import Additive
 
-__all__ = ["Embedding", "convert_params", "flops_per_token", "optimal_flops_of_size", "unconvertible"]
+__all__ = [
+    "NATS",
+    "Embedding",
+    "bits_per_byte",
+    "convert_params",
+    "flops_per_token",
+    "optimal_flops_of_size",
+    "perplexity",
+    "token_bytes",
+    "unconvertible",
+]
+
+NATS = "nats/token"
+"""The unit of a loss that has a perplexity, and bits per byte where the bytes of a token are known."""
+
+_MOST_BYTES = 20.0  # of a token on average: one of English text has 4 to 5
+
+_FAR = 700.0  # the largest logarithm of a float, nearly
 
 _SAME = frozenset({"total", "total_minus_input_embedding"})
 
@@ -96,3 +114,28 @@ def flops_per_token(*, layers: int, width: int, sequence: int) -> int:
     Holds for multi-head attention and 12 width^2 parameters a layer; grouped queries make it smaller.
     """
     return 72 * layers * width**2 + 12 * layers * width * sequence
+
+
+def perplexity(loss: float | None, unit: str | None) -> float | None:
+    """Return the perplexity per token of a loss, exp(loss); None of a loss that is not in nats per token."""
+    return None if loss is None or unit != NATS or not loss <= _FAR else math.exp(loss)
+
+
+def token_bytes(value: float) -> float:
+    """Return the bytes that a token has on average; raises UsageError for a number that no tokenizer has."""
+    if 1 <= value <= _MOST_BYTES:
+        return value
+    inverse = f"; {1 / value:.3g} if that is in tokens per byte" if 1 / _MOST_BYTES <= value < 1 else ""
+    raise UsageError(
+        f"a token has 1 to {_MOST_BYTES:g} bytes on average, not {value:g}", hint=f"4.3, for example{inverse}"
+    )
+
+
+def bits_per_byte(loss: float | None, unit: str | None, bytes_per_token: float | None) -> float | None:
+    """Return a loss in nats per token as bits per byte of the text, loss / (ln 2 * bytes per token).
+
+    None of a loss in another unit, and where the bytes of a token are not known.
+    """
+    if loss is None or unit != NATS or bytes_per_token is None:
+        return None
+    return loss / (math.log(2) * bytes_per_token)

@@ -15,6 +15,7 @@ from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, quote
 from scaleplan.files import DATA_FILES, is_file, names_in, preset_folders, read_table, read_text
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Allocation, Cost, Curve, LossSurface, Units
+from scaleplan.presets.conventions import NATS
 from scaleplan.presets.preset import (
     LN,
     NOT_STATED,
@@ -29,6 +30,7 @@ from scaleplan.presets.preset import (
     Uncertainty,
 )
 from scaleplan.record import Record, Result
+from scaleplan.units import format_factor, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_PRESET",
+    "PRESET_NAME",
     "Library",
     "PresetPaths",
     "Validation",
@@ -52,7 +55,8 @@ __all__ = [
 
 DEFAULT_PRESET = "besiroglu-2024"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+"""What an id or an alias is made of."""
 
 
 class Library:
@@ -190,7 +194,7 @@ def preset_of(top: Table) -> Preset:
         law = forecast = _forecast(top, span)
     question = _as_logarithms(law, span)
     name = top.text("id")
-    if not _NAME.fullmatch(name):
+    if not PRESET_NAME.fullmatch(name):
         raise top.error("id", "expected letters, digits, '.', '_' and '-' only")
     preset = Preset(
         id=name,
@@ -237,7 +241,8 @@ def _forecast(top: Table, known: FitRange) -> Forecast:
         beyond = beyond or max(low - narrow, wide - high) > MARGIN + _ROUNDED
     if beyond:
         hint = (
-            f"it ends at {forecast.reach:,.0f} times the largest run, and a factor of {math.exp(MARGIN):.2g} beyond "
+            f"it ends at {format_factor(forecast.reach)} the largest run, and a factor of "
+            f"{format_number(math.exp(MARGIN), digits=2)} beyond "
             "their ratios"
         )
         raise FileError(f"{top.source}: forecast.span: reaches farther than the runs of 'range' allow", hint=hint)
@@ -263,7 +268,7 @@ def _line(table: Table, key: str, default: str | None = None) -> str:
 
 def _aliases(top: Table) -> tuple[str, ...]:
     aliases = top.texts("aliases", ())
-    if not all(_NAME.fullmatch(alias) for alias in aliases):
+    if not all(PRESET_NAME.fullmatch(alias) for alias in aliases):
         raise top.error("aliases", "expected names of letters, digits, '.', '_' and '-' only")
     return aliases
 
@@ -282,7 +287,10 @@ def _conventions(table: Table) -> tuple[Conventions, Cost]:
         loss=_line(table, "loss", NOT_STATED),
         tokenizer=_line(table, "tokenizer", NOT_STATED),
         corpus=_line(table, "corpus", NOT_STATED),
+        bytes_per_token=table.optional_number("bytes_per_token", at_least=1),
     )
+    if conventions.bytes_per_token is not None and conventions.loss != NATS:
+        raise table.error("bytes_per_token", f"goes with loss = '{NATS}' alone")
     table.done()
     return conventions, cost
 
@@ -456,7 +464,8 @@ def _as_logarithms(law: Law, span: FitRange) -> str | None:
     if share is None or share >= _LEAST_SHARE:
         return None
     return (
-        f"{' and '.join(names)} look like logarithms: at {flops:.3g} FLOP the loss is only {share:.1%} above its "
+        f"{' and '.join(names)} look like logarithms: at {format_flops(flops)} the loss is only "
+        f"{format_fraction(share)} above its "
         f"floor; if the source states ln {names[0]}, write {names[0]}"
     )
 

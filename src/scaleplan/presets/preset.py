@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.laws.base import Units, VariableSurface
+from scaleplan.presets.conventions import NATS, token_bytes
 from scaleplan.record import Record, Result
-from scaleplan.units import exact, format_count
+from scaleplan.units import exact, format_count, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,13 +86,17 @@ class Uncertainty(Record):
 
 
 class Conventions(Record):
-    """The source's counts of parameters and compute, and the text that its loss is measured on."""
+    """The source's counts of parameters and compute, and the text that its loss is measured on.
+
+    ``bytes_per_token`` are those of this text with this tokenizer; None where they are not known.
+    """
 
     params: str
     flops: str
     loss: str
     tokenizer: str
     corpus: str
+    bytes_per_token: float | None = None
 
 
 class LossText(Record):
@@ -213,7 +218,7 @@ class Line(Record):
             span = f"strip of {format_count(d / self.within)} to {format_count(d * self.within)}"
             return f"the {span if strip else f'line of {format_count(d)}'} tokens"
         if straight and math.isclose(d / n, to_d / to_n, rel_tol=1e-6):
-            return f"the line of {d / n:.3g} tokens per parameter"
+            return f"the line of {format_number(d / n)} tokens per parameter"
         return (
             f"the {'line' if straight else 'curve'} from {format_count(n)} parameters on {format_count(d)} tokens "
             f"to {format_count(to_n)} on {format_count(to_d)}"
@@ -251,7 +256,7 @@ class PresetSummary(Result, Record):
     origin: str
 
 
-class PresetList(Record):
+class PresetList(Result, Record):
     """Several presets."""
 
     schema: ClassVar[str] = "scaleplan/presets/1"
@@ -347,6 +352,18 @@ class Preset(Record):
     def to_dict(self) -> dict[str, object]:
         """Return the mapping that ``--json`` prints."""
         return self.summary().to_dict()
+
+    def with_bytes_per_token(self, value: float) -> Preset:
+        """Return the preset with the bytes that a token of its text has.
+
+        Raises UsageError where its loss is not in nats per token, or no tokenizer makes such tokens.
+        """
+        if self.conventions.loss != NATS:
+            raise UsageError(
+                f"--bytes-per-token says nothing of preset '{self.id}', whose loss is {self.conventions.loss}",
+                hint=f"it goes with losses in {NATS}",
+            )
+        return replace(self, conventions=replace(self.conventions, bytes_per_token=token_bytes(value)))
 
     def with_regime(self, regime: str) -> Preset:
         """Return the preset for another batch regime; raises UsageError where the law has no such regime."""

@@ -21,6 +21,7 @@ from scaleplan.project.estimate import (
     measure,
     measures,
     sources,
+    usd_of,
 )
 from scaleplan.project.project import PolicyRule, Project, UnreadProject, run_names
 from scaleplan.project.source import WorkTree
@@ -28,6 +29,7 @@ from scaleplan.record import Result
 from scaleplan.units import (
     exact,
     format_count,
+    format_days,
     format_flops,
     format_fraction,
     format_gigabytes,
@@ -35,8 +37,9 @@ from scaleplan.units import (
     format_kilograms,
     format_kwh,
     format_number,
-    format_usd,
+    money_in,
     parse,
+    stated_money,
 )
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
@@ -125,7 +128,7 @@ class CheckedRun:
     values: Mapping[str, float | None] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """The ranges, at 80 %, that a default utilisation leaves of hours, days, money, energy and carbon."""
+    """The ranges, at 80 %, that a default utilisation leaves of hours, days, US dollars, energy and carbon."""
     budget: Budget | None = None
 
 
@@ -176,29 +179,32 @@ _WRITERS: Mapping[str, Callable[..., str]] = {
     "ratio": format_fraction,
     "integer": lambda value, **_: f"{value:,.0f}",
     "hours": format_hours,
-    "days": format_number,
-    "usd": format_usd,
+    "days": format_days,
     "kwh": format_kwh,
     "kilograms": format_kilograms,
     "gigabytes": format_gigabytes,
 }
 
 
-def amount(quantity: str, value: float, *, digits: int = 3) -> str:
+def amount(quantity: str, value: float, *, digits: int = 3, currency: str | None = None) -> str:
     """Write a value of a quantity; losses with a fourth digit, as every plan shows them."""
     kind = QUANTITIES[quantity]
     least = 4 if quantity == "loss" else 3
-    return _WRITERS[kind](value, digits=max(digits, least))
+    return _writer(kind, currency)(value, digits=max(digits, least))
+
+
+def _writer(kind: str, currency: str | None) -> Callable[..., str]:
+    return money_in(currency) if kind == "usd" else _WRITERS[kind]
 
 
 def bound(limit: Limit) -> str:
     """Write the bound of a limit in full, in the form in which :func:`amount` writes values."""
     kind = QUANTITIES[limit.quantity]
     for digits in range(1, _MOST_DIGITS):
-        text = _WRITERS[kind](limit.value, digits=digits)
+        text = _writer(kind, limit.currency)(limit.value, digits=digits)
         if _reads_as(kind, text) == limit.value:
             return text
-    return exact(kind, limit.value)
+    return limit.text.partition(f" {limit.op} ")[2]
 
 
 def decisive_amount(limit: Limit, value: float) -> str:
@@ -207,7 +213,7 @@ def decisive_amount(limit: Limit, value: float) -> str:
     holds = limit.holds(value)
     shown_bound = bound(limit)
     for digits in range(3, _MOST_DIGITS + 1):
-        text = amount(limit.quantity, value, digits=digits)
+        text = amount(limit.quantity, value, digits=digits, currency=limit.currency)
         seen = _reads_as(kind, text)
         if seen is not None and limit.holds(seen) == holds and (holds or text != shown_bound):
             return text
@@ -218,7 +224,7 @@ def decisive_amount(limit: Limit, value: float) -> str:
 
 def _reads_as(kind: str, text: str) -> float | None:
     try:
-        return parse(kind, text)
+        return stated_money(text)[0] if kind == "usd" else parse(kind, text)
     except QuantityError:
         return None
 
@@ -315,6 +321,9 @@ def _verdict(name: str, run: Run, estimate: Estimate, rule: PolicyRule) -> Verdi
     try:
         value = measure(estimate, limit.quantity)
         span = None if limit.level is None else interval_of(estimate, limit.quantity, limit.level)
+        if limit.money:
+            usd = usd_of(limit, estimate.plan.budget)
+            value, span = value / usd, None if span is None else (span[0] / usd, span[1] / usd)
     except ScaleplanError as error:
         status, message, hint = "error", f"{limit.text} cannot be judged: {error.message}", error.hint
     else:
@@ -370,5 +379,5 @@ def _message(
     assert limit.level is not None
     end = "upper" if decisive == span[1] else "lower"
     level = format_fraction(limit.level).replace(" ", "")
-    about = ", ".join(filter(None, (f"estimate {amount(name, value)}", likely)))
+    about = ", ".join(filter(None, (f"estimate {amount(name, value, currency=limit.currency)}", likely)))
     return f"{name} {end} end at {level} {comparison} ({about})"

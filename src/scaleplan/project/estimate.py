@@ -26,7 +26,7 @@ from scaleplan.project.configs import Configs, is_readable, where
 from scaleplan.project.run_config import model_of, training_config, values_of
 from scaleplan.toml_table import Table
 from scaleplan.trainers.training_config import NOT_GIVEN, RunGiven
-from scaleplan.units import parse
+from scaleplan.units import USD, ExchangeRate, format_plain, parse
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scaleplan.documents.key_path import Document, Location
+    from scaleplan.hardware.budget import Budget
     from scaleplan.models.model import Model
     from scaleplan.models.public_models import PublicModel
     from scaleplan.planning.plan import Plan
@@ -56,6 +57,7 @@ __all__ = [
     "measures",
     "measures_of",
     "sources",
+    "usd_of",
 ]
 
 _LEVEL = 0.9
@@ -364,7 +366,7 @@ def measures(estimate: Estimate) -> dict[str, float | None]:
 def measures_of(
     plan: Plan, carbon_kg: float | None = None, memory_gb: float | None = None
 ) -> dict[str, float | None]:
-    """Return every quantity of a plan, in base units; None where unknown."""
+    """Return every quantity of a plan, in base units, money in US dollars; None where unknown."""
     budget = plan.budget
     return {
         "params": plan.params,
@@ -379,7 +381,7 @@ def measures_of(
         "gpus": budget.gpus,
         "gpu_hours": budget.gpu_hours,
         "days": budget.days,
-        "cost": budget.cost,
+        "cost": budget.cost_usd,
         "energy_kwh": budget.energy_kwh,
         "carbon_kg": carbon_kg,
         "memory_gb": memory_gb,
@@ -408,7 +410,7 @@ def interval_of(estimate: Estimate, quantity: str, level: float) -> tuple[float,
     intervals = estimate.interval(level)
     if intervals is None:
         raise UsageError(
-            f"preset '{estimate.plan.preset}' has no uncertainty to take {quantity}@{level:g} from",
+            f"preset '{estimate.plan.preset}' has no uncertainty to take {quantity}@{format_plain(level)} from",
             hint=f"ask for the estimate: {quantity} without '@', or choose a preset with uncertainty",
         )
     found: tuple[float, float] | None = getattr(intervals, quantity, None)
@@ -430,6 +432,9 @@ def _hardware_interval(estimate: Estimate, quantity: str, level: float) -> tuple
             f"{quantity} has no interval: the utilisation of this run is {budget.utilisation_source}",
             hint=f"ask for the estimate: {quantity} without '@'",
         )
+    if quantity == "cost":
+        usd = budget.exchange_rate or 1.0
+        return found[0] * usd, found[1] * usd
     if quantity != "carbon_kg":
         return found
     share = measure(estimate, quantity) / (budget.energy_kwh or 1.0)
@@ -449,9 +454,26 @@ def chance_of_keeping(estimate: Estimate, limit: Limit) -> float | None:
 
     None for other quantities, an equality, and a utilisation that was given or measured.
     """
+    value = measures(estimate).get(limit.quantity)
     if limit.quantity not in _HARDWARE:
         return None
-    return limit_chance(estimate.plan.budget, measures(estimate).get(limit.quantity), [limit])
+    if value is not None and limit.money:
+        value /= usd_of(limit, estimate.plan.budget)
+    return limit_chance(estimate.plan.budget, value, [limit])
+
+
+def usd_of(limit: Limit, budget: Budget) -> float:
+    """Return what the currency of a limit on money is worth in US dollars, by the exchange rate of a run.
+
+    Raises QuantityError for a currency other than that of the run and US dollars.
+    """
+    if budget.exchange_rate is None or budget.currency is None:
+        limit.counted_in(None)
+        return 1.0
+    if limit.currency in (None, USD):  # without a currency it is in dollars, as the verdict shows it
+        return 1.0
+    limit.counted_in(ExchangeRate(budget.currency, budget.exchange_rate))
+    return budget.exchange_rate
 
 
 def sources(estimate: Estimate, quantity: str) -> tuple[Location, ...]:

@@ -35,6 +35,7 @@ from scaleplan.planning.plan import Plan
 from scaleplan.presets.preset import PARAMS_CONVENTIONS
 from scaleplan.project.saved_fit import wrong_key
 from scaleplan.project.source import display_name
+from scaleplan.record import Result
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
@@ -73,14 +74,14 @@ class ResultRecord(Protocol):
         """Return the mapping that ``--json`` prints."""
 
 
-class SavedResult:
+class SavedResult(Result):
     """A fit or a backtest as its JSON, because its own record holds the runs; ``target`` is the plan of a fit."""
 
     def __init__(self, data: dict[str, object], target: Plan | None) -> None:
         self.data, self.target = data, target
 
     @property
-    def schema(self) -> str:
+    def schema(self) -> str:  # type: ignore[override]
         """The schema that the result names."""
         return str(self.data["schema"])
 
@@ -129,6 +130,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/model/1": "scaleplan.models.model:ModelSummary",
     "scaleplan/model-body/1": "scaleplan.models.model:ModelBody",
     "scaleplan/shape/1": "scaleplan.models.shape:ShapeSummary",
+    "scaleplan/schemas/1": "scaleplan.output.schemas:SchemaList",
 }
 """The class of every result, or the types of its keys, by its schema, imported when one is read."""
 
@@ -195,6 +197,8 @@ _PARTS = (
     "scaleplan.hardware.budget",
     "scaleplan.hardware.chances",
     "scaleplan.hardware.deadline",
+    "scaleplan.hardware.interruptions",
+    "scaleplan.hardware.owned",
     "scaleplan.laws.base",
     "scaleplan.models.memory",
     "scaleplan.models.walltime",

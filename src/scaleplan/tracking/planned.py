@@ -223,7 +223,7 @@ class _Numbers:
 def _of_saved(data: Mapping[str, Any], name: str) -> Planned:
     """Return what a saved plan says."""
     plan, budget = _Numbers(data, name), _Numbers(data.get("budget"), name, "budget.")
-    loss = plan.number("loss")
+    loss, price = plan.number("loss"), budget.number("price_per_hour")
     if loss is None:
         raise FileError(f"{name}: this plan has no loss", hint="plan with a law that has one")
     return _judged(
@@ -239,7 +239,7 @@ def _of_saved(data: Mapping[str, Any], name: str) -> Planned:
         gpus=budget.number("gpus"),
         mfu=budget.number("mfu"),
         precision=budget.text("precision"),
-        price=budget.number("price_per_hour"),
+        price=None if price is None else price * (budget.number("exchange_rate") or 1.0),  # in US dollars
     )
 
 

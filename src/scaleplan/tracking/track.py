@@ -92,6 +92,7 @@ def track(
     price: Amount | None = None,
     mfu: Amount | None = None,
     level: Amount = 0.9,
+    bytes_per_token: Amount | None = None,
     fail_on: Sequence[str] = (),
     data: Context | None = None,
 ) -> Tracking:
@@ -124,6 +125,8 @@ def track(
         The hardware; by default that of the plan. ``mfu`` is the planned utilisation.
     level
         Confidence level of the intervals.
+    bytes_per_token
+        Bytes of text in a token, for the loss in bits per byte.
     fail_on
         Conditions such as ``"loss > 2.1@90%"`` or ``"verdict = diverging"``: those that are met are ``stopped_by``.
     data
@@ -144,7 +147,7 @@ def track(
     return tracked(
         log, plan=plan, preset=preset, pilots=pilots, schedule=schedule, tokens=tokens, steps=steps, params=params,
         run=run, loss=loss, gpu=gpu, gpus=gpus, precision=precision, price=price, mfu=mfu, level=level,
-        fail_on=fail_on, data=data,
+        bytes_per_token=bytes_per_token, fail_on=fail_on, data=data,
     ).tracking  # fmt: skip
 
 
@@ -262,6 +265,7 @@ def track_run(run: RunLog, request: TrackRequest, conditions: Sequence[StopCondi
         label=run.val_label if metric == "validation" else run.label,
         smoothing=_smoothing(run, metric, curve),
         loss_unit=run.stated.loss_unit,
+        bytes_per_token=request.bytes_per_token if run.stated.loss_unit == "nats" else None,
         points=len(raw) * raw.stride,
         finished=finished,
         updated=clock.moment(step).date,

@@ -10,9 +10,10 @@ from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.logs.log_reading import is_log, read_logs
 from scaleplan.planning.request import parse_price
 from scaleplan.planning.uncertainty import require_level
+from scaleplan.presets.conventions import token_bytes
 from scaleplan.record import Record
 from scaleplan.tracking.planned import planned_in
-from scaleplan.units import parse_count, parse_fraction, parse_integer
+from scaleplan.units import parse_count, parse_fraction, parse_integer, parse_positive
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +50,7 @@ class TrackRequest(Record):
     hardware: BudgetRequest
     level: float
     context: Context
+    bytes_per_token: float | None = None
 
 
 def track_request(
@@ -68,6 +70,7 @@ def track_request(
     price: Amount | None = None,
     mfu: Amount | None = None,
     level: Amount = 0.9,
+    bytes_per_token: Amount | None = None,
 ) -> TrackRequest:
     """Read the texts of options; raises UsageError for two plans."""
     if plan is not None and preset is not None:
@@ -88,6 +91,7 @@ def track_request(
         hardware=_hardware(planned, gpu=gpu, gpus=gpus, precision=precision, price=price, mfu=mfu),
         level=require_level(parse_fraction(level)),
         context=context,
+        bytes_per_token=None if bytes_per_token is None else token_bytes(parse_positive(bytes_per_token)),
     )
 
 

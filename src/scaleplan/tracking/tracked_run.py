@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.record import Record, Result
+from scaleplan.presets.conventions import NATS, bits_per_byte, perplexity
+from scaleplan.record import Record, Result, computed
 
 if TYPE_CHECKING:
     from scaleplan.errors import Notice
@@ -44,6 +45,22 @@ class Departure(Record):
     kind: str
     since: Moment
     size: float | None
+
+
+def _unit(tracking: Tracking) -> str | None:
+    return NATS if tracking.loss_unit == "nats" else None
+
+
+def _perplexity_ends(tracking: Tracking) -> tuple[float, float] | None:
+    ends = None if tracking.interval is None else tracking.interval.loss
+    low, high = (perplexity(end, _unit(tracking)) for end in ends or (None, None))
+    return None if low is None or high is None else (low, high)
+
+
+def _bits_per_byte_ends(tracking: Tracking) -> tuple[float, float] | None:
+    ends = None if tracking.interval is None else tracking.interval.loss
+    low, high = (bits_per_byte(end, _unit(tracking), tracking.bytes_per_token) for end in ends or (None, None))
+    return None if low is None or high is None else (low, high)
 
 
 class Tracking(Record, Result):
@@ -104,6 +121,13 @@ class Tracking(Record, Result):
     next_look: NextLook | None
     stopped_by: tuple[str, ...] = ()
     warnings: tuple[Notice, ...] = ()
+    perplexity: float | None = computed(lambda tracking: perplexity(tracking.loss, _unit(tracking)))
+    perplexity_interval: tuple[float, float] | None = computed(_perplexity_ends)
+    bytes_per_token: float | None = None
+    bits_per_byte: float | None = computed(
+        lambda tracking: bits_per_byte(tracking.loss, _unit(tracking), tracking.bytes_per_token)
+    )
+    bits_per_byte_interval: tuple[float, float] | None = computed(_bits_per_byte_ends)
 
 
 class Tracked(Record, eq=False):

@@ -7,16 +7,18 @@ name to kind; the grammar is the same on the command line and in files.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from scaleplan.errors import QuantityError, UnknownNameError, quote
 from scaleplan.units.format import exact
 from scaleplan.units.numeral import checked, refuse, within
-from scaleplan.units.parse import parse, parse_ratio
+from scaleplan.units.parse import USD, in_currency, parse, parse_ratio, stated_money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from scaleplan.units.parse import ExchangeRate
 
 Operator = Literal["<=", ">=", "<", ">", "="]
 
@@ -56,7 +58,8 @@ class Limit:
     """A bound on one quantity, in the base unit of its kind.
 
     ``level`` is the confidence that the comparison must hold with, between 0 and 1 (``loss@90%``); None for the
-    estimate itself. ``text`` is the canonical form, which parses to this same limit.
+    estimate itself. ``text`` is the canonical form, which parses to this same limit. ``money`` is an amount of
+    the stated ``currency``, None where none is stated.
     """
 
     quantity: str
@@ -64,6 +67,17 @@ class Limit:
     value: float
     level: float | None
     text: str
+    currency: str | None = None
+    money: bool = False
+
+    def counted_in(self, rate: ExchangeRate | None) -> Limit:
+        """Return the limit with its money in the currency of a rate, or US dollars without one.
+
+        Raises QuantityError for another currency, and with a rate for a limit on money that states none.
+        """
+        if not self.money:
+            return self
+        return replace(self, value=in_currency(self.value, self.currency, rate, text=self.text))
 
     def holds(self, value: float) -> bool:
         """Return whether ``value`` keeps the limit, to 1e-9 of the bound for ``<=``, ``>=`` and ``=``."""
@@ -77,9 +91,12 @@ class Limit:
         }[self.op]
 
 
-def upper_limit(quantity: str, most: float) -> Limit:
-    """Return the limit that a quantity is at most some amount, in the base unit of its kind."""
-    return Limit(quantity, "<=", most, None, f"{quantity} <= {exact(QUANTITIES[quantity], most)}")
+def upper_limit(quantity: str, most: float, *, currency: str | None = None) -> Limit:
+    """Return the limit that a quantity is at most some amount, in the base unit of its kind or a ``currency``."""
+    written = exact(QUANTITIES[quantity], most)
+    if currency is not None:
+        written = written.replace(USD, currency)
+    return Limit(quantity, "<=", most, None, f"{quantity} <= {written}", currency=currency)
 
 
 def parse_limit(text: str, *, quantities: Mapping[str, str] = QUANTITIES) -> tuple[Limit, ...]:
@@ -155,9 +172,15 @@ def _limit(
     if not text[start:stop].strip():
         place = (max(0, start - 1), stop) if start else (0, max(1, stop))
         raise refuse(text, f"{quote(text)} has no amount", span=place, hint=f"for example {name} <= {_amount(kind)}")
-    value = within(text, *_visible(text, start, stop), lambda part: float(parse(kind, part)))
+    currency = None
+    if kind == "usd":
+        value, currency = within(text, *_visible(text, start, stop), stated_money)
+    else:
+        value = within(text, *_visible(text, start, stop), lambda part: float(parse(kind, part)))
     shown = name if level is None else f"{name}@{_percent(level)}"
-    return Limit(quantity=name, op=op, value=value, level=level, text=f"{shown} {op} {exact(kind, value)}")
+    written = exact(kind, value) if currency is None else exact(kind, value).replace(USD, currency)
+    text = f"{shown} {op} {written}"
+    return Limit(quantity=name, op=op, value=value, level=level, text=text, currency=currency, money=kind == "usd")
 
 
 def _level(text: str) -> float:

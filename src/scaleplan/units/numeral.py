@@ -171,7 +171,7 @@ def convert(value: SupportsFloat) -> float:
 def _strange(text: str, place: int) -> QuantityError:
     character = text[place]
     if character in "€£¥₹":
-        hint = "amounts of money are in US dollars: convert first, and write 250k USD"
+        hint = "write the code of the currency, as in 250k EUR"
     elif character in "−–—":
         hint = "amounts are above 0"
     elif character.isspace():

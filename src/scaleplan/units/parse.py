@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scaleplan.errors import UnknownNameError, quote
 from scaleplan.units.numeral import Scanned, checked, convert, refuse, scan, within
@@ -318,41 +318,152 @@ def _hours(value: str | SupportsFloat) -> float:
 
 _CURRENCY = r" ?(?:US\$|\$|(?i:usd|(?:us )?dollars?))?"
 
-_OTHER_CURRENCY = r"(?i)eur(?:os?)?|gbp|pounds?|chf|jpy|yen|cny|rmb|inr|cad|aud|sek|nok|dkk|pln|krw|sgd"
-
 _PER_HOUR = r" ?(?:/|per ) ?(?:(?i:gpu|accelerator|device|chip)[- ]?)?(?:h|hr|hour)"
 
+_PER_KWH = r" ?(?:/|per ) ?(?i:kwh)"
 
-@_numbers_too
-def parse_usd(value: str) -> float:
-    """Return US dollars: ``250k USD``, ``$250k``, ``250,000``, ``1.2M$``, ``$1.5 million``; no other currency."""
+USD = "USD"
+"""The currency of prices in files, and of amounts of money that name none."""
+
+_CODES: Mapping[str, str] = {
+    "eur": "EUR",
+    "euro": "EUR",
+    "euros": "EUR",
+    "gbp": "GBP",
+    "pound": "GBP",
+    "pounds": "GBP",
+    "jpy": "JPY",
+    "yen": "JPY",
+    "cny": "CNY",
+    "rmb": "CNY",
+    **{code.casefold(): code for code in ("CHF", "INR", "CAD", "AUD", "SEK", "NOK", "DKK", "PLN", "KRW", "SGD")},
+    **{code.casefold(): code for code in ("HKD", "TWD", "BRL", "ILS", "ZAR", "AED", "SAR", "CZK")},
+}
+"""The currencies other than US dollars that an amount may name, by what it may write; the longest word first."""
+
+_OTHER_CURRENCY = re.compile("|".join(sorted(_CODES, key=len, reverse=True)), re.IGNORECASE)
+
+
+class ExchangeRate(NamedTuple):
+    """What one unit of another currency is worth in US dollars, by a rate that the user states.
+
+    The whole answer to a question with a rate is in its currency: whatever is read in dollars is divided by the rate.
+    """
+
+    currency: str
+    usd: float
+
+    def __str__(self) -> str:
+        return f"1 {self.currency} = {self.usd:g} USD"
+
+    def of_usd(self, value: float) -> float:
+        """Return an amount of dollars in the currency of the rate."""
+        return value / self.usd
+
+
+def parse_exchange_rate(value: str | ExchangeRate) -> ExchangeRate:
+    """Return a rate between US dollars and another currency: ``1 EUR = 1.08 USD``, ``1 USD = 0.93 EUR``."""
+    if isinstance(value, ExchangeRate):
+        return value
+    hint = "for example '1 EUR = 1.08 USD'"
+    if not isinstance(value, str):
+        raise refuse(str(value)[:100], f"{str(value)[:100]} does not name two currencies", hint=hint)
+    checked(value, example="1 EUR = 1.08 USD")
+    left, equals, right = value.partition("=")
+    if not equals or not right.strip():
+        raise refuse(value, f"{quote(value)} is no exchange rate", hint=hint)
+    sides = [within(value, 0, len(left), stated_money), within(value, len(left) + 1, len(value), stated_money)]
+    if {USD} & {sides[0][1], sides[1][1]} and sides[0][1] != sides[1][1] and None not in (sides[0][1], sides[1][1]):
+        (other, code), (usd, _) = sorted(sides, key=lambda side: side[1] == USD)
+        if 0 < usd / other < float("inf"):
+            return ExchangeRate(str(code), usd / other)
+    raise refuse(value, f"{quote(value)} is no rate between US dollars and another currency", hint=hint)
+
+
+def stated_money(value: str) -> tuple[float, str | None]:
+    """Return an amount of money and the currency that it names; None for one that names none."""
     example = "250k USD"
     checked(value, example=example)
-    if other := re.search(_OTHER_CURRENCY, value):
-        hint = f"amounts of money are in US dollars: convert first, and write {example}"
-        raise refuse(value, f"{quote(value)} is in another currency", span=other.span(), hint=hint)
-    before = re.match(r" *(?:US\$|\$|USD(?= |[0-9.]))", value)
-    scanned = scan(value, start=before.end() if before else 0, example=example)
+    other = _OTHER_CURRENCY.search(value)
+    plain = value if other is None else value[: other.start()] + " " * len(other[0]) + value[other.end() :]
+    before = re.match(r" *(?:US\$|\$|USD(?= |[0-9.]))", plain)
+    scanned = scan(plain, start=before.end() if before else 0, example=example)._replace(text=value)
     match = re.fullmatch(_MONEY_SCALE + _CURRENCY, scanned.unit)
     if match is None:
         hint = _case_hint(scanned, ("k", "M", "B", "T")) or f"for example {example}"
-        message = f"{quote(scanned.unit)} in {quote(value)} is not an amount of US dollars"
+        message = f"{quote(scanned.unit)} in {quote(value)} is not an amount of money"
         raise scanned.refuse_unit(message, hint=hint)
-    return scanned.value(shift=_shift(match), suffix=_suffix(match))
+    in_dollars = before is not None or not re.fullmatch(_MONEY_SCALE, scanned.unit)
+    if other is not None and in_dollars:
+        raise refuse(value, f"{quote(value)} names two currencies", span=other.span(), hint="name one of them")
+    code = _CODES[other[0].casefold()] if other else USD if in_dollars else None
+    return scanned.value(shift=_shift(match), suffix=_suffix(match)), code
 
 
-@_numbers_too
-def parse_usd_per_hour(value: str) -> float:
-    """Return a price in US dollars per GPU-hour: ``2.95``, ``$2.95/h``, ``2.95 USD/GPU-hour``."""
-    checked(value, example="$2.95/h")
+def stated_currency(word: str) -> str | None:
+    """Return the currency that a word of an amount names, as in ``EUR 2.50``; None where it names none."""
+    other = _OTHER_CURRENCY.fullmatch(word)
+    return _CODES[other[0].casefold()] if other else USD if word == USD else None
+
+
+def in_currency(
+    value: float, stated: str | None, rate: ExchangeRate | None, *, text: str, span: tuple[int, int] | None = None
+) -> float:
+    """Return an amount of money in the currency of the question: that of the rate, or US dollars without one.
+
+    Raises QuantityError for another currency than those two, and with a rate for an amount that names none.
+    """
+    if rate is None:
+        if stated in (None, USD):
+            return value
+        hint = f"state what it is worth with --exchange-rate '1 {stated} = X USD', X the rate of your day"
+        raise refuse(text, f"{quote(text)} is in another currency", span=span, hint=hint)
+    if stated == rate.currency:
+        return value
+    if stated == USD:
+        return rate.of_usd(value)
+    if stated is None:
+        message = f"{quote(text)} could be {rate.currency} or US dollars beside an exchange rate"
+        raise refuse(text, message, span=span, hint=f"write {text.strip()} {rate.currency} or {text.strip()} USD")
+    hint = f"amounts are in US dollars or {rate.currency}, by the rate {rate}"
+    raise refuse(text, f"{quote(text)} is in another currency", span=span, hint=hint)
+
+
+def parse_usd(value: str | SupportsFloat, rate: ExchangeRate | None = None) -> float:
+    """Return US dollars, or an amount in the currency of a rate.
+
+    US dollars are ``250k USD``, ``$250k``, ``1.2M$``, ``$1.5 million``, and without a rate ``250,000``; ``250k EUR``
+    needs a rate.
+    """
+    if not isinstance(value, str):
+        number = convert(value)
+        return number if rate is None else in_currency(number, None, rate, text=f"{number:.15g}")
+    amount, stated = stated_money(value)
+    other = _OTHER_CURRENCY.search(value)
+    return in_currency(amount, stated, rate, text=value, span=other.span() if other else None)
+
+
+def parse_usd_per_hour(value: str | SupportsFloat, rate: ExchangeRate | None = None) -> float:
+    """Return a price per accelerator-hour in US dollars, or in the currency of a rate: ``2.95``, ``$2.95/h``."""
+    return _money_per(value, rate, _PER_HOUR, "prices are per hour of one accelerator, as in $2.95/h", "hour")
+
+
+def parse_usd_per_kwh(value: str | SupportsFloat, rate: ExchangeRate | None = None) -> float:
+    """Return a price of power in US dollars, or in the currency of a rate: ``0.08``, ``0.12 USD/kWh``."""
+    return _money_per(value, rate, _PER_KWH, "prices of power are per kWh, as in 0.08 USD/kWh", "kWh")
+
+
+def _money_per(value: str | SupportsFloat, rate: ExchangeRate | None, unit: str, hint: str, noun: str) -> float:
+    if not isinstance(value, str):
+        return parse_usd(value, rate)
+    checked(value, example=hint.rpartition(" in ")[2])
     stop = len(value.rstrip(" "))
     per = re.search(r" ?(?:/|per )", value)
     if per is None:
-        return parse_usd(value)
-    if re.fullmatch(_PER_HOUR, value[per.start() : stop]) is None:
-        hint = "prices are per hour of one GPU, as in $2.95/h"
-        raise refuse(value, f"{quote(value)} is not a price per hour", span=(per.start(), stop), hint=hint)
-    return within(value, 0, per.start(), parse_usd)
+        return parse_usd(value, rate)
+    if re.fullmatch(unit, value[per.start() : stop]) is None:
+        raise refuse(value, f"{quote(value)} is not a price per {noun}", span=(per.start(), stop), hint=hint)
+    return within(value, 0, per.start(), partial(parse_usd, rate=rate))
 
 
 @_numbers_too
@@ -411,6 +522,7 @@ KINDS: Mapping[str, Parser] = {
     "hours": _hours,
     "usd": parse_usd,
     "usd_per_hour": parse_usd_per_hour,
+    "usd_per_kwh": parse_usd_per_kwh,
     "kwh": parse_kwh,
     "kilograms": parse_kilograms,
     "gigabytes": parse_gigabytes,

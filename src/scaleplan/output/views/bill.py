@@ -10,7 +10,8 @@ from scaleplan.hardware.chances import chance_text
 from scaleplan.output import Fact, Report
 from scaleplan.units import (
     SECONDS_PER_DAY,
-    counted,
+    SECONDS_PER_HOUR,
+    format_days,
     format_flops,
     format_fraction,
     format_hours,
@@ -19,7 +20,7 @@ from scaleplan.units import (
     format_number,
     format_pf_days,
     format_seconds,
-    format_usd,
+    money_in,
 )
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ _SURE = format_fraction((1 + BAND_LEVEL) / 2)
 def _facts(budget: Budget, bill: Bill | None) -> Iterator[Fact]:
     rows: list[tuple[str, float | None, tuple[float, float] | None, Callable[[float], str]]] = [
         ("GPU-hours", budget.gpu_hours, budget.gpu_hours_interval, format_hours),
-        ("days", budget.days, budget.days_interval, format_number),
-        ("money", budget.cost, budget.cost_interval, format_usd),
+        ("time", budget.days, budget.days_interval, format_days),
+        ("cost", budget.cost, budget.cost_interval, money_in(budget.currency)),
         ("energy", budget.energy_kwh, budget.energy_kwh_interval, format_kwh),
     ]
     if bill is not None:
@@ -98,12 +99,14 @@ def _origins(budget: Budget, bill: Bill | None) -> Iterator[str]:
             f"these GPU-hours do {format_flops(low)} – {format_flops(high)} ({format_fraction(BAND_LEVEL)}); "
             "the ranges above are what all the compute of this plan may take"
         )
+    yield from interruption_texts(budget)
     if budget.price_per_hour is not None:
         yield price_text(budget)
     if budget.chip_w is not None:
         yield power_text(budget)
     if bill is not None and bill.grid is not None:
-        yield f"carbon: {bill.grid}, {bill.grid_g_co2_per_kwh:g} g CO2e/kWh in {bill.grid_year}, location-based"
+        intensity = format_number(bill.grid_g_co2_per_kwh or 0.0)
+        yield f"carbon: {bill.grid}, {intensity} g CO2e/kWh in {bill.grid_year}, location-based"
 
 
 def speed_text(budget: Budget | Conversion) -> str:
@@ -122,7 +125,36 @@ def speed_text(budget: Budget | Conversion) -> str:
 
 def price_text(budget: Budget | Conversion) -> str:
     """Return the price of an hour with its source and its date."""
-    return f"price: {dated_price(budget.price_per_hour or 0.0, budget.price_source, budget.price_date)}"
+    price = dated_price(
+        budget.price_per_hour or 0.0, budget.price_source, budget.price_date, currency=budget.currency
+    )
+    return f"price: {price}"
+
+
+def interruption_texts(budget: Budget | Conversion) -> Iterator[str]:
+    """Yield what interruptions and the saves against them take of the time, and how often to save."""
+    found = budget.interruptions
+    if found is None:
+        return
+    count = budget.expected_interruptions
+    number = "" if count is None else f", {format_number(count)} in all"
+    of_each = "" if found.every_gpu_hours is None else f" (each GPU one in {format_hours(found.every_gpu_hours)})"
+    shares = ", ".join(
+        f"{format_fraction(share, digits=2)} {name}"
+        for name, share in (
+            ("saving", found.saving),
+            ("redoing lost work", found.redone),
+            ("restarting", found.restarting),
+        )
+    )
+    every = format_seconds(found.every_hours * SECONDS_PER_HOUR)
+    trains = f"{format_fraction(found.goodput)} of the time trains"
+    yield f"one interruption every {every}{of_each}{number}: {trains}, {shares}"
+    best, young = format_seconds(found.best_interval_seconds), format_seconds(found.young_interval_seconds)
+    saved = f"saved every {format_seconds(found.interval_seconds)}; " if found.interval_given else ""
+    yield f"{saved}best is to save every {best} (Daly 2006; {young} by Young 1974)"
+    if budget.profile is not None:
+        yield f"this replaces the time that the profile {budget.profile} takes as lost; its speed and its band stay"
 
 
 def power_text(budget: Budget | Conversion) -> str:
@@ -159,8 +191,8 @@ def conversion_report(result: Conversion) -> Report:
         ("compute", result.flops, lambda flops: format_flops(flops, digits=4), result.flops_interval),
         ("", result.flops, format_pf_days, None),
         ("GPU-hours", result.gpu_hours, format_hours, result.gpu_hours_interval),
-        ("wall clock", result.days, lambda days: counted(format_number(days), "day"), result.days_interval),
-        ("money", result.cost, format_usd, result.cost_interval),
+        ("time", result.days, format_days, result.days_interval),
+        ("cost", result.cost, money_in(result.currency), result.cost_interval),
         ("energy", result.energy_kwh, format_kwh, result.energy_kwh_interval),
         ("carbon", result.carbon_kg, format_kilograms, result.carbon_kg_interval),
     )
@@ -170,14 +202,14 @@ def conversion_report(result: Conversion) -> Report:
         remarks.append(f"{devices}, {speed_text(result)}")
         if result.profile is not None:
             remarks.append(f"utilisation: {result.utilisation_source}")
+    remarks += interruption_texts(result)
     if result.price_per_hour is not None:
         remarks.append(price_text(result))
     if result.chip_w is not None:
         remarks.append(power_text(result))
     if result.grid is not None:
-        remarks.append(
-            f"grid {result.grid}: {result.grid_g_co2_per_kwh:g} g CO2e/kWh ({result.grid_year}), location-based"
-        )
+        intensity = format_number(result.grid_g_co2_per_kwh or 0.0)
+        remarks.append(f"carbon: {result.grid}, {intensity} g CO2e/kWh in {result.grid_year}, location-based")
     return Report(
         title=format_flops(result.flops),
         facts=[Fact.of(label, value, written, span) for label, value, written, span in rows if value is not None],

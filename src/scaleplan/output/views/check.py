@@ -13,7 +13,7 @@ from scaleplan.output.ci import Judgement
 from scaleplan.output.data import plain
 from scaleplan.output.views.bill import band_remarks
 from scaleplan.project.check import amount, bound, decisive_amount
-from scaleplan.units import counted, format_number
+from scaleplan.units import USD, counted, format_number
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def check_report(result: Check) -> Report:
         remarks.append(f"{len(kept):,} limits that are kept are not listed; --format csv lists them")
     return Report(
         title=_title(result),
-        grid=_grid(shown, {run.name: run.intervals for run in result.runs}) if shown else None,
+        grid=_grid(shown, {run.name: run for run in result.runs}) if shown else None,
         remarks=remarks,
         sections=(_runs(result.runs),) if len(result.runs) <= _MOST_ROWS else (),
     )
@@ -64,7 +64,7 @@ def _title(result: Check) -> str:
     return ", ".join(parts if len(parts) > 1 else [*parts, "all kept"])
 
 
-def _grid(verdicts: Sequence[Verdict], ranges: Mapping[str, Mapping[str, tuple[float, float]]]) -> ReportTable:
+def _grid(verdicts: Sequence[Verdict], runs: Mapping[str, CheckedRun]) -> ReportTable:
     rows = []
     for verdict in verdicts:
         if verdict.limit is None or verdict.quantity is None:
@@ -75,9 +75,14 @@ def _grid(verdicts: Sequence[Verdict], ranges: Mapping[str, Mapping[str, tuple[f
         if judged is None and verdict.status != "error":
             judged = verdict.value  # of a check that was saved before there was this key
         value = "–" if judged is None else decisive_amount(limit, judged)
-        if span := ranges.get(verdict.run, {}).get(verdict.quantity):
+        run = runs.get(verdict.run)
+        if run is not None and verdict.status != "error" and (span := run.intervals.get(verdict.quantity)):
+            usd = 1.0  # the range is in US dollars, and the verdict in the currency of its limit
+            if run.budget is not None and limit.currency not in (None, USD):
+                usd = run.budget.exchange_rate or 1.0
+            low, high = (amount(limit.quantity, end / usd, currency=limit.currency) for end in span)
             chance = "" if verdict.chance is None else f"; {percent(verdict.chance)} chance to keep it"
-            value += f" ({amount(verdict.quantity, span[0])} – {amount(verdict.quantity, span[1])}{chance})"
+            value += f" ({low} – {high}{chance})"
         written = f"{verdict.limit.partition(' ')[0]} {limit.op} {bound(limit)}"
         rows.append((_WORDS[verdict.status], verdict.run, written, value))
     return ReportTable(("", "run", "limit", "value"), rows=rows, text={"", "run", "limit"})

@@ -10,7 +10,7 @@ from scaleplan.charts.terminal import chart_lines
 from scaleplan.files import data_folder
 from scaleplan.hardware.prices import Prices
 from scaleplan.output import Fact, Report, ReportTable
-from scaleplan.output.views.plan import SIZES, loss_remark
+from scaleplan.output.views.plan import SIZES, loss_facts, loss_remark
 from scaleplan.units import (
     counted,
     format_count,
@@ -18,6 +18,7 @@ from scaleplan.units import (
     format_fraction,
     format_gigabytes,
     format_number,
+    format_plain,
     format_usd_per_hour,
 )
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.charts.chart import Chart
     from scaleplan.hardware.accelerators import AcceleratorList, PricedAccelerator
     from scaleplan.models.public_models import PublicModel, PublicModelList
+    from scaleplan.output.schemas import SchemaList
     from scaleplan.planning.evaluation import Evaluation
     from scaleplan.presets.library import PresetPaths, Validation
     from scaleplan.presets.preset import PresetList, PresetSummary
@@ -43,6 +45,7 @@ __all__ = [
     "presets_report",
     "public_model_report",
     "public_models_report",
+    "schemas_report",
     "validation_report",
 ]
 
@@ -105,7 +108,7 @@ def preset_report(preset: PresetSummary) -> Report:
         "source": preset.source,
         "status": preset.status,
         "form": preset.formula,
-        **{f"  {name}": f"{value:.10g}" for name, value in preset.coefficients.items()},
+        **{f"  {name}": format_plain(value, digits=10) for name, value in preset.coefficients.items()},
         "parameters": preset.conventions.params.replace("_", " "),
         "compute": preset.conventions.flops,
         "loss": preset.conventions.loss,
@@ -304,7 +307,7 @@ def evaluation_report(result: Evaluation) -> Report:
         remarks.append(f"these inputs also give {', '.join(result.others)}: --quantity {result.others[0]}")
     return Report(
         title=f"{result.preset} at {inputs}",
-        facts=(fact,),
+        facts=(fact, *loss_facts(result)),
         level=format_fraction(interval.level) if interval else "",
         remarks=remarks,
     )
@@ -321,7 +324,17 @@ def _written(name: str, value: float | tuple[float, ...]) -> str:
         return format_count(value)
     if name == "flops":
         return format_flops(value)
-    return f"{value:g}" if float(value).is_integer() and value < _WHOLE else format_number(value, digits=4)
+    return format_plain(value) if float(value).is_integer() and value < _WHOLE else format_number(value, digits=4)
+
+
+def schemas_report(result: SchemaList) -> Report:
+    """Return the table of JSON Schemas."""
+    rows = [(each.name, each.describes) for each in result.schemas]
+    return Report(
+        title=counted(len(rows), "JSON Schema"),
+        grid=ReportTable(("name", "describes"), rows=rows, text={"name", "describes"}),
+        remarks=("'scaleplan schema NAME' prints one; --json has their ids",),
+    )
 
 
 def chart_report(chart: Chart) -> Report:

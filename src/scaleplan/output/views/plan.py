@@ -11,13 +11,16 @@ from scaleplan.units import (
     SECONDS_PER_DAY,
     counted,
     format_count,
+    format_factor,
     format_flops,
     format_fraction,
+    format_fractions,
     format_hours,
     format_number,
     format_pf_days,
+    format_plain,
     format_seconds,
-    format_usd,
+    money_in,
 )
 
 if TYPE_CHECKING:
@@ -25,14 +28,17 @@ if TYPE_CHECKING:
 
     from scaleplan.advice.marginal import Marginal
     from scaleplan.hardware.budget import Budget
+    from scaleplan.planning.evaluation import Evaluation
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.preset import LossText
+    from scaleplan.tracking.tracked_run import Tracking
 
 __all__ = [
     "SIZES",
     "binding_remarks",
     "comparison_report",
     "format_loss",
+    "loss_facts",
     "loss_remark",
     "marginal_report",
     "plan_columns",
@@ -57,9 +63,8 @@ _WRITTEN: dict[str, Callable[[float], str]] = {
     "tokens": format_count,
     "params": format_count,
     "flops": format_flops,
-    "usd": format_usd,
 }
-"""How the facts of constraints are written, by kind."""
+"""How the facts of constraints are written, by kind, but for money."""
 
 
 def format_loss(value: float) -> str:
@@ -82,8 +87,10 @@ def plan_report(plan: Plan) -> Report:
         facts.append(
             Fact.of("loss", plan.loss, format_loss, interval.loss if interval else None, unit=plan.loss_unit)
         )
+    facts += loss_facts(plan)
+    money = money_in(plan.budget.currency)
     facts += [
-        Fact.of(key.label, value, _WRITTEN[key.kind])
+        Fact.of(key.label, value, money if key.kind == "usd" else _WRITTEN[key.kind])
         for key in constraint_keys()
         if key.label and isinstance(value := plan.constraints.get(key.name), float | int)
     ]
@@ -105,6 +112,14 @@ def plan_report(plan: Plan) -> Report:
         remarks=[*_remarks(plan)],
         sections=sections,
     )
+
+
+def loss_facts(result: Plan | Evaluation | Tracking) -> Iterator[Fact]:
+    """Yield a loss per token in the other forms in which it is quoted."""
+    if result.perplexity is not None:
+        yield Fact.of("perplexity", result.perplexity, format_loss, result.perplexity_interval)
+    if result.bits_per_byte is not None:
+        yield Fact.of("bits/byte", result.bits_per_byte, format_loss, result.bits_per_byte_interval)
 
 
 def loss_remark(text: LossText | None, *, interval: bool = False) -> Iterator[str]:
@@ -132,8 +147,8 @@ def _remarks(plan: Plan) -> Iterator[str]:
         )
         errors = plan.size_errors
         if errors is not None and errors.half is not None and errors.double is not None:
-            least, most = (f"{100 * wasted:.0f}" for wasted in sorted((errors.half, errors.double)))
-            line += f"; half or twice the size wastes {least if least == most else f'{least} – {most}'} %"
+            wasted = format_fractions(*sorted((errors.half, errors.double)), digits=2)
+            line += f"; half or twice the size wastes {wasted}"
         yield line
     if plan.optimum is not None:
         best = plan.optimum
@@ -189,7 +204,7 @@ def several_report(plans: Plans) -> Report:
         "budget.gpu_hours": lambda plan: _cell(
             plan.budget.gpu_hours, lambda value: format_hours(value, unit="").strip()
         ),
-        "budget.cost": lambda plan: _cell(plan.budget.cost, format_usd),
+        "budget.cost": lambda plan: _cell(plan.budget.cost, money_in(plan.budget.currency)),
     }
     titles = plan_columns(_ranged_over(plans), hardware=True)
     columns = {title: written[name] for name, title in titles.items()}
@@ -296,13 +311,13 @@ def marginal_report(result: Marginal) -> Report:
     ]
     if result.cost_of_next_percent is not None:
         span = result.cost_of_next_percent_interval
-        facts.append(Fact.of("the next 1 % costs", result.cost_of_next_percent, format_usd, span))
+        facts.append(Fact.of("the next 1 % costs", result.cost_of_next_percent, money_in(result.currency), span))
     if result.flops_per_hundredth is not None:
         more = format_fraction(result.flops_per_hundredth / result.flops)
         facts.append(Fact("0.01 less loss takes", more, unit="more compute"))
     if result.cost_per_hundredth is not None:
         span = result.cost_per_hundredth_interval
-        facts.append(Fact.of("0.01 less loss costs", result.cost_per_hundredth, format_usd, span))
+        facts.append(Fact.of("0.01 less loss costs", result.cost_per_hundredth, money_in(result.currency), span))
     return Report(
         title=f"{format_flops(result.flops)}, {result.preset}: what more compute buys",
         facts=facts,
@@ -313,7 +328,7 @@ def marginal_report(result: Marginal) -> Report:
 
 
 def _grid(result: Marginal) -> ReportTable:
-    priced = any(step.cost is not None for step in result.steps)
+    priced, money = any(step.cost is not None for step in result.steps), money_in(result.currency)
     has_intervals = any(step.gain_interval is not None for step in result.steps)
     columns = ["compute", "parameters", "tokens", "loss", "gain"]
     if has_intervals and result.level is not None:
@@ -323,7 +338,7 @@ def _grid(result: Marginal) -> ReportTable:
     rows = []
     for step in result.steps:
         row = [
-            f"{step.factor:g}x",
+            f"{format_plain(step.factor)}x",
             format_count(step.params),
             format_count(step.tokens),
             format_loss(step.loss),
@@ -333,8 +348,8 @@ def _grid(result: Marginal) -> ReportTable:
             span = step.gain_interval
             row.append("" if span is None else f"{format_number(span[0])} – {format_number(span[1])}")
         if priced:
-            row.append(_cell(step.cost, format_usd))
-            row.append("" if step.extra_cost is None else f"+{format_usd(step.extra_cost)}")
+            row.append(_cell(step.cost, money))
+            row.append("" if step.extra_cost is None else f"+{money(step.extra_cost)}")
         rows.append(row)
     return ReportTable(columns, rows)
 
@@ -345,12 +360,12 @@ def _remarks_marginal(result: Marginal) -> Iterator[str]:
         shrinks = 2.0**-result.exponent
         floor = "" if result.floor is None else f" above the floor of {format_loss(result.floor)}"
         yield (
-            f"each doubling costs twice the one before and gains about {shrinks:.2f} of it: "
-            f"the loss{floor} falls as compute to the power {-result.exponent:.3f}"
+            f"each doubling costs twice the one before and gains about {format_number(shrinks, digits=2)} of it: "
+            f"the loss{floor} falls as compute to the power {format_number(-result.exponent)}"
         )
     if result.halving_factor is not None:
         what = "the loss" if result.floor is None else "what is left above the floor"
-        yield f"to halve {what} takes {format_number(result.halving_factor)} times the compute"
+        yield f"to halve {what} takes {format_factor(result.halving_factor)} the compute"
     if result.budget is not None:
         yield from _band_remarks([result.budget], what="hours and money")
 
@@ -379,8 +394,8 @@ def _demand_row(plan: Plan) -> tuple[str, ...]:
         _cell(plan.inference_tokens, format_count),
         format_count(plan.params),
         format_count(plan.tokens),
-        f"{format_number(only.params_ratio)}x",
-        f"{format_number(only.flops_ratio)}x",
+        format_factor(only.params_ratio),
+        format_factor(only.flops_ratio),
         _cell(plan.total_flops, format_flops),
         format_fraction(only.saving),
         _cell(only.pays_back_at_tokens, format_count),

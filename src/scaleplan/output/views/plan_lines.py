@@ -16,6 +16,7 @@ from scaleplan.output.fields import declared, names_in, resolve_all, take
 from scaleplan.planning import plan as notices
 from scaleplan.planning.constraints import NONE
 from scaleplan.planning.plan import Plan
+from scaleplan.presets.conventions import NATS, bits_per_byte, perplexity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -113,7 +114,7 @@ def _flat_key(key: str) -> str:
 _COUNTS = ("params", "tokens")
 
 
-def _numbers(plans: PlanArray) -> Iterator[tuple[str, list[float]]]:
+def _numbers(plans: PlanArray) -> Iterator[tuple[str, Sequence[float | None]]]:
     """Yield the columns that vary, by dotted key, as Python numbers; counts as whole ones."""
     columns = {
         "flops": plans.flops,
@@ -131,6 +132,25 @@ def _numbers(plans: PlanArray) -> Iterator[tuple[str, list[float]]]:
         if values is not None:
             count = key.removesuffix(".0").removesuffix(".1").endswith(_COUNTS)
             yield key, [*map(whole, values.tolist())] if count else values.tolist()
+    yield from _other_forms(plans)
+
+
+def _other_forms(plans: PlanArray) -> Iterator[tuple[str, list[float | None]]]:
+    """Yield the columns of a loss in other units, one by one: exponentials of arrays differ in their last digit."""
+    conventions = plans.planner.preset.conventions
+    if plans.loss is None or conventions.loss != NATS:
+        return
+    ends = None if plans.interval is None else plans.interval.loss
+    size = conventions.bytes_per_token
+    forms: dict[str, Callable[[float], float | None]] = {"perplexity": lambda loss: perplexity(loss, NATS)}
+    if size is not None:
+        forms["bits_per_byte"] = lambda loss: bits_per_byte(loss, NATS, size)
+    for name, form in forms.items():
+        for key, losses in (
+            (name, plans.loss),
+            *((f"{name}_interval.{i}", each) for i, each in enumerate(ends or ())),
+        ):
+            yield key, [form(loss) for loss in losses.tolist()]
 
 
 def _warnings(plans: PlanArray, written: Callable[[str, str], str]) -> list[list[str]]:

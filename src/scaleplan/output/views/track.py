@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.output import Fact, Report
-from scaleplan.output.views.plan import format_loss
+from scaleplan.output.views.plan import format_loss, loss_facts
 from scaleplan.units import (
     SECONDS_PER_DAY,
     counted,
@@ -42,6 +42,7 @@ def track_report(tracking: Tracking) -> Report:
     levels = {each.level for each in (interval, tracking.plan_interval) if each is not None}
     facts = [
         _loss("final loss", tracking.loss, None if interval is None else interval.loss, tracking.loss_unit),
+        *loss_facts(tracking),
         *_planned(tracking),
         Fact("verdict", _verdict(tracking), prose=True),
         *_left(tracking),
@@ -90,7 +91,7 @@ def _place(tracking: Tracking, step: float, *, bare: bool = False) -> str:
 
 
 def _share(share: float) -> str:
-    return f"{100 * share:.0f} %" if share < 1 else "100 %"
+    return format_fraction(share, digits=2) if share < 1 else "100 %"
 
 
 def _loss(label: str, loss: float | None, ends: tuple[float, float] | None, unit: str) -> Fact:

@@ -25,12 +25,16 @@ __all__ = ["Constraint", "EffectiveQuantity", "Entry", "Key", "Option", "Point",
 
 
 class Option(NamedTuple):
-    """An option of the command line, and the keyword of the same name in Python; every amount is a text."""
+    """An option of the command line, and the keyword of the same name in Python; every amount is a text.
+
+    ``money`` is a price of an hour, which may be in the currency of an exchange rate.
+    """
 
     name: str
     metavar: str
     help: str
     everyday: bool = False
+    money: bool = False
 
 
 class Key(NamedTuple):

@@ -39,7 +39,7 @@ def list_gpus(
 def show_gpu(
     *, name: Annotated[str, typer.Argument(metavar="NAME", help="An id, an alias, or a .toml file of one GPU.")]
 ) -> Answer:
-    """Show one accelerator: peaks, memory, power, prices, sources."""
+    """Show one GPU: peaks, memory, power, prices, sources."""
     return Answer(result=lookup.show_gpu(name))
 
 

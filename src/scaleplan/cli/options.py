@@ -203,7 +203,7 @@ class ComparedOptions(
         "gpus": "Number of each GPU; as many as --time takes, or as hold the model, if not given.",
         "time": "Deadline of a run or a loss, or with --gpus alone the budget: 30d.",
         "cost": "Money: the budget, or beside a run or a loss what it is to keep.",
-        **dict.fromkeys(("mfu", "goodput", "precision", "profile", "measured", "pue", "price")),
+        **dict.fromkeys(name for name in option_names("hardware") if name != "gpu"),
         **dict.fromkeys(("model", "context", "region", "margins")),
     },
 ):

@@ -151,7 +151,7 @@ def _default(table: Table, accelerator: str) -> Price:
 
 
 def owned_prices(table: Table) -> dict[str, Ownership]:
-    """Return what each GPU that a table of owned hardware names costs; raises FileError for what is none."""
+    """Return what each accelerator of one's own that a table names costs; raises FileError for what is none."""
     found = dict.fromkeys(table.texts("accelerators"), ownership_in(table))
     table.done()
     return found

@@ -145,13 +145,13 @@ class UtilisationTable:
                 raise table.error("aliases", f"{quote(each)} already names a profile")
         table.done()
 
-    def profiles(self) -> tuple[Profile, ...]:
-        """Return every profile once."""
-        return tuple({each.name: each for each in self._profiles.values()}.values())
-
     def classes(self) -> tuple[str, ...]:
         """Return the ids of the kinds of device that have a default."""
         return tuple(self._classes)
+
+    def profiles(self) -> tuple[Profile, ...]:
+        """Return every profile once."""
+        return tuple({each.name: each for each in self._profiles.values()}.values())
 
     def profile(self, name: str | None = None) -> Profile:
         """Return the profile of a name or an alias, the default one for None; raises UsageError if it is unknown."""

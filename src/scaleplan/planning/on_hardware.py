@@ -154,7 +154,15 @@ def _with_chances(plan: Plan, planner: Planner, request: Request) -> Plan:
         "days": None if days is None else days / SECONDS_PER_DAY,
         "cost": request.cost,
     }
-    limits = [*request.limits(), *(upper_limit(name, most) for name, most in amounts.items() if most is not None)]
+    currency = plan.budget.currency
+    limits = [
+        *request.limits(),
+        *(
+            upper_limit(name, most, currency=currency if name == "cost" else None)
+            for name, most in amounts.items()
+            if most is not None
+        ),
+    ]
     if planner.constraints.priced:  # the money is that of training and of inference, which scatters otherwise
         limits = [limit for limit in limits if limit.quantity != "cost"]
     chances = chances_of(plan.budget, limits)

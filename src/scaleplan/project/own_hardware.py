@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from scaleplan.documents.key_path import Key
-    from scaleplan.hardware.prices import Price
     from scaleplan.toml_table import Table
 
 __all__ = ["HardwareProblem", "HardwareValidation", "ValidatedHardware", "validate_hardware"]
 
 _Data = TypeVar("_Data")
 
-_KINDS = {"accelerators": ("accelerator", "without_figures"), "prices": ("price", "default")}
+_KINDS = {"accelerators": ("accelerator", "without_figures"), "prices": ("price", "default", "owned")}
 """The tables by which the kind of a file is known."""
 
 
@@ -94,7 +93,11 @@ def _validated(file: str, top: Table | FileError, classes: Sequence[str], known:
     kinds = [kind for kind, names in _KINDS.items() if any(name in top for name in names)]
     lines = toml_lines(read_text(Path(file), what="file"))
     if len(kinds) != 1:
-        what = "has both GPUs and prices" if kinds else "has no [[accelerator]], and no [[default]] or [[price]]"
+        what = (
+            "has both GPUs and prices"
+            if kinds
+            else "has no [[accelerator]], and no [[default]], [[price]] or [[owned]]"
+        )
         hint = "GPUs belong in accelerators.toml, prices in prices.toml"
         return _with_problems(file, None, (), [FileError(f"{top.source}: {what}", hint=hint)], lines)
     (kind,) = kinds
@@ -117,12 +120,9 @@ def _readings(top: Table, kind: str, classes: Sequence[str], known: set[str]) ->
             yield partial(_accelerator, top, table, classes)
         yield partial(_names, top)
         return
-    for table in _entries(top, "default"):
-        yield partial(_prices, table, "accelerators", default_prices, known)
-    for table in _entries(top, "owned"):
-        yield partial(_owned, table, known)
-    for table in _entries(top, "price"):
-        yield partial(_prices, table, "accelerator", lambda table: [listed_price(table)], known)
+    for name, (key, read) in _PRICES.items():
+        for table in _entries(top, name):
+            yield partial(_prices, table, key, read, known)
     yield partial(_nothing_else, top)
 
 
@@ -144,30 +144,27 @@ def _accelerator(top: Table, table: Table, classes: Sequence[str]) -> list[str]:
     return [found.id]
 
 
-def _prices(table: Table, key: str, read: Callable[[Table], list[Price]], known: set[str]) -> list[str]:
-    prices = read(table)
-    for price in prices:
-        _require_known(table, key, price.accelerator, known)
-        if not _DATE.fullmatch(price.date):
+_PRICES: Mapping[str, tuple[str, Callable[[Table], dict[str, str]]]] = {
+    "default": ("accelerators", lambda table: {price.accelerator: price.date for price in default_prices(table)}),
+    "owned": ("accelerators", lambda table: {name: own.date for name, own in owned_prices(table).items()}),
+    "price": ("accelerator", lambda table: {(price := listed_price(table)).accelerator: price.date}),
+}
+"""The tables of a file of prices: the key of their GPUs, and what reads the GPUs and the date of one."""
+
+
+def _prices(table: Table, key: str, read: Callable[[Table], dict[str, str]], known: set[str]) -> list[str]:
+    dates = read(table)
+    for name, date in dates.items():
+        if name not in known:
+            hint = "'scaleplan gpus list' lists the ids; a GPU of your own: validate its file together with this one"
+            raise table.error(key, f"no GPU has the id {quote(name)}", hint=hint)
+        if date and not _DATE.fullmatch(date):
             raise table.error("date", "expected a date as 2026-05-31, 2026-05 or 2026")
-    return [price.accelerator for price in prices]
-
-
-def _owned(table: Table, known: set[str]) -> list[str]:
-    found = [*owned_prices(table)]
-    for name in found:
-        _require_known(table, "accelerators", name, known)
-    return found
-
-
-def _require_known(table: Table, key: str, name: str, known: set[str]) -> None:
-    if name not in known:
-        hint = "'scaleplan gpus list' lists the ids; a GPU of your own: validate its file together with this one"
-        raise table.error(key, f"no GPU has the id {quote(name)}", hint=hint)
+    return [*dates]
 
 
 def _nothing_else(top: Table) -> list[str]:
-    for name in ("default", "owned", "price"):
+    for name in _PRICES:
         top.tables(name)
     top.done()
     return []

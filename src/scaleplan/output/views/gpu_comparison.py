@@ -19,8 +19,7 @@ from scaleplan.units import (
     format_kwh,
     format_number,
     format_seconds,
-    format_usd,
-    format_usd_per_hour,
+    money_in,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def _subject(result: GpuComparison) -> str:
         what = f"loss {format_loss(row.loss)}, {size}" if result.goal == "loss" and row.loss is not None else size
         return f"{what} ({format_flops(row.flops)})"
     if result.budget == "cost":
-        return f"what {format_usd(row.cost or 0.0)} buys"
+        return f"what {money_in(row.currency)(row.cost or 0.0)} buys"
     if result.budget == "gpu_hours":
         return f"what {format_hours(row.gpu_hours or 0.0, unit='GPU-hours')} buy"
     return f"what {counted(row.gpus or 0, 'GPU')} do in {format_seconds((row.days or 0.0) * SECONDS_PER_DAY)}"
@@ -71,9 +70,9 @@ def _goal_columns(result: GpuComparison) -> Iterator[Column]:
         yield "days", lambda row: _cell(row.days, format_number)
     else:
         yield "GPU-hours", lambda row: _cell(row.gpu_hours, lambda hours: format_hours(hours, unit="").strip())
-    yield "cost", lambda row: _cell(row.cost, format_usd)
+    yield "cost", lambda row: _cell(row.cost, money_in(row.currency))
     if result.interval_level is not None:
-        yield format_fraction(result.interval_level), lambda row: _span(row.cost_interval, format_usd)
+        yield format_fraction(result.interval_level), lambda row: _span(row.cost_interval, money_in(row.currency))
     if result.grid is None:
         yield "energy", lambda row: _cell(row.energy_kwh, format_kwh)
     else:
@@ -88,7 +87,7 @@ def _budget_columns(result: GpuComparison) -> Iterator[Column]:
         yield "GPUs", lambda row: _cell(row.gpus, lambda number: f"{number:,}")
         yield "days", lambda row: _cell(row.days, format_number)
     if result.budget != "cost":
-        yield "cost", lambda row: _cell(row.cost, format_usd)
+        yield "cost", lambda row: _cell(row.cost, money_in(row.currency))
     if result.budget != "gpu_hours":
         yield "compute", lambda row: format_flops(row.flops)
     yield "params", lambda row: format_count(row.params)
@@ -134,8 +133,9 @@ def _remarks(result: GpuComparison) -> Iterator[str]:
     prices: dict[str, list[str]] = {}
     for row in result.compared:
         if row.price_per_hour is not None:
-            _, _, origin = dated_price(row.price_per_hour, row.price_source, row.price_date).partition(", ")
-            prices.setdefault(origin, []).append(f"{row.gpu} {format_usd_per_hour(row.price_per_hour)}")
+            dated = dated_price(row.price_per_hour, row.price_source, row.price_date, currency=row.currency)
+            price, _, origin = dated.partition(", ")
+            prices.setdefault(origin, []).append(f"{row.gpu} {price}")
     for origin, several in prices.items():
         yield f"price: {', '.join(several)}; {origin}"
     if result.grid is not None:

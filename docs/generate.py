@@ -11,12 +11,14 @@ import io
 import json
 import os
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["families", "forms", "gpus", "index", "laws", "reference"]
+    Node = dict[str, Any]
+
+__all__ = ["families", "forms", "gpus", "index", "keys", "laws", "reference"]
 
 
 def _run(arguments: list[str]) -> str:
@@ -38,7 +40,7 @@ def reference() -> str:
         inner = getattr(build(words[0]), "commands", {}) if words else {}
         for path in [words, *([*words, name] for name in inner)]:
             title = " ".join(["scaleplan", *path])
-            parts.append(f"## {title}\n\n```text\n{_run([*path, '--help']).rstrip()}\n```")
+            parts.append(f"## {title}\n\n```text\n{_run([*path, '--help-all']).rstrip()}\n```")
     return "\n\n".join(parts)
 
 
@@ -129,6 +131,53 @@ def gpus() -> str:
             )
         )
     return _table("id, name, vendor, year, memory, 16-bit TFLOP/s, price", rows)
+
+
+def keys() -> str:
+    """Return the keys of every result with their types, as Markdown."""
+    from scaleplan.output.declared import result_schema
+    from scaleplan.project.saved import RESULTS
+
+    parts = []
+    for name in sorted(RESULTS):
+        schema = result_schema(name)
+        about = schema.get("description", "").partition("\n")[0].replace("``", "`")
+        rows = [
+            (f"`{key}`", kind, note) for key, kind, note in _keys(schema, schema.get("$defs", {})) if key != "schema"
+        ]
+        parts.append(f"## {name}\n\n{about}\n\n{_table('key, type, meaning', rows)}")
+    return "\n\n".join(parts)
+
+
+def _keys(
+    node: Node, records: Node, prefix: str = "", inside: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the keys of an object with their types; those of objects in it follow, with dotted names."""
+    for name, value in node["properties"].items():
+        kind, nested = _kind(value)
+        yield f"{prefix}{name}", kind, value.get("description", "")
+        if nested is not None and nested not in inside:
+            dotted = f"{prefix}{name}{'[]' if kind.startswith('list') else ''}."
+            yield from _keys(records[nested], records, dotted, (*inside, nested))
+
+
+def _kind(value: Node) -> tuple[str, str | None]:
+    """Return the type of a key in words, and the name of the record that it holds."""
+    if "$ref" in value:
+        return "object", value["$ref"].rpartition("/")[2]
+    if "anyOf" in value:
+        kinds = [_kind(each) for each in value["anyOf"] if each != {"type": "null"}]
+        optional = " or null" if len(kinds) < len(value["anyOf"]) else ""
+        record = next((record for _, record in kinds if record is not None), None)
+        return " or ".join(dict.fromkeys(kind for kind, _ in kinds)) + optional, record
+    if "const" in value or "enum" in value:
+        return " or ".join(f"`{each}`" for each in value.get("enum", [value.get("const")])), None
+    types = value.get("type", "any")
+    if types == "array":
+        items = value.get("items")
+        kind, record = ("values", None) if not isinstance(items, dict) else _kind(items)
+        return f"list of {kind}", record
+    return " or ".join(types) if isinstance(types, list) else str(types), None
 
 
 def index() -> None:

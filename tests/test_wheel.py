@@ -103,7 +103,8 @@ def test_the_source_distribution_holds_what_its_tests_read(tmp_path):
         names = {name.partition("/")[2] for name in content.getnames()}
     assert {
         ".github/actions/scaleplan/action.yml", ".github/workflows/ci.yml", ".pre-commit-hooks.yaml", ".ci/run",
-        "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "docs/guides/ci.md", "tests/conftest.py",
+        "pyproject.toml", "README.md", "README.zh-CN.md", "LICENSE", "CHANGELOG.md", "CITATION.cff",
+        "CONTRIBUTING.md", "SECURITY.md", "docs/guides/ci.md", "docs/tutorials/notebook.ipynb", "tests/conftest.py",
         "presets/prices.toml", "src/scaleplan/py.typed",
     } <= names  # fmt: skip
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]

@@ -14,7 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scaleplan.advice.advising import hyperparameters, precisions, vocab
     from scaleplan.advice.break_even import break_even
+    from scaleplan.advice.gpu_comparison import compare_gpus
+    from scaleplan.advice.marginal import marginal
     from scaleplan.advice.ways import ways
     from scaleplan.api import compare, convert, loss, optimal, optimal_array, sweep, target
     from scaleplan.charts.plots import plot
@@ -25,12 +28,19 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitResult as Fitted
     from scaleplan.fitting.pilot import design
     from scaleplan.logs.collect import runs
+    from scaleplan.lookup import list_gpus, list_models, list_presets, show_gpu, show_model, show_preset
+    from scaleplan.models.families.listing import family_list as list_families
+    from scaleplan.models.families.listing import family_summary as show_family
+    from scaleplan.models.families.listing import validate_families
     from scaleplan.models.memory_questions import memory
     from scaleplan.models.questions import model, shape
     from scaleplan.output.html.page import report
+    from scaleplan.output.schemas import schema
     from scaleplan.planning.evaluation import Evaluation, evaluate
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.library import Library
+    from scaleplan.presets.library import validate as validate_presets
+    from scaleplan.project.judging import check, diff, init, load
     from scaleplan.project.kept_forecasts import forecasts, register, resolve
     from scaleplan.tracking.track import track
     from scaleplan.version import __version__
@@ -46,27 +56,47 @@ __all__ = [
     "__version__",
     "backtest",
     "break_even",
+    "check",
     "choose_runs",
     "compare",
+    "compare_gpus",
     "convert",
     "design",
+    "diff",
     "evaluate",
     "fit",
     "forecasts",
+    "hyperparameters",
+    "init",
+    "list_families",
+    "list_gpus",
+    "list_models",
+    "list_presets",
+    "load",
     "loss",
+    "marginal",
     "memory",
     "model",
     "optimal",
     "optimal_array",
     "plot",
+    "precisions",
     "register",
     "report",
     "resolve",
     "runs",
+    "schema",
     "shape",
+    "show_family",
+    "show_gpu",
+    "show_model",
+    "show_preset",
     "sweep",
     "target",
     "track",
+    "validate_families",
+    "validate_presets",
+    "vocab",
     "ways",
 ]
 
@@ -81,37 +111,70 @@ _HOMES = {
     "__version__": "version",
     "backtest": "fitting.fit",
     "break_even": "advice.break_even",
+    "check": "project.judging",
     "choose_runs": "fitting.candidate_pool",
     "compare": "api",
+    "compare_gpus": "advice.gpu_comparison",
     "convert": "api",
     "design": "fitting.pilot",
+    "diff": "project.judging",
     "evaluate": "planning.evaluation",
     "fit": "fitting.fit",
     "forecasts": "project.kept_forecasts",
+    "hyperparameters": "advice.advising",
+    "init": "project.judging",
+    "list_families": "models.families.listing:family_list",
+    "list_gpus": "lookup",
+    "list_models": "lookup",
+    "list_presets": "lookup",
+    "load": "project.judging",
     "loss": "api",
+    "marginal": "advice.marginal",
     "memory": "models.memory_questions",
     "model": "models.questions",
     "optimal": "api",
     "optimal_array": "api",
     "plot": "charts.plots",
+    "precisions": "advice.advising",
     "register": "project.kept_forecasts",
     "report": "output.html.page",
     "resolve": "project.kept_forecasts",
     "runs": "logs.collect",
+    "schema": "output.schemas",
     "shape": "models.questions",
+    "show_family": "models.families.listing:family_summary",
+    "show_gpu": "lookup",
+    "show_model": "lookup",
+    "show_preset": "lookup",
     "sweep": "api",
     "target": "api",
     "track": "tracking.track",
+    "validate_families": "models.families.listing",
+    "validate_presets": "presets.library:validate",
+    "vocab": "advice.advising",
     "ways": "advice.ways",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
-        msg = f"module 'scaleplan' has no attribute '{name}'"
-        raise AttributeError(msg)
+        raise _UnknownNameError(name)
     module, _, original = _HOMES[name].partition(":")
-    return getattr(import_module(f"scaleplan.{module}"), original or name)
+    found = getattr(import_module(f"scaleplan.{module}"), original or name)
+    if callable(found) and not isinstance(found, type):
+        found = import_module("scaleplan.signatures").public(found, name)
+    globals()[name] = found  # the same one whenever it is looked up
+    return found
+
+
+class _UnknownNameError(AttributeError):
+    """A name that there is not; which one is meant is found out when the message is read: imports ask for any."""
+
+    def __str__(self) -> str:
+        (name,) = self.args
+        close = None if name.startswith("_") else import_module("scaleplan.errors").did_you_mean(name, __all__)
+        hint = "" if close is None else f": did you mean '{close}'?"
+        return f"module 'scaleplan' has no attribute '{name}'{hint}"
 
 
 def __dir__() -> list[str]:

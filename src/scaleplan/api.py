@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from scaleplan.errors import UsageError, either, quote
+from scaleplan.errors import UsageError, either, quote, unexpected_keyword
 from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import plan_budget, plan_goal, plan_run
@@ -19,6 +19,7 @@ from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SWEPT, Request, option_names
 from scaleplan.units import (
     SECONDS_PER_DAY,
+    format_plain,
     parse,
     parse_count,
     parse_days,
@@ -143,8 +144,7 @@ def optimal_array(flops: ArrayLike, **options: Unpack[ArrayKeywords]) -> PlanArr
     plain = {*option_names("law", "python", "limits", "sides"), *(option.name for option in constraint_options())}
     for name in options:
         if name not in plain:
-            msg = f"unexpected keyword argument '{name}'"
-            raise TypeError(msg)
+            raise unexpected_keyword(name, plain)
     context = Context()
     return plan_array(Planner.of(Request.of(options, context), context), flops)
 
@@ -160,6 +160,18 @@ def loss(
 
     On a ``gpu``, ``time`` is a deadline: the plan has the GPUs that finish in it, or with ``gpus`` the chance that
     these do; ``cost`` is money, and the plan has the chance that the run keeps it.
+
+    Parameters
+    ----------
+    params
+        The model size: ``"7B"``; or give ``model``.
+    tokens
+        The training tokens: ``"2T"``.
+    data
+        The data files; read anew by default.
+    options
+        As for :func:`optimal`.
+
     """
     context = data or Context()
     return plan_run(Request.of({**options, "params": params, "tokens": tokens}, context), context)
@@ -176,6 +188,17 @@ def target(
     """Return the plan with the least budget that reaches a loss, or whose optimum is this size or these tokens.
 
     On a ``gpu``, ``time`` and ``cost`` are what the run is to keep, as for :func:`loss`.
+
+    Parameters
+    ----------
+    loss, params, tokens
+        The goal, exactly one of them: the loss to reach, in the law's unit; the size, or the training tokens, that
+        are to be optimal.
+    data
+        The data files; read anew by default.
+    options
+        As for :func:`optimal`.
+
     """
     goals = {"--loss": loss, "--params": params, "--tokens": tokens}
     given = [name for name, goal in goals.items() if goal is not None]
@@ -256,7 +279,10 @@ def spaced(
     low, high = (parse_usd(end, rate) if by == "cost" else parse(SWEPT[by], end) for end in (start, stop))
     number = int(parse_integer(points))
     if not low < high:
-        raise UsageError(f"the range from {low:g} to {high:g} is empty", hint="the first budget must be the smaller")
+        raise UsageError(
+            f"the range from {format_plain(low)} to {format_plain(high)} is empty",
+            hint="the first budget must be the smaller",
+        )
     if not 2 <= number <= _MOST_POINTS:
         raise UsageError(f"a sweep has 2 to {_MOST_POINTS:,} points, not {number:,}")
     return evenly_spaced(low, high, number)
@@ -278,6 +304,14 @@ def compare(*, presets: Sequence[str | Preset] = COMPARED, **options: Unpack[Bud
 
     Laws that cannot answer are left out, with the reason among the warnings of the result. Losses of different
     laws stand on different text and tokenizers: they are shown, never ranked.
+
+    Parameters
+    ----------
+    presets
+        The laws to show, by default one of each way to have measured the split.
+    options
+        As for :func:`optimal`.
+
     """
     plans, notices = [], []
     context = Context()
@@ -306,10 +340,11 @@ def convert(
     days: Amount | None = None,
     energy: Amount | None = None,
     carbon: Amount | None = None,
-    model_params: Amount | None = None,
+    params: Amount | None = None,
     region: str | None = None,
     to: str | None = None,
     grid: str | None = None,
+    model_params: Amount | None = None,
     **options: Unpack[ConversionKeywords],
 ) -> Conversion:
     """Convert exactly one amount of compute into every other unit; see :func:`scaleplan.hardware.convert.convert`.
@@ -321,14 +356,14 @@ def convert(
     pf_days, days, energy, carbon
         The amount, unless it is ``flops``, ``gpu_hours``, ``time`` or ``cost``: PF-days, days on ``gpus``, kWh
         from the grid, kg CO2e by ``region``.
-    model_params
+    params
         The model's size, on which the default utilisation depends.
     region
         Country or cloud region whose carbon intensity counts.
     to
         A quantity that must be part of the result.
-    grid
-        Earlier name of ``region``.
+    grid, model_params
+        Earlier names of ``region`` and ``params``.
     options
         The other amounts, and the hardware as for :func:`optimal`.
 
@@ -338,6 +373,7 @@ def convert(
     for name in options:
         if name not in option_names("hardware", "budget"):
             raise UsageError(f"{name} says nothing about a conversion")
+    size: Amount | None = either("params", params, "model_params", model_params)
     context = Context()
     request = Request.of(options, context)
     amounts = {
@@ -359,7 +395,7 @@ def convert(
         context,
         amounts,
         hardware,
-        params=None if model_params is None else parse_count(model_params, what="params"),
+        params=None if size is None else parse_count(size, what="params"),
         grid=either("region", region, "grid", grid),
         to=to,
     )

@@ -123,6 +123,26 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def project_file() -> Path | None:
+    """Return the nearest ``scaleplan.toml``, or ``pyproject.toml`` with a table of it, at or above this folder."""
+    try:
+        folder = Path.cwd()
+    except OSError:  # it was removed
+        return None
+    for place in (folder, *folder.parents):
+        own = place / "scaleplan.toml"
+        if is_file(own):
+            return own
+        shared = place / "pyproject.toml"
+        if is_file(shared):
+            try:
+                if b"[tool.scaleplan" in read_bytes(shared, what="settings file", limit=MAX_TEXT_BYTES):
+                    return shared
+            except FileError:  # not readable, or too large to be one of ours
+                continue
+    return None
+
+
 def with_ending(file: str, endings: Sequence[str], *, hint: str) -> Path:
     """Return the path of a file to write; raises UsageError, with the hint, for the ending of another kind of file.
 
@@ -288,7 +308,7 @@ DATA_FILES = frozenset(
 )
 """The files of a preset folder that are not laws."""
 
-_SCHEMA = 1
+DATA_SCHEMA = 1
 
 
 @cache
@@ -400,10 +420,15 @@ def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
         path = folder / name
         if not is_absent(path):
             table = read_table(path, what="data file")
-            if table.integer("schema") != _SCHEMA:
-                raise table.error("schema", f"expected {_SCHEMA}")
+            require_schema(table)
             tables.append(table)
     return tables
+
+
+def require_schema(table: Table) -> None:
+    """Refuse a data file of another schema; raises FileError."""
+    if table.integer("schema") != DATA_SCHEMA:
+        raise table.error("schema", f"expected {DATA_SCHEMA}")
 
 
 def is_absent(path: Path) -> bool:

@@ -119,7 +119,7 @@ _HINTS = "scaleplan.errors"
 """The module that knows which name is meant by another."""
 
 
-class UnknownAttribute(AttributeError):  # noqa: N818  Python's own is no Error by name of a kind of value
+class UnknownAttributeError(AttributeError):
     """An attribute that a record does not have; which one is meant is found out when the message is read."""
 
     def __init__(self, owner: type, attribute: str) -> None:
@@ -136,7 +136,7 @@ class UnknownAttribute(AttributeError):  # noqa: N818  Python's own is no Error 
 
 def _unknown(record: object, name: str) -> AttributeError:
     """Return the error for an attribute that there is not; of Python's own names nothing is meant."""
-    return AttributeError(name) if name.startswith("_") else UnknownAttribute(type(record), name)
+    return AttributeError(name) if name.startswith("_") else UnknownAttributeError(type(record), name)
 
 
 class Result:

@@ -118,8 +118,8 @@ def test_an_accelerator_turns_batches_into_days():
     """With 1,024 devices the best batch is 1,024 sequences, and its extra tokens take their time."""
     plan = api.loss(params="7B", tokens="1.4T", gpu="h100-sxm", gpus=1024)
     for critical in advise_batch(plan).critical:
-        assert critical.best.batch_tokens == 1024 * 4096
-        assert critical.best.days == pytest.approx(plan.budget.days * (1 + 1024 * 4096 / critical.batch_tokens))
+        assert critical.best.batch_tokens == 1024 * 2048
+        assert critical.best.days == pytest.approx(plan.budget.days * (1 + 1024 * 2048 / critical.batch_tokens))
         assert critical.floor_days < critical.best.days
 
 
@@ -172,7 +172,7 @@ def test_a_batch_can_be_shared_evenly(sequences, replicas):
 
 def test_every_rule_says_its_batch_in_whole_sequences():
     """Of the length that is given, and for the devices of the plan."""
-    found = advise_batch(api.optimal(gpus=96, time="30d", gpu="h100-sxm"), sequence=2048.0, gpus_per_replica=8.0)
+    found = advise_batch(api.optimal(gpus=96, time="30d", gpu="h100-sxm"), context=2048.0, gpus_per_replica=8.0)
     for each in found.rules:
         assert (each.batch_sequences is None) == (each.batch_tokens is None)
         if each.batch_sequences is not None:

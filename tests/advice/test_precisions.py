@@ -86,7 +86,7 @@ def test_the_report_says_which(b200):
     "words, message",
     [
         ({"flops": 1e22}, "the same at every precision"),
-        ({"gpus": 64, "time": "30d"}, "which accelerator"),
+        ({"gpus": 64, "time": "30d"}, "which GPU"),
         ({"gpus": 64, "time": "30d", "gpu": "h100-sxm", "preset": "llama3-2024"}, "has no loss"),
     ],
 )

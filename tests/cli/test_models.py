@@ -93,7 +93,7 @@ def test_memory_finds_a_layout(cli, config):
     assert memory["total"] == pytest.approx(sum(value for name, value in memory.items() if name != "total"))
     assert found["fits"]
     assert found["parallel"]["data"] == 64
-    assert "fewest devices" in cli("memory", "7B", "--gpu", "h100-sxm").out
+    assert "fewest GPUs" in cli("memory", "7B", "--gpu", "h100-sxm").out
 
 
 def test_memory_keeps_what_is_given(cli, config):
@@ -150,7 +150,7 @@ def test_memory_that_is_too_small_is_a_no(cli):
     train = cli("memory", "70B", "--gpu", "rtx-4090", "--gpus", "8")
     assert train.status == 1
     assert "or more" in train.err
-    for words in ("does not fit 8 x rtx-4090", "optimizer", "80 % of a device (20.6 GB)", "x 1,", "--margins"):
+    for words in ("does not fit 8 x rtx-4090", "optimizer", "80 % of a GPU (20.6 GB)", "x 1,", "--margins"):
         assert words in train.out
     assert "it fits with --gpus " in train.out
     as_json = cli("memory", "70B", "--gpu", "rtx-4090", "--gpus", "8", "--json")
@@ -171,8 +171,8 @@ def test_memory_that_is_too_small_is_a_no(cli):
         (("--recompute", "some"), "some"),
         (("--serve", "--zero", "3"), "no training layout"),
         (("--sequences", "4"), "belong to serving"),
-        (("--gpus", "6", "--tensor", "4"), "6 devices cannot be divided into replicas of 4"),
-        (("--gpu", "nobody"), "unknown accelerator"),
+        (("--gpus", "6", "--tensor", "4"), "6 GPUs cannot be divided into replicas of 4"),
+        (("--gpu", "nobody"), "unknown GPU"),
     ],
 )
 def test_wrong_memory_requests_say_why(cli, words, message):
@@ -224,7 +224,7 @@ def test_memory_is_checked_wherever_devices_are_given(cli):
     assert "does not fit on 2" in cli(*loose, "--margins", "states=50%").err
     assert "says nothing" in cli("loss", "--params", "7B", "--tokens", "1T", "--margins", "states=50%").err
     many = ("--from", "1d", "--to", "1000d", "--points", 4, "--by", "time", "--gpus", 1, "--gpu", "rtx-4090")
-    assert "2 of 4 plans do not fit their devices" in cli("sweep", *many).err
+    assert "2 of 4 plans do not fit their GPUs" in cli("sweep", *many).err
 
 
 def test_a_bound_on_memory_makes_no_mixture(cli):

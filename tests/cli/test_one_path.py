@@ -146,7 +146,7 @@ def test_charts_and_advice_ask_the_same_planner(words, command):
     } | {"cost": plan["budget"]["cost"]}
     chart = sp.plot("loss", **words)
     assert (chart.marks[0].x, chart.marks[0].y) == (plan["flops"], plan["loss"])
-    compared = command("compare", *options(words), "--with", "besiroglu-2024")
+    compared = command("compare", *options(words), "--preset", "besiroglu-2024")
     assert numbers(compared["plans"][0]) == numbers(plan)
 
 

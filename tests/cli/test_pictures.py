@@ -77,7 +77,7 @@ def test_a_file_is_drawn_whole(cli, extension):
         (["frontyer"], "did you mean 'frontier'?"),
         (["cost"], "needs a budget"),
         (["loss", "runs.csv"], "takes no file of runs"),
-        (["loss", "--with", "kaplan"], "shows one law"),
+        (["loss", "--with", "kaplan", "--preset", "chinchilla"], "shows one law"),
         (["loss", "--from", "1e22", "--to", "1e20"], "is empty"),
         (["break-even", "--flops", "1e22"], "needs a demand"),
         (["isoflop", "--preset", "llama3-2024"], "no isoFLOP curves"),

@@ -11,10 +11,13 @@ from random import Random
 from typing import is_typeddict
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from scaleplan.cli.answers import ANSWERS
 from scaleplan.cli.app import COMMANDS, build
 from scaleplan.errors import FileError, is_visible
 from scaleplan.output import JUDGING, REPORTS, Rendering
+from scaleplan.output.declared import result_schema
 from scaleplan.project.saved import RESULTS, read_saved
 
 CONFIG = {
@@ -48,14 +51,14 @@ sweep --from 1e18 --to 1e20 --points 2 --params 1B
 sweep --from 1e18 --to 1e20 --points 3 --inference-tokens 1T
 sweep --from 10k --to 1M --by cost --gpu h100-sxm --points 3
 compare --flops 1e22
-compare --flops 1e22 --with kaplan
+compare --flops 1e22 --preset kaplan
 break-even --params 7B --points 3
 break-even --loss 2.1 --from 1 --to 100 --points 2
 break-even --params 7B --points 3 --gpu h100-sxm
 marginal --flops 1e21
 marginal --cost 250k --gpu h100-sxm
 convert --flops 1e24 --gpu h100-sxm --gpus 512
-convert --gpu-hours '30.8M H100-hours' --grid USA
+convert --gpu-hours '30.8M H100-hours' --region USA
 memory 7B --gpus 8
 memory 7B --gpus 8 --serve
 memory gpt2 --gpu rtx-4090 --ways
@@ -76,6 +79,7 @@ plot residuals runs.csv
 report --flops 1e21
 check
 diff scaleplan.toml scaleplan.toml --fail-on 'cost increase > 10%'
+schema
 presets show chinchilla
 presets list
 presets path
@@ -84,6 +88,10 @@ presets validate scaleplan.toml
 gpus show h100
 gpus list
 gpus show m4
+gpus compare h100-sxm a40 rtx-4090 --params 70B --tokens 1T --gpus 8 --time 90d --region France
+gpus compare h100-sxm a100-sxm-80 --cost 50k
+gpus validate scaleplan.toml mine.toml
+loss --params 7B --tokens 2T --gpu h100-sxm --time 30d --cost 300k
 models show gpt2
 models list
 families list
@@ -118,7 +126,9 @@ IN_EVERY_FORMAT = [  # one of each schema
     "resolve forecasts/big.json --loss 2.3 --dry-run", "forecasts forecasts", "track part.log --steps 400",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
-    "presets list", "gpus show h100", "gpus list", "models show gpt2", "models list", "families list",
+    "presets list", "schema", "gpus show h100", "gpus list", "gpus validate scaleplan.toml",
+    "gpus compare h100-sxm rtx-4090 --params 7B --tokens 1T --time 90d", "models show gpt2", "models list",
+    "families list",
     "families show llama --config config.json", "families validate mine.toml", "presets path kaplan",
     "presets validate scaleplan.toml",
     "evaluate besiroglu-2024 params=7B tokens=2T", "model config.json", "model levanter.yaml", "shape 7B",
@@ -195,6 +205,17 @@ def test_a_saved_result_is_shown_as_it_was(cli, folder, saved, question):
         assert shown.err == ""
 
 
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_result_is_of_its_schema(cli, folder, saved, question):
+    """With no key that its JSON Schema lacks; and it is one of those that the command is known to give."""
+    data = json.loads(direct(cli, saved, question))
+    validator = Draft202012Validator(result_schema(data["schema"], closed=True))
+    assert [error.message for error in validator.iter_errors(data)] == []
+    words = question.split()
+    command = " ".join(words[: 1 + hasattr(build(words[0]), "commands")])
+    assert data["schema"].split("/")[1] in ANSWERS[command]
+
+
 @pytest.mark.parametrize("question", IN_EVERY_FORMAT)
 def test_every_kind_of_result_is_shown_in_every_format(cli, folder, saved, question):
     """Lines, tabs, Markdown; for what judges also what CI services read."""
@@ -263,6 +284,42 @@ def test_a_damaged_result_is_refused_with_its_key_or_shown(cli, folder, saved, q
         assert error.hint
         agrees = "agree" in error.message or "values that no result has" in error.message
         assert agrees or path == ("schema",) or any(str(key) in error.message for key in path), error.message
+
+
+def is_computed(path):
+    """Whether a value follows from others, and is not read."""
+    return path[-1] == "tokens_per_param" or any(str(key).endswith("_interval") for key in path)
+
+
+def without_required(node):
+    """Return a schema in which every key may be absent: the reader has defaults for many."""
+    if isinstance(node, dict):
+        return {key: without_required(value) for key, value in node.items() if key != "required"}
+    return [*map(without_required, node)] if isinstance(node, list) else node
+
+
+@pytest.mark.parametrize("question", IN_EVERY_FORMAT)
+def test_a_value_of_another_type_is_refused_by_schema_and_reader_alike(cli, folder, saved, question):
+    """An object in place of any plain value, and a text, a flag or a list where the schema wants none."""
+    whole = direct(cli, saved, question)
+    validator = Draft202012Validator(without_required(result_schema(json.loads(whole)["schema"])))
+    every = [path for path in places(json.loads(whole)) if not is_computed(path)]
+    step = max(1, len(every) // 12) | 1
+    for path in every[::step]:
+        inner = json.loads(whole)
+        for key in path:
+            inner = inner[key]
+        for value in ({"a": 1}, "x", True, [1]):
+            text = damaged(whole, path, value)
+            by_schema = not validator.is_valid(json.loads(text))
+            try:
+                read_saved(text, name="it")
+                by_reader = False
+            except FileError:
+                by_reader = True
+            assert by_reader or not by_schema, (path, value)
+            if isinstance(inner, float | int | str) and value == {"a": 1}:
+                assert by_schema or not by_reader, path
 
 
 @pytest.mark.parametrize(

@@ -515,7 +515,7 @@ def _run(rng: Random, made: dict[str, bytes], *, odd: bool) -> list[str]:
         lines = ['gpu = "h100-sxm"', _entry(rng, "cost", "usd", odd=odd), 'limit = ["params <= 70B"]']
     else:
         lines = _pointing(rng, made, odd=odd)
-    known = [*option_names("hardware"), *(each.name for each in constraint_options()), "gpus", "preset", "grid"]
+    known = [*option_names("hardware"), *(each.name for each in constraint_options()), "gpus", "preset", "region"]
     for _ in range(rng.choice([0, 0, 1, 2])):
         name = rng.choice(values.names("option") if odd and rng.random() < 0.2 else known)
         if not any(line.startswith(f"{name} ") for line in lines):
@@ -625,6 +625,7 @@ SAVED = (
     ("presets", "path"),
     ("gpus", "list", "--vendor", "amd"),
     ("gpus", "show", "h100"),
+    ("gpus", "compare", "h100-sxm", "a40", "--params", "7B", "--tokens", "1T", "--time", "30d"),
     ("families", "list"),
     ("families", "show", "mixtral"),
     ("models", "list", "--family", "qwen3"),

@@ -98,7 +98,7 @@ def _option(parameter: Any) -> Option:
 
 _WEIGHTS = {
     "optimal": 8, "loss": 6, "target": 6, "check": 8, "model": 6, "show": 6, "fit": 6, "plot": 3, "report": 2,
-    "break-even": 2, "presets": 2, "gpus": 1, "families": 3, "models": 1, "init": 1, "vocab": 2,
+    "break-even": 2, "presets": 2, "gpus": 2, "families": 3, "models": 1, "init": 1, "vocab": 2,
 }  # fmt: skip
 _WEIGHT = 4
 """How often a command is tried: the more that stands behind it, and the less time that a call takes."""
@@ -110,11 +110,12 @@ _SIZES = (("params",), ("params",), ("model",))
 _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "target": _GOALS, "break-even": _GOALS[:2], "loss": _SIZES, "precisions": _HOURS, "evaluate": (("values",),),
     "check": (("paths",), ("paths",), ("paths", "limit")), "diff": (("files",), ("files", "fail_on"), ("base",)),
-    "convert": (*_BUDGETS, ("pf_days",), ("energy", "gpu"), ("carbon", "grid", "gpu")), "fit": (("samples",),),
+    "convert": (*_BUDGETS, ("pf_days",), ("energy", "gpu"), ("carbon", "region", "gpu")), "fit": (("samples",),),
     "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)),
     "design": (("target",), ("target", "runs"), ("pool", "flops"), ("pool", "flops", "target_runs")),
     "track": (("steps",), ("steps", "plan"), ("steps", "pilots"), ("tokens",)), "resolve": (("loss",), ("log",)),
     "register": (*_BUDGETS, ("params", "tokens")),
+    "gpus": (("names", "params", "tokens", "time"), ("names", "cost"), ("names", "loss"), ("names", "flops")),
 }  # fmt: skip
 """What a command needs beside its required options, in one of several ways; of budgets where it has none here."""
 _PARTNERS = {
@@ -123,7 +124,7 @@ _PARTNERS = {
     "shape": ("gpu", "gpus"), "inference_mfu": ("inference_tokens", "gpu"), "inference_price": ("inference_tokens",),
     "tuned_batch": ("tuned_tokens",), "tuned_tokens": ("tuned_batch",), "max_memory": ("experts",),
     "kv_tokens": ("max_memory", "experts"), "quant_block": ("fp_format",), "tensor": ("gpu", "gpus"),
-    "sequences": ("serve",), "weight_bits": ("serve",), "cache_bits": ("serve",), "y": ("x",), "grid": ("gpu",),
+    "sequences": ("serve",), "weight_bits": ("serve",), "cache_bits": ("serve",), "y": ("x",),
     "experts_per_token": ("experts",), "tokens_per_byte": ("loss_unit",), "rank": ("tune",), "targets": ("tune",),
     "adapter_bits": ("tune",), "quantize": ("tune",), "galore_rank": ("optimizer",), "ways": ("gpu",),
     "inputs": ("pool", "flops"), "pool_cost": ("pool", "flops"),
@@ -131,7 +132,7 @@ _PARTNERS = {
 }  # fmt: skip
 """The options without which another has no effect or is refused."""
 
-RARE = {"help", "debug", "verbose", "quiet", "color", "no_color", "get"}
+RARE = {"help", "debug", "verbose", "quiet", "color", "no_color", "get", "fields"}
 """The options of every command that say little about one: drawn in a twentieth of the cases."""
 
 
@@ -404,7 +405,7 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("runs", "params"): lambda builder: _of_runs(builder, "params"),
     ("runs", "tokens_per_step"): lambda builder: _of_runs(builder, "tokens"),
     ("runs", "batch"): lambda builder: _of_runs(builder, "integer"),
-    ("runs", "sequence"): lambda builder: _of_runs(builder, "count"),
+    ("runs", "context"): lambda builder: _of_runs(builder, "count"),
     ("runs", "steps"): lambda builder: _of_runs(builder, "integer"),
     ("runs", "output_file"): _output("table.csv", "table.json", "table.jsonl", "table.tsv", "table.toml"),
     ("", "model"): _config,
@@ -428,6 +429,9 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ),
     ("families", "config"): _config,
     ("gpus", "name"): lambda builder: values.amount(builder.rng, "gpu"),
+    ("gpus", "names"): lambda builder: values.amount(builder.rng, "gpu"),
+    ("gpus", "sort"): lambda builder: builder.rng.choice(["cost", "days", "energy_kwh", "carbon_kg", "x"]),
+    ("gpus", "files"): lambda builder: builder.file(*files.data_file(builder.rng)),
     ("models", "name"): lambda builder: builder.rng.choice(
         ["llama-3.1-8b", "Qwen/Qwen3-8B", "gpt2", "opt-1_3b", "x"]
     ),

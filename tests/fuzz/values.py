@@ -120,6 +120,7 @@ _NAMES: dict[str, Callable[[], Sequence[str]]] = {
     "region": lambda: [name for row in _table("grid_carbon")["grid"] for name in (row["code"], row["name"])],
     "format": lambda: [*FORMATS, *JUDGING],
     "get": _plan_keys,
+    "fields": lambda: ["params", "gpu_hours", "level", "params,loss", "flops,interval.loss", "id,name", "low", "x,"],
     "color": lambda: ["auto", "always", "never"],
     "by": lambda: [*SWEPT],
     "count": lambda: ["total", "non_embedding", "active"],
@@ -325,13 +326,13 @@ _GRAMMARS: dict[str, Callable[[Random], str]] = {
 """Options whose text has a grammar of its own."""
 
 _BY_NAME = {
-    "preset": "preset", "laws": "preset", "base": "preset", "gpu": "gpu", "vendor": "vendor", "grid": "region",
+    "preset": "preset", "laws": "preset", "presets": "preset", "base": "preset", "gpu": "gpu", "vendor": "vendor",
     "region": "region", "level": "level", "points": "points", "samples": "samples", "doublings": "small",
     "seed": "integer", "seeds": "small",
     "most_runs": "small", "run_cost": "flops", "delta": "ratio", "floor": "number", "noise": "ratio",
     "min_flops": "flops",
     "target": "flops", "start": "flops", "stop": "flops", "loss": "number", "batch": "count", "context": "count",
-    "sequence": "count", "width": "integer", "vocab": "count", "energy": "kwh", "carbon": "kilograms",
+    "width": "integer", "vocab": "count", "energy": "kwh", "carbon": "kilograms",
     "pf_days": "number", "vocabulary": "count",
     "unique_tokens": "tokens", "inference_tokens": "tokens", "inference_mfu": "fraction",
     "inference_price": "usd_per_hour", "max_memory": "gigabytes", "kv_tokens": "count", "quant_block": "integer",

@@ -102,7 +102,7 @@ def test_names_that_people_type_are_understood(bundled, typed, ident):
 
 def test_an_unknown_name_gets_a_suggestion(bundled):
     """The error names the listing command and the closest name."""
-    with pytest.raises(UnknownNameError, match="unknown accelerator 'h10o'") as caught:
+    with pytest.raises(UnknownNameError, match="unknown GPU 'h10o'") as caught:
         bundled.get("h10o")
     assert "did you mean 'h100'?" in caught.value.hint
     assert "scaleplan gpus list" in caught.value.hint
@@ -157,7 +157,7 @@ def test_an_unsupported_precision_is_refused_with_those_there_are(bundled, ident
 )
 def test_a_device_without_figures_says_why(bundled, tmp_path, typed, why):
     """Announced and disputed devices, and names of several, are known and have no row; a user's own row is used."""
-    with pytest.raises(UnknownNameError, match=f"unknown accelerator '{typed}': .*{why}") as caught:
+    with pytest.raises(UnknownNameError, match=f"unknown GPU '{typed}': .*{why}") as caught:
         bundled.get(typed)
     assert "did you mean" not in caught.value.hint
     (tmp_path / "accelerators.toml").write_text(OWN.replace('"mine"', f'"{typed.casefold()}"'))

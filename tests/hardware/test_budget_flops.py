@@ -126,7 +126,7 @@ def test_no_price_is_no_cost_and_says_why():
 
 def test_unknown_accelerators_and_prices_are_named():
     """Names are checked before anything is computed."""
-    with pytest.raises(UnknownNameError, match="unknown accelerator"):
+    with pytest.raises(UnknownNameError, match="unknown GPU"):
         resolve_budget(CATALOGUE, BudgetRequest(gpu_hours=10, gpu="h1000"))
     with pytest.raises(UnknownNameError, match="unknown price"):
         resolve_budget(CATALOGUE, BudgetRequest(gpu_hours=10, gpu="h100", price="cheap"))

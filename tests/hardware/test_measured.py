@@ -185,6 +185,6 @@ def test_target_sweep_convert_and_marginal_take_it():
         sp.target(loss=2.1, **words, measured="410k tokens/s")
     table = sp.sweep(start="1e21", stop="1e22", points=2, **words, measured="410k tokens/s at 7B")
     assert len({plan.budget.mfu for plan in table}) == 1
-    found = sp.convert(flops="8.4e22", model_params="7B", **words, measured="410k tokens/s")
+    found = sp.convert(flops="8.4e22", params="7B", **words, measured="410k tokens/s")
     assert found.days == pytest.approx(2e12 / 410e3 / 86_400)
     assert found.interval_level is None

@@ -49,7 +49,7 @@ def test_tokens_are_counted_or_steps_times_those_of_a_step():
     assert row(log(tokens_per_step=2048)).tokens == 204_800
     assert row(log(tokens_per_step=2048), tokens_per_step="4096").tokens == 409_600
     assert row(log(batch=8, sequence=1024)).tokens == 819_200
-    assert row(log(batch=8), sequence="1024").tokens == 819_200
+    assert row(log(batch=8), context="1024").tokens == 819_200
     assert row(log(batch=8, sequence=1024), batch=16).tokens == 1_638_400
     found = row(log(sequence=1024), tokens_per_step="8192")
     assert (found.tokens, found.batch, found.sequence) == (819_200, 8, 1024)
@@ -173,7 +173,7 @@ def test_what_is_lacking_is_one_line_a_cause():
     messages = [notice.message for notice in found.warnings]
     assert "run0, run1, run2, run3 and 5 more" in messages[0]
     assert ["--params" in messages[0], "--tokens-per-step" in messages[1], "--steps" in messages[2]] == [True] * 3
-    assert "--sequence" in table(log(batch=8), params="1M", steps="100").warnings[0].message
+    assert "--context" in table(log(batch=8), params="1M", steps="100").warnings[0].message
 
 
 def test_where_a_run_was_to_end_is_given_or_follows_from_its_tokens():
@@ -245,7 +245,7 @@ def test_an_empty_log_is_a_row_without_numbers():
         ({"params": "=1B"}, UsageError),
         ({"batch": "1.5"}, UsageError),
         ({"batch": "0"}, UsageError),
-        ({"sequence": "small="}, UsageError),
+        ({"context": "small="}, UsageError),
         ({"steps": "-5"}, UsageError),
         ({"tokens_per_step": "nan"}, UsageError),
         ({"model": ""}, UsageError),
@@ -298,7 +298,7 @@ def test_samples_are_tokens_where_their_length_is_known():
     for step in range(1, 11):
         recorder.add(step, {"loss": 3.0, "samples": 8 * min(step, 5) + 16 * max(step - 5, 0)})
     recorder.state(batch=16)
-    found = table(recorder.run(), sequence="1k", steps="10", params="1M")
+    found = table(recorder.run(), context="1k", steps="10", params="1M")
     assert found.runs[0].tokens == 120_000
     assert found.runs[0].tokens_from == "counted in the log"
     assert row(recorder.run()).tokens is None

@@ -308,7 +308,7 @@ def test_parts_that_divide_no_such_model_are_refused(fixed, message):
 def test_parts_that_need_more_devices_are_refused():
     """Eight tensor ways are not on four devices."""
     search = LayoutSearch(LLAMA_2_7B, memory_bytes=80e9, linked=8, sequence=2048, fixed=FixedLayout(tensor=8))
-    with pytest.raises(UsageError, match="needs 8 devices, and there are 4"):
+    with pytest.raises(UsageError, match="needs 8 GPUs, and there are 4"):
         search.best(4, Batch(4))
     nine = search.best(9, Batch(9))
     assert (nine.parallel.devices, nine.idle) == (8, 1)

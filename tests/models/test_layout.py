@@ -70,7 +70,7 @@ def test_states_are_kept_as_they_are_given():
 def test_what_cannot_fit_says_how_many_could():
     """7B on one card of 24 GB: what is too large, by how much, and that six would do."""
     search = LayoutSearch(LLAMA_2_7B, memory_bytes=24e9, linked=1, sequence=4096)
-    assert "80 % of a device" in search.excess(1).text
+    assert "80 % of a GPU" in search.excess(1).text
     assert search.fewest == 6
     assert search.best(5, Batch(2**8)) is None
     assert search.best(6, Batch(2**8)).memory.fits(24e9)

@@ -134,7 +134,7 @@ def test_serving_takes_the_stored_bits_unless_others_are_given():
 def test_splits_that_no_engine_can_do_are_refused(gpus, near):
     """Each device takes whole heads: 32 heads over 8 key-value heads go 1, 2, 4, 8, 16 or 32 ways."""
     with pytest.raises(
-        ScaleplanError, match=rf"{gpus} devices cannot share 32 heads \(8 for keys and values\)"
+        ScaleplanError, match=rf"{gpus} GPUs cannot share 32 heads \(8 for keys and values\)"
     ) as caught:
         sp.memory(LLAMA, serve=True, gpus=gpus)
     assert caught.value.hint == f"serve on {near}"

@@ -51,7 +51,7 @@ def test_what_is_wished_is_kept():
     assert found.fits is False
     assert (found.micro_batch, found.recompute, found.excess.part) == (64, "none", "activations")
     assert any("--micro-batch" in way for way in found.ways_out)
-    with pytest.raises(UsageError, match="needs 8 devices"):
+    with pytest.raises(UsageError, match="needs 8 GPUs"):
         sp.memory("7B", gpu="h100-sxm", gpus=4, tensor=8)
 
 

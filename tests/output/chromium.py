@@ -1,4 +1,4 @@
-"""A headless Chromium, spoken to over a pipe in the DevTools protocol: one process for all that tests ask of pages."""
+"""A headless Chromium, driven over a pipe by the DevTools protocol: one process for all tests of pages."""
 
 from __future__ import annotations
 

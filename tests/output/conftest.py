@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 import pytest
+from tests.output import chromium
 
 from scaleplan.output.html.page import report
 
 ASKED = {"gpus": "64", "time": "30d", "gpu": "h100-sxm", "limit": ["tokens_per_param >= 20"]}
-_VOID = {"meta", "link", "br"}
+_VOID = {"meta", "link", "br", "input"}
 
 
 @dataclass
@@ -85,3 +86,11 @@ def parse():
 def page(text):
     """Return the shared page, read."""
     return Page(text)
+
+
+@pytest.fixture(scope="session")
+def tab(tmp_path_factory):
+    """Return a page in a headless browser."""
+    found = chromium.started(tmp_path_factory.mktemp("profile"))
+    yield found
+    chromium.ended(found)

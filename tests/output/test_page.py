@@ -1,4 +1,4 @@
-"""The report: one page that needs nothing, runs nothing, and says what the plan says."""
+"""The report: one page that needs nothing, runs nothing but its own script, and says what the plan says."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.__main__ import run
+from scaleplan.errors import UsageError
 from scaleplan.output.data import flat
 from scaleplan.output.html.page import report
 
@@ -33,15 +34,36 @@ def test_the_page_refers_to_nothing_outside(page, text):
     assert not re.search(r"https?://", text)
 
 
-def test_nothing_can_run(page):
-    """The only scripts are data; the policy lets in one style sheet, by its hash."""
+def test_nothing_else_can_run(page):
+    """The only script is the page's own, let in by its hash like the one style sheet; all others are data."""
+    scripts = page.all("script")
+    own = [text for attributes, text in scripts if attributes.get("type") != "application/json"]
+    assert len(own) == 1
+    assert not {"</script", "<!--"} & {mark for mark in ("</script", "<!--") if mark in own[0]}
+    for word in ("eval(", "new Function", "fetch(", "XMLHttpRequest", "innerHTML", "import(", "http"):
+        assert word not in own[0]
+    policy = next(a["content"] for a, _ in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; ")
+    for kind, text in (("style", page.all("style")[0][1]), ("script", own[0])):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+
+
+def test_without_a_script_the_page_is_complete_but_for_what_it_computes(page):
+    """The section and the link to it are hidden until the script shows them."""
+    hidden = [(tag, attributes) for tag, attributes in page.tags if "hidden" in attributes]
+    assert [tag for tag, _ in hidden] == ["li", "section"]
+    assert hidden[1][1]["id"] == "what-if"
+
+
+def test_a_law_that_the_page_cannot_compute_has_no_script(parse):
+    """In one line it says why; the policy lets no script in."""
+    page = parse(report(flops="1e24", preset="llama3-2024"))
     assert {attributes.get("type") for attributes, _ in page.all("script")} == {"application/json"}
     policy = next(a["content"] for a, _ in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
-    digest = base64.b64encode(hashlib.sha256(page.all("style")[0][1].encode()).digest()).decode()
-    assert policy.startswith("default-src 'none'; ")
-    assert f"style-src 'sha256-{digest}'" in policy
     assert "script-src" not in policy
-    assert "unsafe" not in policy
+    assert any(text.startswith("This page cannot plan again by itself: llama3-2024") for _, text in page.all("p"))
 
 
 def test_the_policy_stands_before_what_it_governs(page):
@@ -53,7 +75,7 @@ def test_the_policy_stands_before_what_it_governs(page):
 
 def test_the_json_of_the_page_is_the_plan(page, asked):
     """Bit for bit what ``optimal --json`` says."""
-    plan = json.loads(json.dumps(sp.optimal(**asked).to_dict()))
+    plan = json.loads(json.dumps(sp.optimal(**asked, shape=True).to_dict()))
     assert page.data("plan") == plan
     assert page.data("comparison")["plans"][0]["params"] == plan["params"]
 
@@ -64,7 +86,8 @@ def test_every_value_on_the_page_is_that_of_the_json(page):
     wanted = dict(flat(page.data("plan")))
     assert {key for key, value in wanted.items() if value is not None} == set(shown)
     for key, value in shown.items():
-        assert value == (repr(wanted[key]) if isinstance(wanted[key], int | float) else wanted[key])
+        exact = json.dumps(wanted[key]) if isinstance(wanted[key], int | float) else wanted[key]
+        assert value == exact
 
 
 def test_values_written_for_people_keep_their_digits(page):
@@ -151,7 +174,7 @@ def test_a_hostile_preset_is_inert(tmp_path, parse):
     page = parse(report(flops="1e21", preset=str(path)))
     names = {tag for tag, _ in page.tags}
     assert "img" not in names
-    assert {a.get("type") for a, _ in page.all("script")} == {"application/json"}
+    assert [a.get("type") for a, _ in page.all("script")] == ["application/json"] * 3 + [None]
     assert any(HOSTILE in text for _, text in page.all("dd"))
 
 
@@ -171,6 +194,9 @@ def test_words_of_the_person_are_inert(parse):
         {"flops": "1e22", "unique_tokens": "50B"},
         {"flops": "1e22", "inference_tokens": "1T"},
         {"flops": "1e21", "params": "7B"},
+        {"flops": "1e21", "shape": True, "style": "gpt2"},
+        {"flops": "1e21", "gpu": "h100-sxm", "gpus": "8", "model": "llama-3-8b"},
+        {"gpu_hours": "10k", "gpu": "h100-sxm", "region": "France", "limit": ["params <= 7B"]},
     ],
     ids=str,
 )
@@ -178,5 +204,99 @@ def test_every_kind_of_question_has_a_report(words, parse):
     """Laws without a loss or an interval have fewer pictures, and no empty section."""
     page = parse(report(**words))
     sections = [a["id"] for a, _ in page.all("section")]
-    assert {"answer", "budget", "pictures", "laws", "provenance", "reproduce", "values"} <= set(sections)
+    assert {"answer", "what-if", "budget", "pictures", "laws", "provenance", "reproduce", "values"} <= set(sections)
+    assert ("layout" in sections) == bool(words.keys() & {"shape", "region", "gpus"})
+    assert ("limits" in sections) == bool(words.keys() & {"limit", "params"})
     assert [a["href"][1:] for a, _ in page.all("a")[1:]] == sections
+
+
+def test_the_bill_has_its_ranges_sources_and_chances(page, text):
+    """Hours, days and money with their range; the price with source and date; how much is enough how surely."""
+    plan = page.data("plan")
+    low, high = plan["budget"]["days_interval"]
+    assert f"80 %: {low:.1f} – {high:.1f}" in text
+    cells = [found for _, found in page.all("td")]
+    assert f"{high:.1f} days" in cells  # of nine in ten, the upper end of the range
+    assert any("2026" in found and found.startswith("Price: $2.95/h") for _, found in page.all("p"))
+
+
+def test_a_deadline_leaves_the_gpus_open_and_the_what_if_to_compute(parse):
+    """The bill says how many GPUs it takes and how surely; the page plans in FLOP alone."""
+    page = parse(report(flops="1e22", gpu="h100-sxm", time="30d"))
+    deadline = page.data("plan")["budget"]["deadline"]
+    paragraphs = [text for _, text in page.all("p")]
+    assert any(text.startswith(f"30.0 days take {deadline['gpus']} x h100-sxm") for text in paragraphs)
+    assert any("the number of GPUs follows from the deadline" in text for text in paragraphs)
+    assert [text for _, text in page.all("option")] == ["FLOP"]
+
+
+def test_money_is_in_the_currency_of_the_question(parse):
+    """In the tables, and in the labels and choices of the what-if."""
+    page = parse(report(cost="50k EUR", gpu="h100-sxm", exchange_rate="1 EUR = 1.08 USD"))
+    assert "Price of a GPU-hour (h100-sxm), in EUR" in [text for _, text in page.all("label")]
+    assert [text for _, text in page.all("option")] == ["FLOP", "GPU-hours", "EUR"]
+    assert page.data("question")["currency"] == "EUR"
+
+
+def test_limits_say_which_bind_and_what_they_cost(parse):
+    """One row a limit, in the words of the question."""
+    limits = ["tokens_per_param >= 40", "params <= 900B"]
+    page = parse(report(flops="1e22", limit=limits))
+    start = next(i for i, (tag, a) in enumerate(page.tags) if tag == "section" and a["id"] == "limits")
+    cells = [page.content.get(i, "") for i, (tag, _) in enumerate(page.tags) if i > start and tag in ("th", "td")][
+        4:12
+    ]
+    (each,) = page.data("plan")["binding"]
+    assert cells[0] == limits[0]
+    assert cells[1] == "yes"
+    assert float(cells[2].removesuffix(" lower")) == pytest.approx(each["excess_loss"], rel=5e-3)
+    assert cells[4:7] == [limits[1], "no", "the same"]
+
+
+def test_the_layout_is_that_of_the_plan(page):
+    """Steps, micro-batch and the memory of a GPU, and no carbon without a region."""
+    told = {name: value for (_, name), (_, value) in zip(page.all("dt"), page.all("dd"), strict=True)}
+    run = page.data("plan")["blueprint"]
+    assert told["steps"].startswith(f"{run['steps']:,} of ")
+    assert told["architecture"].startswith(f"llama, {run['architecture']['layers']} layers")
+    assert "carbon" not in told
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "print"])
+def test_text_stands_out_from_its_paper(page, theme):
+    """WCAG: 4.5 to 1 for text, 3 to 1 for the edge of a control, computed from the colours of the style sheet."""
+    style = page.all("style")[0][1]
+    parts = re.findall(r":root \{(.*?)\}", style, flags=re.DOTALL)
+    colours = dict(re.findall(r"--([\w-]+): (#\w+)", parts[0]))
+    colours |= dict(re.findall(r"--([\w-]+): (#\w+)", parts[("light", "dark", "print").index(theme)]))
+
+    def luminance(name):
+        digits = colours[name][1:]
+        digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+        channels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    def contrast(one, other):
+        low, high = sorted((luminance(one), luminance(other)))
+        return (high + 0.05) / (low + 0.05)
+
+    for text, paper in (
+        *((ink, paper) for ink in ("ink", "soft", "accent", "alarm") for paper in ("paper", "panel")),
+        ("ink", "alarm-panel"),
+        ("ink", "fitted"),
+        ("soft", "fitted"),
+    ):
+        assert contrast(text, paper) >= 4.5, (text, paper)
+    assert contrast("control", "paper") >= 3
+
+
+def test_the_page_is_one_small_file(text):
+    """With all its pictures and values."""
+    assert len(text.encode()) < 1_000_000
+
+
+def test_a_region_without_a_gpu_is_refused():
+    """There is no energy to count the carbon of."""
+    with pytest.raises(UsageError, match="--region says nothing"):
+        report(flops="1e21", region="France")

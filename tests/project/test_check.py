@@ -99,7 +99,7 @@ def test_a_confidence_asks_the_end_of_the_interval_that_the_plan_shows(cli):
         ("days <= 30", "gpus"),
         ("cost <= 1M USD", "gpu"),
         ("epochs <= 4", "unique_tokens"),
-        ("carbon_kg <= 5000", "grid"),
+        ("carbon_kg <= 5000", "region"),
         ("memory_gb <= 80", "gpus"),
         ("flops@90% <= 1e30", "loss"),
     ],
@@ -151,7 +151,7 @@ def test_a_run_may_have_limits_of_its_own(cli):
     "text, told",
     [
         ("[[run]]\nname = 'r'\n", "cannot be planned: the run has no params and no tokens"),
-        (RUN + 'gpu = "h1000"\n', "unknown accelerator"),
+        (RUN + 'gpu = "h1000"\n', "unknown GPU"),
         (RUN + "flops = 1e21\n", "params, tokens and a budget"),
         (RUN.replace('"1T"', '{ key = "a.b", from = "none.json" }'), "'none.json' does not exist"),
         (RUN.replace('"7B"', '"7 potatoes"'), "potatoes"),

@@ -120,7 +120,7 @@ def test_a_setting_of_the_wrong_type_is_an_error_of_the_file(cli, key, value):
 
 
 @pytest.mark.parametrize(
-    "key", ["name", "from", "policy", "limit", "params", "tokens", "gpus", "gpu", "model", "grid"]
+    "key", ["name", "from", "policy", "limit", "params", "tokens", "gpus", "gpu", "model", "region"]
 )
 @pytest.mark.parametrize(
     "value", ["5.5", "true", "[1]", "{a=1}", "nan", "1979-05-27", "{key=5}", "{key='a'}", '"\\u0000"']
@@ -628,7 +628,19 @@ def test_a_project_in_a_folder_reads_the_repository_around_it(cli, git):
 
 @pytest.mark.parametrize(
     "option",
-    ["unique_tokens", "gpus", "grid", "precision", "price", "mfu", "preset", "gpu", "profile", "measured", "goodput"],
+    [
+        "unique_tokens",
+        "gpus",
+        "region",
+        "precision",
+        "price",
+        "mfu",
+        "preset",
+        "gpu",
+        "profile",
+        "measured",
+        "goodput",
+    ],
 )
 @pytest.mark.parametrize("name", ["text", "json", "github", "sarif"])
 def test_the_value_of_another_file_is_never_quoted(cli, secrets, option, name):

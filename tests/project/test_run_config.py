@@ -260,7 +260,7 @@ def test_init_writes_a_run_for_each_config_that_it_finds(cli):
     found = json.loads(result.out)
     assert found["configs"] == ["configs/lora.yml", "configs/nemo.yaml", "scripts/pretrain.sh"]
     text = Path("scaleplan.toml").read_text()
-    assert "# gpus = …  # not in the file: the launcher sets the devices" in text
+    assert "# gpus = …  # not in the file: the launcher sets the GPUs" in text
     checked = json.loads(cli("check", "--json", "-q").out)
     assert [run["name"] for run in checked["runs"]] == ["lora", "nemo", "pretrain"]
     assert [bool(run["values"]) for run in checked["runs"]] == [False, True, True]
@@ -343,12 +343,15 @@ def test_model_tells_the_run_of_a_training_config(cli):
     assert (run["trainer"], run["tokens_per_step"], run["steps"], run["gpus"]) == ("Nanotron", 64 * 2048, 100, 8)
     assert (run["data_parallel"], run["tensor_parallel"], run["pipeline_parallel"], run["open"]) == (2, 2, 2, [])
     Path("saved.json").write_text(result.out)
-    line = "Nanotron: 64 sequences of 2,048 tokens (131k tokens a step), 100 steps, 13.1M tokens, 8 devices"
+    line = "Nanotron: 64 sequences of 2,048 tokens (131k tokens a step), 100 steps, 13.1M tokens, 8 GPUs"
     for shown in (cli("model", kind.file).out, cli("show", "saved.json").out):
         assert line in " ".join(shown.split())
     Path("mine.yaml").write_text(kind.text.replace("dp: 2, ", ""))
     opened = json.loads(cli("model", "mine.yaml", "--json").out)["training"]["open"]
-    assert any(text.startswith("devices are not in the file: ") and text.endswith("; give --gpus") for text in opened)
+    assert any(
+        text.startswith("the number of GPUs is not in the file: ") and text.endswith("; give --gpus")
+        for text in opened
+    )
 
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "cases" / "training_configs"

@@ -307,12 +307,12 @@ def test_what_is_open_is_one_plain_sentence():
         "torchrun pretrain_gpt.py --num-layers 2 --hidden-size 64 --num-attention-heads 4 --seq-length 128 "
         "--micro-batch-size 2 --max-position-embeddings 128 --train-iters 10"
     ).stated()
-    assert "tokens of a step are not in the file: the launcher sets the devices; give --gpus" in opened.open
+    assert "tokens of a step are not in the file: the launcher sets the GPUs; give --gpus" in opened.open
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.file)
 def test_what_is_open_has_one_pattern(kind):
     """For every trainer: no pronoun for what is missing, and a way to give it."""
     for line in config(kind.text, kind.file).stated().open:
-        assert re.match(r"[a-z ]+ (is|are) not in the file(, line \d+)?: (?!it |they ).+; give .+", line)
+        assert re.match(r"[a-zGPU ]+ (is|are) not in the file(, line \d+)?: (?!it |they ).+; give .+", line)
         assert not line.endswith(("has it", "gives them", "has them"))

@@ -19,7 +19,7 @@ from scaleplan.models.sequences import DEFAULT_CONTEXT, round_number
 from scaleplan.planning.context import Context
 from scaleplan.presets.conventions import Embedding, convert_params, unconvertible
 from scaleplan.record import Record, Result
-from scaleplan.units import SECONDS_PER_DAY
+from scaleplan.units import SECONDS_PER_DAY, format_count, format_factor, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -228,17 +228,20 @@ def advise_batch(
     """
     if batch is not None and not 1 <= batch <= plan.tokens:
         raise UsageError(
-            f"a batch of {batch:.3g} tokens is no step of {plan.tokens:.3g} tokens",
-            hint=f"give 1 to {plan.tokens:.3g} tokens",
+            f"a batch of {format_count(batch)} tokens is no step of {format_count(plan.tokens)} tokens",
+            hint=f"give 1 to {format_count(plan.tokens)} tokens",
         )
     for name, amount in {"context": context, "tuned batch": min(tuned or (1.0,))}.items():
         if amount < 1:
-            raise UsageError(f"a {name} of {amount:.3g} tokens is less than one", hint="give 1 token or more")
+            raise UsageError(
+                f"a {name} of {format_count(amount)} tokens is less than one", hint="give 1 token or more"
+            )
     rules = Context().rules.all()
     when = {"always"} if plan.experts is None else {"always", "experts"}
     if vocabulary is not None and vocabulary < _LEAST_VOCABULARY:
         raise UsageError(
-            f"a vocabulary of {vocabulary:g} tells nothing apart", hint="bytes have 256, usual ones 32,000"
+            f"a vocabulary of {format_plain(vocabulary)} tells nothing apart",
+            hint="bytes have 256, usual ones 32,000",
         )
     family = Embedding() if vocabulary is None else Embedding.of(vocabulary=vocabulary)
     cluster = _cluster(plan, context, gpus_per_replica)
@@ -368,7 +371,9 @@ def _disagreement(rates: Sequence[float], batches: Sequence[float]) -> tuple[Not
     factors = {
         name: max(values) / min(values) for name, values in (("learning rate", rates), ("batch", batches)) if values
     }
-    wide = " and ".join(f"the {name} by {factor:.1f}x" for name, factor in factors.items() if factor > _LARGE_SPREAD)
+    wide = " and ".join(
+        f"the {name} by {format_factor(factor)}" for name, factor in factors.items() if factor > _LARGE_SPREAD
+    )
     message = f"the rules disagree: {wide}; tune at small scale"
     return (Notice(code="rules_disagree", message=message),) if wide else ()
 

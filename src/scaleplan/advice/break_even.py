@@ -12,7 +12,7 @@ from scaleplan.planning.context import Context
 from scaleplan.planning.plan import Plans
 from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import Request
-from scaleplan.units import parse_count, parse_integer
+from scaleplan.units import format_plain, parse_count, parse_integer
 
 if TYPE_CHECKING:
     from scaleplan.planning.request import LimitedKeywords
@@ -74,7 +74,7 @@ def break_even(
     number = int(parse_integer(points))
     if not 1 <= low < high or not 2 <= number <= _MOST_POINTS:
         raise UsageError(
-            f"{number:,} demands from {low:g} to {high:g} are no range",
+            f"{number:,} demands from {format_plain(low)} to {format_plain(high)} are no range",
             hint="2 to 1000 points, the smaller demand first, of one token or more",
         )
     context = Context()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.api import optimal
 from scaleplan.errors import ScaleplanError
 from scaleplan.record import Record
-from scaleplan.units import exact, format_count, format_fraction, format_usd_per_hour
+from scaleplan.units import exact, format_count, format_fraction, format_plain, format_usd_per_hour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -156,7 +156,9 @@ def _utilisation(options: Mapping[str, Any], plan: Plan) -> Swing | None:
     ends = [
         _again(options, f"{format_fraction(value)} MFU", mfu=value) for value in (mfu / band, min(1.0, mfu * band))
     ]
-    return _swing("the utilisation", f"real GPU-hours lie within a factor of {band:g}, four times in five", ends)
+    return _swing(
+        "the utilisation", f"real GPU-hours lie within a factor of {format_plain(band)}, four times in five", ends
+    )
 
 
 def _price(options: Mapping[str, Any], plan: Plan, context: Context) -> Swing | None:

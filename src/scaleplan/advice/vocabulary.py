@@ -12,7 +12,7 @@ from scaleplan.arrays import whole
 from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.solver import bisect
 from scaleplan.record import Record, Result
-from scaleplan.units.format import format_count
+from scaleplan.units import format_count, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,8 @@ def default_width(params: float) -> float:
     """Return the width that the paper's predictions assume; UsageError below 2e9 parameters, where it names none."""
     if params < _SMALLEST:
         raise UsageError(
-            f"no width is known for {params:.3g} parameters", hint="give --width, the embedding size of the model"
+            f"no width is known for {format_count(params)} parameters",
+            hint="give --width, the embedding size of the model",
         )
     return next((width for most, width in _WIDTHS if params < most), _WIDEST)
 
@@ -101,7 +102,10 @@ def advise_vocabulary(params: float, *, flops: float | None = None, width: float
     """
     for (name, (low, high)), value in zip(_BOUNDS.items(), (params, flops, width), strict=True):
         if value is not None and not low <= value <= high:
-            raise UsageError(f"a {name} of {value:g} is beyond any model", hint=f"give {low:g} to {high:g}")
+            raise UsageError(
+                f"a {name} of {format_plain(value)} is beyond any model",
+                hint=f"give {format_plain(low)} to {format_plain(high)}",
+            )
     wide = default_width(params) if width is None else width
     compute = optimal_flops(params) if flops is None else flops
     isoflop = _ISOFLOP_VOCABULARY * compute**_ISOFLOP_EXPONENT / wide

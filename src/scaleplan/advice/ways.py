@@ -26,7 +26,7 @@ from scaleplan.models.work import work_of
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import Request, parse_price
-from scaleplan.units import SECONDS_PER_HOUR, parse, parse_count, parse_positive
+from scaleplan.units import SECONDS_PER_HOUR, format_plain, parse, parse_count, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -188,7 +188,9 @@ class _Limits(NamedTuple):
 
 def _above(value: float, what: str) -> float:
     if not 0 < value <= _MOST:
-        raise UsageError(f"{what} is a number above 0, not {value:g}", hint=f"at most {_MOST:g}")
+        raise UsageError(
+            f"{what} is a number above 0, not {format_plain(value)}", hint=f"at most {format_plain(_MOST)}"
+        )
     return value
 
 

@@ -7,24 +7,29 @@ writes them for programs.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import chain
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from scaleplan.record import Result
 from scaleplan.units import (
     USD,
     format_count,
+    format_factor,
     format_flops,
     format_fraction,
     format_hours,
     format_number,
+    format_plain,
     format_usd,
     money_in,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from scaleplan.errors import Notice
 
@@ -77,12 +82,18 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """One labelled point."""
+    """One labelled point: a plan, or a run among others (``sign``).
+
+    ``span`` is the interval of its ``x``; ``since`` is where an increment begins that ends at ``x``.
+    """
 
     x: float
     y: float
     label: str
     tone: int = 0
+    sign: Literal["plan", "run"] = "plan"
+    span: tuple[float, float] | None = None
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +110,9 @@ class Chart(Result):
     """A picture as data, of the ``kind`` that ``scaleplan plot`` takes.
 
     Series, marks and rules are painted in this order from the bottom up. ``fitted`` is the (low, high) of the
-    horizontal axis that the law was fitted on; None where that is unknown. The caption describes the picture, and
-    warnings are those of the fit that it shows.
+    horizontal axis that the law was fitted on; None where that is unknown. The caption describes the picture, the
+    source names the laws and prices behind it with their ranges and dates, and warnings are those of the fit that it
+    shows.
     """
 
     schema: ClassVar[str] = "scaleplan/chart/1"
@@ -115,6 +127,7 @@ class Chart(Result):
     fitted: tuple[float, float] | None = None
     caption: str = ""
     warnings: tuple[Notice, ...] = ()
+    source: str = ""
 
     @property
     def labels(self) -> dict[str, int]:
@@ -132,7 +145,9 @@ class Chart(Result):
         """Yield every value that an axis must hold."""
         for series in self.series:
             yield from series.x if axis == "x" else chain(series.y, series.low, series.high)
-        yield from (getattr(mark, axis) for mark in self.marks)
+        for mark in self.marks:
+            yield getattr(mark, axis)
+            yield from (mark.span or ()) if axis == "x" else ()
         yield from (rule.at for rule in self.rules if rule.axis == axis)
 
     @property
@@ -150,6 +165,72 @@ class Chart(Result):
             for series in self.series
             for i in range(len(series.x))
         ]
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        size: str | tuple[float, float] | None = None,
+        dpi: float | None = None,
+        theme: str | None = None,
+        title: str | None = None,
+    ) -> Path:
+        """Draw the picture into a ``.png``, ``.svg`` or ``.pdf`` file, and return its path.
+
+        Parameters
+        ----------
+        path
+            The file; its ending says of which kind.
+        size
+            Width and height in inches, or a text: ``"8x5"``, ``"16x10cm"``, ``"1200x800px"``.
+        dpi
+            Dots an inch of a ``.png``, 200 unless given.
+        theme
+            ``"light"``, ``"dark"`` or ``"print"``.
+        title
+            A title instead of the picture's own.
+
+        """
+        saved: Path = _drawer("save")(self, path, size=size, dpi=dpi, theme=theme, title=title)
+        return saved
+
+    def show(self) -> None:
+        """Show the picture: in a notebook as a drawing, elsewhere as text on standard output."""
+        if "IPython" in sys.modules and (shown := _notebook()) is not None:
+            shown(self)
+            return
+        sys.stdout.write("\n".join((self.title, "", *_drawer("text")(self), "")) + "\n")
+
+    def _repr_svg_(self) -> str:
+        """Return the drawing that a notebook shows for the last value of a cell."""
+        text: str = _drawer("notebook")(self)
+        return text
+
+    _repr_html_ = _repr_svg_  # which notebooks prefer to a drawing, and which shows the report of other results
+
+
+_DRAWERS = {
+    "save": "scaleplan.charts.drawing:save",
+    "notebook": "scaleplan.charts.drawing:embedded",
+    "text": "scaleplan.charts.terminal:chart_lines",
+}
+"""What draws a chart, which knows none of them: each draws what it reads here."""
+
+
+def _drawer(name: str) -> Callable[..., Any]:
+    module, _, function = _DRAWERS[name].partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
+
+
+def _notebook() -> Callable[[object], None] | None:
+    """Return the function of a notebook that displays a value; None outside of one."""
+    ipython: Any = sys.modules["IPython"]
+    shell = ipython.get_ipython()
+    if shell is None or not hasattr(shell, "kernel"):  # the shell in a terminal shows no drawings
+        return None
+    display: Callable[[object], None] = import_module("IPython.display").display
+    return display
 
 
 _ROOM = 0.04  # of the length, left free at both ends
@@ -223,7 +304,7 @@ def tick_texts(axis: Axis, values: Sequence[float]) -> list[str]:
     """Write round values shortly: ``1e21``, ``10B``, ``$1M``; on a linear axis with the same decimals for all."""
     if axis.scale == "linear" and axis.kind in ("number", "percent"):
         factor, sign = (100.0, " %") if axis.kind == "percent" else (1.0, "")
-        texts = [f"{factor * value:.6g}" for value in values]
+        texts = [format_plain(factor * value) for value in values]
         decimals = max((len(text.partition(".")[2]) for text in texts if "e" not in text), default=0)
         return [f"{factor * value:,.{decimals}f}{sign}" for value in values]
     return [_tick_text(axis, value) for value in values]
@@ -233,9 +314,9 @@ def _tick_text(axis: Axis, value: float) -> str:
     if axis.kind == "flops":
         return format_flops(value).removesuffix(" FLOP")
     if axis.kind == "factor":
-        return f"×{value:g}"
+        return f"{format_plain(value)}x"
     if axis.kind in ("number", "percent"):
-        return f"{100 * value:.4g} %" if axis.kind == "percent" else f"{value:,.6g}"
+        return format_fraction(value, digits=4) if axis.kind == "percent" else format_plain(value)
     text = _WRITERS[axis.kind](value)
     return _without_zeros(text.removeprefix("$") if axis.kind == "usd" and axis.unit not in ("", USD) else text)
 
@@ -261,5 +342,5 @@ _WRITERS: dict[Kind, Callable[[float], str]] = {
     "usd": format_usd,
     "hours": lambda value: format_hours(value, unit="").strip(),
     "percent": format_fraction,
-    "factor": lambda value: f"×{format_number(value)}",
+    "factor": format_factor,
 }

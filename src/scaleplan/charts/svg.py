@@ -1,224 +1,147 @@
-"""Draw a chart as SVG for a web page: accessible, in the colours of the page, with the values under the pointer.
+"""Draw a chart as SVG: a file of its own, or a part of a web page, with real text that can be selected and searched.
 
-Colours, dashes and fonts are classes that the style sheet of the page defines (``t0`` … ``t8`` for the tones), so
-that one picture serves light, dark and print. Series differ in their markers too, and not in colour alone.
+Colours, dashes and fonts are classes. A file brings the style sheet of its theme; inside a page the sheet of the page
+defines them (``t0`` … ``t8`` for the tones), so that one picture serves light, dark and print, and values are shown
+under the pointer. Both are accessible: a title, and a description that names the source.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from scaleplan.charts.chart import scales, tick_texts, value_text
+from scaleplan.charts.scene import SIZES, WEIGHTS, lay_out, source_line
+from scaleplan.charts.theme import EXTRAPOLATED, TONES
 from scaleplan.markup import Markup, element, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from scaleplan.charts.chart import Chart, Mark, Series
+    from scaleplan.charts.chart import Chart
+    from scaleplan.charts.scene import Hit, Lettering, Scene, Shape
+    from scaleplan.charts.theme import Theme
 
-__all__ = ["inline_svg"]
+__all__ = ["FONTS", "inline_svg", "svg_file"]
 
-TONES = 9
-"""The number of tones that the style sheet must define; after that they repeat."""
+FONTS = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, "DejaVu Sans", sans-serif'
+"""The fonts of a picture: that of the reader's system."""
 
-_Item = TypeVar("_Item")
-
-_CHARACTER, _BOLD = 6.4, 7.4  # mean widths of a character at 12 px, generously
-_LINE = 18.0
-_HITS = 24  # values under the pointer along a curve
-_SHAPES = 6  # markers along a curve
-
-
-class _Frame:
-    """The box of the plot inside the picture, and the places of values in it."""
-
-    def __init__(self, chart: Chart, width: float, height: float, top: float) -> None:
-        self.across, self.up = scales(chart)
-        self.y_ticks = self.up.ticks(7 if height > 300 else 5)
-        self.y_texts = tick_texts(chart.y, self.y_ticks)
-        self.left = 12 + _CHARACTER * max(map(len, self.y_texts))
-        self.right, self.top, self.bottom = width - 14, top + 22, height - 44
-        self.x_ticks = self.across.ticks(max(3, int((self.right - self.left) / 70)))
-        self.x_texts = tick_texts(chart.x, self.x_ticks)
-
-    def x(self, value: float) -> float:
-        """Return the horizontal place of a value."""
-        return self.left + self.across.place(value) * (self.right - self.left)
-
-    def y(self, value: float) -> float:
-        """Return the vertical place of a value, from the top."""
-        return self.bottom - self.up.place(value) * (self.bottom - self.top)
+_CLASSES = {"run": "shape", "leader": "line leader", "whisker": "line whisker", "ring": "line ring"}
+"""The classes of shapes whose role is not their only one; a line has its style besides."""
 
 
 def inline_svg(chart: Chart, *, ident: str, width: int = 720, height: int = 420, class_: str = "") -> Markup:
     """Return the chart as an ``svg`` element of a class; ``ident`` is a prefix of the ids inside, unique on the page.
 
-    Text is 12 units high, so the picture is best shown at about ``width`` by ``height`` pixels.
+    Text is 12 units high, so the picture is best shown at about ``width`` by ``height`` pixels. Title, caption and
+    source are left to the page, and are the accessible names.
     """
-    legend, below = _legend(chart, width)
-    frame = _Frame(chart, width, height, below)
+    scene = lay_out(chart, width, height, titled=False)
+    return _svg(chart, scene, ident, f"chart {class_}".strip(), hits=scene.hits)
+
+
+def svg_file(chart: Chart, theme: Theme, *, width: float, height: float, name: str, values: bool = False) -> str:
+    """Return the chart as the text of an SVG file in a theme of this name, with its title, caption and source.
+
+    With ``values`` they are shown under the pointer, which a picture in a page that is no ``img`` can.
+    """
+    scene = lay_out(chart, width, height)
+    class_ = f"scaleplan-{name}"
+    paper = element("rect", x=0, y=0, width=width, height=height, class_="paper")
+    style = element("style", Markup(_style(theme, class_)))
+    return f"{_svg(chart, scene, class_, class_, style, paper, hits=scene.hits if values else (), file=True)}\n"
+
+
+def _svg(
+    chart: Chart, scene: Scene, ident: str, class_: str, *before: Markup, hits: tuple[Hit, ...], file: bool = False
+) -> Markup:
+    described = " ".join(filter(None, (chart.caption, source_line(chart))))
     return element(
         "svg",
         element("title", chart.title, id=f"{ident}-title"),
-        element("desc", chart.caption, id=f"{ident}-desc"),
-        legend,
-        *_axes(chart, frame),
-        *(part for rule in chart.rules for part in _rule(rule.axis, rule.at, rule.label, frame)),
-        *(_band(series, frame) for series in chart.series if series.low),
-        *(part for series in chart.series for part in _curve(series, frame)),
-        *_marks(chart.marks, frame),
-        *(hit for series in chart.series for hit in _hits(chart, series, frame)),
-        class_=f"chart {class_}".strip(),
-        viewBox=f"0 0 {width} {height}",
+        element("desc", described, id=f"{ident}-desc"),
+        *before,
+        *(_shape(shape) for shape in scene.shapes),
+        *(_text(text) for text in scene.texts),
+        *(_hit(hit) for hit in hits),
+        xmlns="http://www.w3.org/2000/svg" if file else None,
+        class_=class_,
+        viewBox=f"0 0 {number(scene.width)} {number(scene.height)}",
+        width=scene.width if file else None,
+        height=scene.height if file else None,
         role="img",
-        aria_labelledby=f"{ident}-title {ident}-desc",
+        aria_labelledby=f"{ident}-title",
+        aria_describedby=f"{ident}-desc",
     )
 
 
-def _axes(chart: Chart, frame: _Frame) -> Iterator[Markup]:
-    left, right, top, bottom = frame.left, frame.right, frame.top, frame.bottom
-    if chart.fitted is not None:
-        low, high = (min(max(frame.x(value), left), right) for value in chart.fitted)
-        if high > low:
-            yield element("rect", x=low, y=top, width=high - low, height=bottom - top, class_="fitted")
-    for value, text in zip(frame.y_ticks, frame.y_texts, strict=True):
-        y = frame.y(value)
-        yield element("line", x1=left, x2=right, y1=y, y2=y, class_="grid")
-        yield _label(left - 6, y + 4, text, class_="tick end")
-    free = 0.0
-    for value, text in zip(frame.x_ticks, frame.x_texts, strict=True):
-        x, half = frame.x(value), 0.5 * _CHARACTER * len(text)
-        yield element("line", x1=x, x2=x, y1=bottom, y2=bottom + 5, class_="axis")
-        if x - half >= free and x + half <= right + 14:
-            yield _label(x, bottom + 19, text, class_="tick middle")
-            free = x + half + 6
-    yield element("line", x1=left, x2=right, y1=bottom, y2=bottom, class_="axis")
-    yield _label((left + right) / 2, bottom + 37, chart.x.title, class_="name middle")
-    yield _label(4, top - 9, chart.y.title, class_="name")
+def _shape(shape: Shape) -> Markup:
+    tone = "" if shape.tone is None else f"t{shape.tone % TONES}"
+    if shape.role == "line":
+        class_ = f"line {shape.style} {tone or 'ink'}"
+    else:
+        class_ = f"{_CLASSES.get(shape.role, shape.role)} {tone}".strip()
+    if shape.kind == "circle":
+        (x, y), r = shape.spots[0], shape.radius
+        return element("circle", cx=x, cy=y, r=r, class_=class_)
+    if shape.kind == "line" and len(shape.spots) == 2:
+        (x, y), (to_x, to_y) = shape.spots
+        return element("line", x1=x, y1=y, x2=to_x, y2=to_y, class_=class_)
+    points = " ".join(f"{number(x)},{number(y)}" for x, y in shape.spots)
+    return element("polyline" if shape.kind == "line" else "polygon", points=points, class_=class_)
 
 
-def _rule(axis: str, at: float, label: str, frame: _Frame) -> Iterator[Markup]:
-    if axis == "y":
-        y = frame.y(at)
-        yield element("line", x1=frame.left, x2=frame.right, y1=y, y2=y, class_="rule")
-        yield _label(frame.left + 6, y - 5, label, class_="note")
-        return
-    x = frame.x(at)
-    yield element("line", x1=x, x2=x, y1=frame.top, y2=frame.bottom, class_="rule")
-    fits = x + _CHARACTER * len(label) < frame.right
-    yield _label(x + (5 if fits else -5), frame.bottom - 7, label, class_="note" if fits else "note end")
+def _text(text: Lettering) -> Markup:
+    tone = "" if text.tone is None else f"n{text.tone % TONES}"
+    anchor = "" if text.anchor == "start" else text.anchor
+    class_ = " ".join(filter(None, (text.role, anchor, tone)))
+    return element("text", text.text, x=text.x, y=text.y, class_=class_)
 
 
-def _band(series: Series, frame: _Frame) -> Markup:
-    edge = [*zip(series.x, series.high, strict=True), *reversed([*zip(series.x, series.low, strict=True)])]
-    return element("polygon", points=_points(edge, frame), class_=f"band t{series.tone % TONES}")
+def _hit(hit: Hit) -> Markup:
+    return element("circle", element("title", hit.text), cx=hit.x, cy=hit.y, r=8, class_=f"hit t{hit.tone % TONES}")
 
 
-def _curve(series: Series, frame: _Frame) -> Iterator[Markup]:
-    tone = f"t{series.tone % TONES}"
-    spots = [(x, y) for x, y in zip(series.x, series.y, strict=True) if math.isfinite(frame.up.place(y))]
-    if series.style != "points":
-        yield element("polyline", points=_points(spots, frame), class_=f"line {series.style} {tone}")
-    if series.style == "near_optimal":
-        return
-    for x, y in _spread(spots, len(spots) if series.style == "points" else _SHAPES):
-        yield _shape(series.tone, frame.x(x), frame.y(y), f"shape {tone}")
+def _style(theme: Theme, scope: str) -> str:
+    """Return the style sheet of a theme, for what is inside a class."""
+    return " ".join(f".{scope} {rule}" for rule in _rules(theme))
 
 
-def _marks(marks: Sequence[Mark], frame: _Frame) -> Iterator[Markup]:
-    """Yield each mark, then the labels, moved apart where they would meet."""
-    taken: list[tuple[float, float, float]] = []
-    for mark in marks:
-        yield element("circle", cx=frame.x(mark.x), cy=frame.y(mark.y), r=5, class_=f"mark t{mark.tone % TONES}")
-    for mark in marks:
-        x, y, width = frame.x(mark.x), frame.y(mark.y), _BOLD * len(mark.label)
-        fits = x + 9 + width < frame.right
-        start = x + 9 if fits else x - 9 - width
-        height = y - 9 if y - 9 > frame.top + 12 else y + 18
-        while any(abs(height - at) < 14 and start < end and begin < start + width for begin, end, at in taken):
-            height -= 14
-        taken.append((start, start + width, height))
-        yield _label(x + (9 if fits else -9), height, mark.label, class_="value" if fits else "value end")
+def _rules(theme: Theme) -> Iterator[str]:
+    yield f"text {{ font: 12px {FONTS}; fill: {theme.ink}; }}"
+    for role, size in SIZES.items():
+        yield f".{role} {{ font-size: {size:g}px; }}"
+    for role, weight in WEIGHTS.items():
+        yield f".{role} {{ font-weight: {weight}; }}"
+    yield f":is(.tick, .name, .note, .caption) {{ fill: {theme.soft}; }}"
+    yield ".middle { text-anchor: middle; }"
+    yield ".end { text-anchor: end; }"
+    halo = f"paint-order: stroke; stroke: {theme.paper}; stroke-width: 4px; stroke-linejoin: round;"
+    yield f":is(.value, .note) {{ {halo} }}"
+    yield f".paper {{ fill: {theme.paper}; }}"
+    yield f".grid {{ stroke: {theme.grid}; }}"
+    yield f".axis {{ stroke: {theme.soft}; }}"
+    yield f".rule {{ stroke: {theme.soft}; stroke-dasharray: 2 4; }}"
+    yield f".fitted {{ fill: {theme.fitted}; }}"
+    yield ".line { fill: none; stroke-width: 2; stroke-linejoin: round; }"
+    yield f".extrapolated {{ stroke-dasharray: {_dashes(EXTRAPOLATED)}; }}"
+    yield ".near_optimal { stroke-width: 7; stroke-opacity: .4; }"
+    yield ".leader { stroke-width: 1; }"
+    yield ".whisker { stroke-width: 1.5; }"
+    yield ".band { fill-opacity: .18; }"
+    yield f".mark {{ stroke: {theme.paper}; stroke-width: 1.5; }}"
+    yield f".shape {{ stroke: {theme.paper}; stroke-width: .7; }}"
+    yield ".hit { fill-opacity: 0; }"
+    yield ".hit:hover { fill-opacity: .35; }"
+    yield f".line.ink {{ stroke: {theme.ink}; }}"
+    for tone in range(TONES):
+        colour, dashes = theme.tone(tone), theme.dashes[tone]
+        yield f".line.t{tone} {{ stroke: {colour}; }}"
+        yield f":is(.shape, .mark, .band, .hit).t{tone} {{ fill: {colour}; }}"
+        yield f".n{tone} {{ fill: {theme.text(tone)}; }}"
+        if dashes:
+            yield f".measured.t{tone} {{ stroke-dasharray: {_dashes(dashes)}; }}"
+    yield f".dashed {{ stroke-dasharray: {_dashes(theme.stroke(0, 'dashed'))}; }}"
 
 
-def _hits(chart: Chart, series: Series, frame: _Frame) -> Iterator[Markup]:
-    if series.style == "near_optimal":
-        return
-    indices = [i for i, y in enumerate(series.y) if math.isfinite(frame.up.place(y))]
-    for i in _spread(indices, len(indices) if series.style == "points" else _HITS):
-        place = f"{chart.x.label} {value_text(chart.x, series.x[i])}"
-        text = f"{series.label}: {value_text(chart.y, series.y[i])} at {place}"
-        if series.low:
-            text += f" ({value_text(chart.y, series.low[i])} – {value_text(chart.y, series.high[i])})"
-        yield element(
-            "circle",
-            element("title", text),
-            cx=frame.x(series.x[i]),
-            cy=frame.y(series.y[i]),
-            r=8,
-            class_=f"hit t{series.tone % TONES}",
-        )
-
-
-def _legend(chart: Chart, width: float) -> tuple[Markup | None, float]:
-    """Return the names of the series and of the signs, in rows, and where they end."""
-    names: list[tuple[str, str, int | None]] = []
-    names += [(f"t{tone % TONES}", label, tone) for label, tone in chart.labels.items()]
-    if len(names) == 1 and not (chart.has("extrapolated") or chart.fitted):
-        return None, 0.0
-    if chart.has("extrapolated"):
-        names.append(("line extrapolated ink", "extrapolated", None))
-    if chart.has("near_optimal"):
-        names.append(("line near_optimal ink", "near-optimal", None))
-    if chart.fitted is not None:
-        names.append(("fitted", "fitted range", None))
-    parts, x, y = [], 4.0, 12.0
-    for class_, label, tone in names:
-        length = 34 + _CHARACTER * len(label)
-        if x > 4 and x + length > width:
-            x, y = 4.0, y + _LINE
-        if class_ == "fitted":
-            parts.append(element("rect", x=x, y=y - 9, width=22, height=12, class_=class_))
-        else:
-            line = class_ if tone is None else f"line {class_}"
-            parts.append(element("line", x1=x, x2=x + 22, y1=y - 4, y2=y - 4, class_=line))
-        if tone is not None:
-            parts.append(_shape(tone, x + 11, y - 4, f"shape {class_}"))
-        parts.append(_label(x + 28, y, label, class_="key"))
-        x += length + 8
-    return element("g", *parts, class_="legend"), y + 8
-
-
-def _shape(tone: int, x: float, y: float, class_: str) -> Markup:
-    """Return the marker of a tone: nine shapes of about the same weight."""
-    shapes: dict[int, list[tuple[float, float]]] = {
-        1: [(-4, -4), (4, -4), (4, 4), (-4, 4)],
-        2: [(0, -5), (5, 4), (-5, 4)],
-        3: [(0, -5.5), (5.5, 0), (0, 5.5), (-5.5, 0)],
-        4: [(-5, -4), (5, -4), (0, 5)],
-        5: [(0, -5), (4.8, -1.5), (3, 4), (-3, 4), (-4.8, -1.5)],
-        6: [(-5, -1.5), (5, -1.5), (5, 1.5), (-5, 1.5)],
-        7: [(-1.5, -5), (1.5, -5), (1.5, 5), (-1.5, 5)],
-        8: [(-4, -5), (5, 0), (-4, 5)],
-    }
-    corners = shapes.get(tone % TONES)
-    if corners is None:
-        return element("circle", cx=x, cy=y, r=4, class_=class_)
-    points = " ".join(f"{number(x + dx)},{number(y + dy)}" for dx, dy in corners)
-    return element("polygon", points=points, class_=class_)
-
-
-def _label(x: float, y: float, text: str, *, class_: str) -> Markup:
-    return element("text", text, x=x, y=y, class_=class_)
-
-
-def _points(spots: Sequence[tuple[float, float]], frame: _Frame) -> str:
-    return " ".join(f"{number(frame.x(x))},{number(frame.y(y))}" for x, y in spots)
-
-
-def _spread(items: Sequence[_Item], most: int) -> list[_Item]:
-    """Return at most ``most`` of the items, evenly spaced, both ends included."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+def _dashes(lengths: tuple[float, ...]) -> str:
+    return " ".join(f"{length:g}" for length in lengths)

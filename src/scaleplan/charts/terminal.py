@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from scaleplan.charts.chart import Chart, Scale, Series
 
-__all__ = ["chart_lines"]
+__all__ = ["CHART_WIDTH", "chart_lines"]
 
-_WIDTH, _HEIGHT = 78, 20
+CHART_WIDTH, _HEIGHT = 78, 20
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column of a cell
 _BLANK = 0x2800
@@ -84,7 +84,7 @@ class _Canvas:
             yield "".join(cells)
 
 
-def chart_lines(chart: Chart, *, width: int = _WIDTH, height: int = _HEIGHT) -> tuple[str, ...]:
+def chart_lines(chart: Chart, *, width: int = CHART_WIDTH, height: int = _HEIGHT) -> tuple[str, ...]:
     """Return the chart as lines of at most ``width`` characters."""
     across, up = scales(chart)
     ticks = up.ticks(max(3, height // 3))

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 import typer
 
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import LimitOptions, keywords
+from scaleplan.cli.options import (
+    EVERYDAY,
+    MORE,
+    PANELS,
+    LimitOptions,
+    keywords,
+)
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.files import is_file, require_writable
 from scaleplan.laws.curves import ALIASES, FITTED
@@ -30,8 +36,8 @@ Runs = Annotated[
     str,
     typer.Argument(
         metavar="RUNS",
-        help="Training runs, one a row: CSV, TSV, JSON or JSON Lines, - for standard input; or a training log, or a "
-        "folder of them.",
+        help="Training runs, one a row: CSV, TSV, JSON, JSON Lines; or logs, or a folder of "
+        "them. - for standard input.",
     ),
 ]
 
@@ -75,26 +81,30 @@ class Progress:
 class ReadingOptions:
     """The reading of the file of runs."""
 
+    TITLE: ClassVar[str] = "Reading the runs"
+
     map: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ROLE=COLUMN",
-            help="Column of a role, repeatable: loss=eval/loss, 'tokens=steps*batch*2048', 'flops=log10(C)', "
-            "params=7B. "
-            "Roles: params, tokens, flops, loss, tokens_per_param, unique_tokens, weight, name, state.",
+            help="Column of a role, repeatable: loss=eval/loss, 'tokens=steps*batch*2048'. Also 'flops=log10(C)', "
+            "params=7B. Roles: params, tokens, flops, loss, tokens_per_param, unique_tokens, weight, name, state.",
         ),
+        EVERYDAY,
     ] = None
     where: Annotated[
         list[str] | None,
         typer.Option(metavar="CONDITION", help="Keep rows that meet it, repeatable: 'lr <= 1e-3', 'name ~ ^base'."),
+        EVERYDAY,
     ] = None
     loss_unit: Annotated[
         str,
         typer.Option(
             metavar="UNIT",
-            help="Unit of the loss column: nats, bits or ppl (per token), bpb, bpc, bpw, word_ppl, byte_ppl, "
-            "char_ppl, nats/byte, nats/character, nats/word.",
+            help="Unit of the loss column: nats, bits, ppl, bpb, …. Per token nats, bits or ppl; else bpb, bpc, bpw, "
+            "word_ppl, byte_ppl, char_ppl, nats/byte, nats/character, nats/word.",
         ),
+        EVERYDAY,
     ] = "nats"
     tokens_per_byte: Annotated[
         str | None, typer.Option(metavar="F", help="Converts a loss per byte to nats per token.")
@@ -110,7 +120,7 @@ class ReadingOptions:
         ),
     ] = None
     best: Annotated[
-        bool, typer.Option("--best", help="Keep the best run of each sweep: of runs with equal sizes.")
+        bool, typer.Option("--best", help="Keep the best run of each sweep: of runs with equal sizes."), EVERYDAY
     ] = False
     last: Annotated[
         bool, typer.Option("--last", help="Keep the final row of each run, of a history with a row a step.")
@@ -141,6 +151,8 @@ class ReadingOptions:
 class ObjectiveOptions:
     """The objective, and the coefficients kept fixed."""
 
+    TITLE: ClassVar[str] = "Objective"
+
     residual: Annotated[
         str, typer.Option(metavar="NAME", help="Differences of log loss or of loss: log, linear.")
     ] = "log"
@@ -166,9 +178,14 @@ class ObjectiveOptions:
 class SurfaceOptions:
     """The form of the surface."""
 
+    TITLE: ClassVar[str] = "Form and method"
+
     form: Annotated[
         str,
-        typer.Option(metavar="NAME", help="additive, or three_exponent: its two terms combine with gamma."),
+        typer.Option(
+            metavar="NAME", help="additive or three_exponent. The two terms of the latter combine with gamma."
+        ),
+        EVERYDAY,
     ] = "additive"
 
 
@@ -180,6 +197,8 @@ _CURVES = ", ".join(form + _SHORT.get(form, "") for form in FITTED)
 class LawFormOptions:
     """The form of the law, and the method of the fit."""
 
+    TITLE: ClassVar[str] = "Form and method"
+
     form: Annotated[
         str,
         typer.Option(
@@ -187,15 +206,19 @@ class LawFormOptions:
             help="additive, three_exponent, kaplan, allocation, data_constrained; "
             f"curves of --x: {_CURVES}, multiplicative.",
         ),
+        EVERYDAY,
     ] = "additive"
     method: Annotated[
-        str, typer.Option(metavar="NAME", help="surface, isoflop (parabolas), envelope, or all side by side.")
+        str,
+        typer.Option(metavar="NAME", help="surface, isoflop (parabolas), envelope, or all side by side."),
+        EVERYDAY,
     ] = "surface"
     group: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN", help="Fit each value of this column, with shared exponents and its own forecast."
         ),
+        EVERYDAY,
     ] = None
     x: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Input of a curve, several with commas; flops if not given.")
@@ -221,12 +244,15 @@ class LawFormOptions:
     target: Annotated[
         str | None,
         typer.Option(metavar="AMOUNT", help="Budget to predict at; ten times the largest run if not given."),
+        EVERYDAY,
     ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresetOptions:
     """Entries of the preset that the runs do not give."""
+
+    TITLE: ClassVar[str] = "Entries of the preset"
 
     id: Annotated[
         str | None, typer.Option(metavar="NAME", help="Id of the preset; the file's name if not given.")
@@ -262,7 +288,11 @@ def fit(
     output_file: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the law as a preset file; law-{group}.toml with --group."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the law as a preset file; law-{group}.toml with --group.",
+            rich_help_panel=PANELS["output"],
         ),
     ] = None,
     report: Annotated[
@@ -309,6 +339,7 @@ def backtest(
     samples: Annotated[
         str,
         typer.Option(metavar="N", help="Resamples of the plain law at each cut, for the coverage of their interval."),
+        MORE,
     ] = "0",
     seed: Seed = "0",
     level: Level = "0.9",
@@ -339,6 +370,7 @@ class PoolOptions:
         typer.Option(
             metavar="FILE", help="Candidate runs to choose from, one a row; their losses are not looked at."
         ),
+        EVERYDAY,
     ] = None
     target_runs: Annotated[
         str | None,
@@ -403,13 +435,13 @@ def design(
         typer.Argument(metavar="[RUNS]", help="Runs or logs that are there already; - for standard input."),
     ] = None,
     there: Annotated[
-        str | None, typer.Option("--runs", metavar="RUNS", help="The same, as an option: pilots.csv.")
+        str | None, typer.Option("--runs", metavar="RUNS", help="The same, as an option: pilots.csv."), MORE
     ] = None,
     flops: Annotated[
         str | None,
         typer.Option(
             metavar="AMOUNT",
-            help="Compute for all new runs: 1e21, or 5% of the pool's cost; what pilots are worth if not given.",
+            help="Compute for all new runs: 1e21, or 5% of the pool's cost. What pilots are worth if not given.",
         ),
     ] = None,
     target: Annotated[
@@ -425,25 +457,33 @@ def design(
         str,
         typer.Option(
             metavar="NAME",
-            help="What to know at the target: loss, params (N*), waste (by a wrong N*; the list of params), or both.",
+            help="What to know at the target: loss, params, waste or both. The size N*, or what a wrong one wastes, "
+            "for which the list is that of params.",
         ),
     ] = "both",
     noise: Annotated[
-        str | None, typer.Option(metavar="F", help="Relative noise of a loss: 0.5%; by default that of the runs.")
+        str | None,
+        typer.Option(metavar="F", help="Relative noise of a loss: 0.5%; by default that of the runs."),
+        MORE,
     ] = None,
-    seeds: Annotated[str, typer.Option(metavar="N", help="How often a run may be repeated.")] = "3",
-    most_runs: Annotated[str, typer.Option(metavar="N", help="The most runs of the list, repeats counted.")] = "48",
+    seeds: Annotated[str, typer.Option(metavar="N", help="How often a run may be repeated."), MORE] = "3",
+    most_runs: Annotated[
+        str, typer.Option(metavar="N", help="The most runs of the list, repeats counted."), MORE
+    ] = "48",
     run_cost: Annotated[
         str | None,
         typer.Option(
             metavar="AMOUNT",
             help="Cost of a run beside its compute, in FLOP or as a share of the budget: 1e17, 0.1%.",
         ),
+        MORE,
     ] = None,
     schedule: Annotated[
-        str, typer.Option(metavar="NAME", help="cosine: runs from scratch; wsd: branches of one trunk a size.")
+        str, typer.Option(metavar="NAME", help="cosine: runs from scratch; wsd: branches of one trunk a size."), MORE
     ] = "cosine",
-    cooldown: Annotated[str, typer.Option(metavar="F", help="Share of a branch that cools down, with wsd.")] = "0.2",
+    cooldown: Annotated[
+        str, typer.Option(metavar="F", help="Share of a branch that cools down, with wsd."), MORE
+    ] = "0.2",
 ) -> Answer:
     """Choose the pilot runs that will tell most about a larger budget, and say how many are worth their compute.
 

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from scaleplan.charts.figure import draw, picture_path
+from scaleplan.charts.drawing import draw, picture_path
 from scaleplan.charts.track_plots import calibration_chart
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.fit import Level  # noqa: TC001  read at run time
 from scaleplan.cli.options import (
+    PANELS,
     BoundOptions,
     BudgetOptions,
     ConstraintOptions,
@@ -99,7 +100,13 @@ def resolve(
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to keep the outcome; beside the forecast."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to keep the outcome; beside the forecast.",
+            rich_help_panel=PANELS["output"],
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Score it, and keep nothing.")] = False,
     force: _Force = False,
@@ -119,7 +126,13 @@ def forecasts(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where the forecasts and outcomes are.")] = ".",
     file: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Draw the calibration as a .png, .svg or .pdf file."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Draw the calibration as a .png, .svg or .pdf file.",
+            rich_help_panel=PANELS["output"],
+        ),
     ] = None,
     level: Level = "0.9",
 ) -> Answer:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.ascii import spelled
 from scaleplan.cli.options import PANELS
+from scaleplan.output.screen import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,11 +30,12 @@ DOCUMENTATION = "https://scaleplan.readthedocs.io"
 FEW = 20
 """Options that are all shown at once: so many, with their examples, fill one screen of 40 lines."""
 
-_NARROWEST, _USUAL, _WIDEST = 60, 80, 200
-
 _INDENT = "  "
 
 _LONGEST_NAME = 26  # columns of an option with its value; what is longer has a line of its own
+
+
+_QUOTED = re.compile(r"(?<!\w)'[^']{1,30}'(?!\w)")
 
 
 class Row(NamedTuple):
@@ -71,7 +72,7 @@ def help_of_program(ctx: typer.Context) -> str:
             *_panels({"Options": rows}),
             *_examples(examples),
             "",
-            f"Documentation: {DOCUMENTATION}",
+            f"Docs: {DOCUMENTATION}",
         ]
     )
 
@@ -109,7 +110,7 @@ def help_of_command(command: Any, ctx: typer.Context) -> str:  # noqa: ANN401
             panels[PANELS["arguments"]].append(Row(parameter.metavar, parameter.help or ""))
         elif everything or parameter.required or place.is_everyday:
             panels[PANELS["required"] if parameter.required else _title(place)].append(
-                Row(_names(parameter), _text(parameter, with_variable=wanted))
+                Row(_names(parameter), _text(parameter, whole=wanted))
             )
         else:
             hidden += 1
@@ -167,33 +168,29 @@ def _usage(command: Any, ctx: typer.Context) -> list[str]:  # noqa: ANN401
     ]
     words += [each.metavar for each in command.params if each.param_type_name == "argument"]
     first = f"Usage: {ctx.command_path} "
-    return wrap(
-        " ".join([*words, "[OPTIONS]"]),
-        width(),
-        initial_indent=first,
-        subsequent_indent=" " * len(first),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return _wrapped(" ".join([*words, "[OPTIONS]"]), first=first, rest=" " * len(first))
 
 
 def _names(parameter: Any, *, short: bool = False) -> str:  # noqa: ANN401  of typer
     """Return how an option is typed: its names, the short one first, and its value."""
-    names = sorted(parameter.opts, key=len)
-    shown = names[-1] if short else ", ".join(names)
+    names = sorted(parameter.opts, key=lambda name: name.startswith("--"))
+    shown = max(names, key=len) if short else ", ".join(names)
     if parameter.secondary_opts:
         shown = " / ".join([shown, *parameter.secondary_opts])
     return shown if parameter.is_flag or not parameter.metavar else f"{shown} {parameter.metavar}"
 
 
-def _text(parameter: Any, *, with_variable: bool) -> str:  # noqa: ANN401
-    """Return what an option is, and its default; where all options are shown, the variable that sets it too."""
+def _text(parameter: Any, *, whole: bool) -> str:  # noqa: ANN401
+    """Return what an option is, and its default: the first sentence, or all with the variable that sets it."""
     notes = []
-    if with_variable and parameter.envvar:
+    text = parameter.help or ""
+    if whole and parameter.envvar:
         notes.append(f"env var: {parameter.envvar}")
     if parameter.default not in (None, False, [], ()):
         notes.append(f"default: {parameter.default}")
-    return f"{parameter.help or ''}{'  [' + '; '.join(notes) + ']' if notes else ''}"
+    first = text if whole else re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
+    first = first.replace("….", "…")
+    return f"{first} [{'; '.join(notes)}]" if notes else first
 
 
 def _panels(panels: Mapping[str, Sequence[Row]]) -> Iterator[str]:
@@ -209,7 +206,7 @@ def _panels(panels: Mapping[str, Sequence[Row]]) -> Iterator[str]:
 
 def _row(row: Row, column: int) -> Iterator[str]:
     indent = " " * (column + len(_INDENT))
-    lines = wrap(row.text, max(width() - len(indent), 24), break_long_words=False, break_on_hyphens=False)
+    lines = [line.strip() for line in _wrapped(row.text, first=indent, rest=indent)]
     if len(row.name) + 2 > column:
         yield _INDENT + row.name
     else:
@@ -222,7 +219,16 @@ def _paragraph(text: str) -> Iterator[str]:
     for number, paragraph in enumerate(text.split("\n\n")):
         if number:
             yield ""
-        yield from wrap(" ".join(paragraph.split()), width(), break_long_words=False, break_on_hyphens=False)
+        yield from _wrapped(" ".join(paragraph.split()))
+
+
+def _wrapped(text: str, *, first: str = "", rest: str = "") -> list[str]:
+    """Return text in lines of the width, in which an example in quotation marks stays whole."""
+    whole = _QUOTED.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    lines = wrap(
+        whole, width(), initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _examples(examples: Sequence[str]) -> Iterator[str]:
@@ -234,7 +240,7 @@ def _examples(examples: Sequence[str]) -> Iterator[str]:
 def _documentation(ctx: typer.Context) -> Iterator[str]:
     """Yield the address of the page about a command."""
     root: Any = ctx.find_root().command
-    yield f"Documentation: {page(root.page_of(ctx.command_path.split()[1]))}"
+    yield f"Docs: {page(root.page_of(ctx.command_path.split()[1]))}"
 
 
 def first_line(text: str) -> str:
@@ -243,8 +249,8 @@ def first_line(text: str) -> str:
 
 
 def width() -> int:
-    """Return the columns of a line: those of the terminal, within what can be read."""
-    return min(max(shutil.get_terminal_size((_USUAL, 24)).columns, _NARROWEST), _WIDEST)
+    """Return the columns of a line of help."""
+    return width_of(sys.stdout)
 
 
 def _written(lines: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""The commands about scaling laws and accelerators: list them, show one, evaluate a law at given values."""
+"""The commands about scaling laws and published models: list them, show one, evaluate a law at given values."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ from typing import Annotated
 
 import typer
 
+from scaleplan import lookup
 from scaleplan.cli.command import Answer, command, group, single
-from scaleplan.errors import UnknownNameError, UsageError, quote
-from scaleplan.hardware.accelerators import AcceleratorList
-from scaleplan.laws import LAWS
-from scaleplan.models.public_models import PublicModelList, PublicModels
+from scaleplan.errors import UsageError, quote
 from scaleplan.planning import evaluation
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import PresetPaths
 from scaleplan.presets.library import validate as validate_files
-from scaleplan.presets.preset import PresetList
 
 __all__ = ["APPS"]
 
 _presets = group("The scaling laws: list, show, validate, path.")
-_gpus = group("The GPUs: list, show.")
 _models = group("The published models that are known by name: list, show.")
-APPS = {"presets": _presets, "gpus": _gpus, "models": _models, "evaluate": single()}
+APPS = {"presets": _presets, "models": _models, "evaluate": single()}
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="An id, an alias or a .toml file.")]
 
@@ -32,16 +28,13 @@ def list_presets(
     *, form: Annotated[str | None, typer.Option(metavar="NAME", help="Only laws of this functional form.")] = None
 ) -> Answer:
     """List the scaling laws."""
-    if form is not None and form not in LAWS:
-        raise UnknownNameError("form", form, LAWS)
-    presets = (preset.summary() for preset in Context().library.all() if form in (None, preset.form))
-    return Answer(result=PresetList(presets=tuple(presets)))
+    return Answer(result=lookup.list_presets(form=form))
 
 
 @command(_presets, "show", examples=["scaleplan presets show chinchilla", "scaleplan presets show kaplan --json"])
 def show(*, name: _Name) -> Answer:
     """Show one scaling law: coefficients, conventions, range, source, notes."""
-    return Answer(result=Context().preset(name).summary())
+    return Answer(result=lookup.show_preset(name))
 
 
 @command(_presets, "validate", examples=["scaleplan presets validate my-law.toml"])
@@ -64,42 +57,12 @@ def path(
     return Answer(result=PresetPaths(paths=tuple(found)))
 
 
-@command(_gpus, "list", examples=["scaleplan gpus list", "scaleplan gpus list --vendor amd --json"])
-def list_gpus(
-    *, vendor: Annotated[str | None, typer.Option(metavar="NAME", help="Only GPUs of this vendor.")] = None
-) -> Answer:
-    """List the GPUs, with dense peaks and default prices."""
-    context = Context()
-    gpus = context.accelerators.all()
-    if vendor is not None:
-        vendors = sorted({gpu.vendor for gpu in gpus})
-        gpus = tuple(gpu for gpu in gpus if gpu.vendor.casefold() == vendor.casefold())
-        if not gpus:
-            raise UnknownNameError("vendor", vendor, vendors)
-    priced = (gpu.priced(context.prices.default(gpu.id)) for gpu in gpus)
-    return Answer(result=AcceleratorList(gpus=tuple(priced)))
-
-
-@command(_gpus, "show", examples=["scaleplan gpus show h100", "scaleplan gpus show mi300x --json"])
-def show_gpu(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
-    """Show one accelerator: peaks, memory, power, prices, sources."""
-    context = Context()
-    gpu = context.accelerators.get(name)
-    return Answer(result=gpu.priced(context.prices.default(gpu.id)))
-
-
 @command(_models, "list", examples=["scaleplan models list", "scaleplan models list --family qwen3 --json"])
 def list_models(
     *, family: Annotated[str | None, typer.Option(metavar="NAME", help="Only models of this model_type.")] = None
 ) -> Answer:
     """List the published models that commands know by name in place of a config.json."""
-    models = PublicModels().all()
-    if family is not None:
-        families = sorted({model.family for model in models})
-        models = tuple(model for model in models if model.family == family.casefold())
-        if not models:
-            raise UnknownNameError("family", family, families)
-    return Answer(result=PublicModelList.of(models))
+    return Answer(result=lookup.list_models(family=family))
 
 
 @command(
@@ -107,7 +70,7 @@ def list_models(
 )
 def show_model(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
     """Show one published model: its config, its published size, sources."""
-    return Answer(result=PublicModels().get(name))
+    return Answer(result=lookup.show_model(name))
 
 
 @command(

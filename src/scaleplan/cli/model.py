@@ -12,7 +12,12 @@ import typer
 
 from scaleplan.advice.ways import ways as compare_ways
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import MarginOptions, keywords
+from scaleplan.cli.options import (
+    EVERYDAY,
+    PANELS,
+    MarginOptions,
+    keywords,
+)
 from scaleplan.cli.settings import variable
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.files import decoded, read_input, require_writable, with_ending, write_atomic
@@ -89,21 +94,27 @@ class ShapeOptions:
     """The habits of the family, and the dimensions that are fixed."""
 
     style: Annotated[
-        str, typer.Option(metavar="NAME", help="Family whose habits are followed: llama, gpt2, qwen3, mixtral, …")
+        str,
+        typer.Option(metavar="NAME", help="Family whose habits are followed: llama, gpt2, qwen3, mixtral, …"),
+        EVERYDAY,
     ] = "llama"
-    count: Annotated[str, typer.Option(metavar="NAME", help="What PARAMS counts: total, or non_embedding.")] = "total"
-    vocab: Annotated[str | None, typer.Option(metavar="V", help="Rows of the token table.")] = None
+    count: Annotated[
+        str, typer.Option(metavar="NAME", help="What PARAMS counts: total, or non_embedding."), EVERYDAY
+    ] = "total"
+    vocab: Annotated[str | None, typer.Option(metavar="V", help="Rows of the token table."), EVERYDAY] = None
     tied: Annotated[
-        bool | None, typer.Option("--tied/--untied", help="Whether the output head is the token table.")
+        bool | None, typer.Option("--tied/--untied", help="Whether the output head is the token table."), EVERYDAY
     ] = None
-    kv_heads: Annotated[str | None, typer.Option(metavar="N", help="Key and value heads.")] = None
+    kv_heads: Annotated[str | None, typer.Option(metavar="N", help="Key and value heads."), EVERYDAY] = None
     tensor_parallel: Annotated[
         str, typer.Option(metavar="N", help="GPUs that share each layer; all widths are divisible by it.")
     ] = "1"
     context: Annotated[
-        str | None, typer.Option(metavar="T", help="Longest context of the model; that of the style if not given.")
+        str | None,
+        typer.Option(metavar="T", help="Longest context of the model; that of the style if not given."),
+        EVERYDAY,
     ] = None
-    experts: Annotated[str | None, typer.Option(metavar="N", help="Experts in a layer.")] = None
+    experts: Annotated[str | None, typer.Option(metavar="N", help="Experts in a layer."), EVERYDAY] = None
     experts_per_token: Annotated[str | None, typer.Option(metavar="N", help="Experts that a token uses.")] = None
 
 
@@ -120,7 +131,10 @@ def shape(
     options: ShapeOptions,
     *,
     out: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the config.json there.")
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the config.json there.", rich_help_panel=PANELS["output"]
+        ),
     ] = None,
 ) -> Answer:
     """Find a concrete, hardware-aligned architecture of a size, as a config.json."""
@@ -137,20 +151,24 @@ def shape(
 class MemoryOptions:
     """The GPUs, and what they take at once."""
 
-    TITLE: ClassVar[str] = "GPUs"
+    TITLE: ClassVar[str] = "GPUs and batch"
 
     gpu: Annotated[
         str | None,
         typer.Option(metavar="ID", envvar="SCALEPLAN_GPU", help="The GPU; 'scaleplan gpus list' shows them."),
+        EVERYDAY,
     ] = None
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="GPUs; the fewest that fit if not given.")] = None
+    gpus: Annotated[
+        str | None, typer.Option(metavar="N", help="GPUs; the fewest that fit if not given."), EVERYDAY
+    ] = None
     context: Annotated[
         str | None,
         typer.Option(
             metavar="T", help="Tokens in a sequence; to train 2,048, or the model's own if less; to serve its own."
         ),
+        EVERYDAY,
     ] = None
-    batch: Annotated[str | None, typer.Option(metavar="TOKENS", help="Tokens of a step.")] = None
+    batch: Annotated[str | None, typer.Option(metavar="TOKENS", help="Tokens of a step."), EVERYDAY] = None
     micro_batch: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once on a GPU.")] = None
     vocab: Annotated[
         str | None, typer.Option(metavar="V", help="Vocabulary of a training config that leaves it to the tokenizer.")
@@ -168,8 +186,9 @@ class WaysOptions:
         typer.Option(
             "--ways", help="All usual ways to train or tune it on --gpu (one, or --gpus): memory, hours, money."
         ),
+        EVERYDAY,
     ] = False
-    tokens: Annotated[str | None, typer.Option(metavar="D", help="Tokens of the run (10M).")] = None
+    tokens: Annotated[str | None, typer.Option(metavar="D", help="Tokens of the run (10M)."), EVERYDAY] = None
     epochs: Annotated[str | None, typer.Option(metavar="N", help="Passes over --data-tokens.")] = None
     data_tokens: Annotated[str | None, typer.Option(metavar="D", help="Tokens of the data.")] = None
     hours: Annotated[str | None, typer.Option(metavar="H", help="The tokens that so many hours do.")] = None
@@ -195,7 +214,9 @@ class MethodOptions:
     TITLE: ClassVar[str] = "One way to train or tune"
 
     tune: Annotated[
-        str | None, typer.Option(metavar="KIND", help="All weights (full), or adapters: lora, qlora, dora, qdora.")
+        str | None,
+        typer.Option(metavar="KIND", help="All weights (full), or adapters: lora, qlora, dora, qdora."),
+        EVERYDAY,
     ] = None
     trainer: Annotated[
         str | None,
@@ -215,6 +236,7 @@ class MethodOptions:
         typer.Option(
             metavar="KIND", help="Storage of frozen or served matrices: nf4, nf4-dq, int8, fp8, gptq-int4, …"
         ),
+        EVERYDAY,
     ] = None
     trained_layers: Annotated[
         str | None, typer.Option(metavar="N", help="Train or adapt the last N layers only.")
@@ -239,7 +261,7 @@ class MethodOptions:
         ),
     ] = None
     recompute: Annotated[
-        str | None, typer.Option(metavar="KIND", help="What is computed again: none, selective or full.")
+        str | None, typer.Option(metavar="KIND", help="What is computed again: none, selective or full."), EVERYDAY
     ] = None
     loss: Annotated[
         str | None,
@@ -283,8 +305,8 @@ class ServingOptions:
 
     TITLE: ClassVar[str] = "Serving"
 
-    serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it.")] = False
-    sequences: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once.")] = None
+    serve: Annotated[bool, typer.Option("--serve", help="To serve the model and not to train it."), EVERYDAY] = False
+    sequences: Annotated[str | None, typer.Option(metavar="N", help="Sequences at once."), EVERYDAY] = None
     weight_bits: Annotated[
         str | None, typer.Option(metavar="N", help="Bits of a weight (the config's, else 16).")
     ] = None

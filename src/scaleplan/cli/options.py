@@ -28,6 +28,7 @@ __all__ = [
     "PANELS",
     "BoundOptions",
     "BudgetOptions",
+    "ComparedOptions",
     "ConstraintOptions",
     "DeviceOptions",
     "HardwareOptions",
@@ -41,7 +42,6 @@ __all__ = [
     "Place",
     "RunOptions",
     "keywords",
-    "run_keywords",
 ]
 
 
@@ -51,7 +51,7 @@ OLD_NAMES = frozenset({"--grid", "--sequence", "--with"})
 EVERYDAY, MORE = "everyday", "more"
 """Marks beside the declaration of an option, ``Annotated[str, typer.Option(…), MORE]``: when the help shows it.
 
-A command's own options are everyday ones, which ``--help`` shows, unless marked; those of a group are unless marked not.
+A command's own options are everyday ones, which ``--help`` shows, unless marked; those of a group are not.
 """
 
 PANELS = {
@@ -65,7 +65,7 @@ PANELS = {
     "sides": "Limits",
     "run": "Model and run",
     "memory": "Memory",
-    "constraints": "Data, precision, serving and experts",
+    "constraints": "Data, serving, precision, experts",
     "output": "Output",
     "common": "General",
 }
@@ -104,13 +104,17 @@ class OptionGroup(Record):
         groups: tuple[str, ...] = (),
         constraints: bool = False,  # noqa: FBT002
         names: Mapping[str, str | None] = MappingProxyType({}),
+        panel: str | None = None,
     ) -> None:
-        """Add the options of some groups, or some by name with a help of their own here, None for that declared."""
+        """Add the options of some groups, or some by name with a help of their own here, None for that declared.
+
+        They stand in the panels of their groups, or all in one ``panel``.
+        """
         chosen = dict.fromkeys(option_names(*groups)) | dict(names)
         for item in fields(Request):
             if item.name in chosen:
                 declared = {**item.metadata, "help": chosen[item.name] or item.metadata["help"]}
-                declared["panel"] = item.metadata["panel"] or PANELS[item.metadata["group"]]
+                declared["panel"] = panel or item.metadata["panel"] or PANELS[item.metadata["group"]]
                 _add(cls, item.name, default=item.default, **declared)
         for option in constraint_options() if constraints else ():
             _add(
@@ -162,6 +166,7 @@ class HardwareOptions(OptionGroup, groups=("hardware",)):
 
 class DeviceOptions(
     OptionGroup,
+    panel=PANELS["hardware"],
     names={
         "gpu": None,
         "gpus": "Number of GPUs, if neither the log nor the plan has it.",
@@ -177,9 +182,10 @@ class DeviceOptions(
 
 class KeepingOptions(
     OptionGroup,
+    panel=PANELS["hardware"],
     names={
-        "gpus": "Number of GPUs, to tell the days; without it as many as --time takes.",
-        "time": "Deadline: 30d. How many GPUs finish in it, or with --gpus how likely these do.",
+        "gpus": "Number of GPUs. Without it as many as --time takes.",
+        "time": "Deadline: 30d. How many GPUs finish in it, or how likely --gpus do.",
         "cost": "Money to keep: 250k. How likely the run does.",
     },
 ):
@@ -188,6 +194,20 @@ class KeepingOptions(
 
 class BudgetOptions(HardwareOptions, groups=("budget",)):
     """The budget, in exactly one of its forms, and the hardware that some of them need."""
+
+
+class ComparedOptions(
+    OptionGroup,
+    groups=("budget",),
+    names={
+        "gpus": "Number of each GPU; as many as --time takes, or as hold the model, if not given.",
+        "time": "Deadline of a run or a loss, or with --gpus alone the budget: 30d.",
+        "cost": "Money: the budget, or beside a run or a loss what it is to keep.",
+        **dict.fromkeys(name for name in option_names("hardware") if name != "gpu"),
+        **dict.fromkeys(("model", "context", "region", "margins")),
+    },
+):
+    """The budget of several GPUs, or what is asked of their money and time, and what each plan has beside them."""
 
 
 class LawOptions(OptionGroup, groups=("law",)):
@@ -216,16 +236,6 @@ class RunOptions(OptionGroup, groups=("run", "memory")):
 
 class ConstraintOptions(OptionGroup, constraints=True):
     """The options that the registered constraints declare."""
-
-
-def run_keywords(run: RunOptions) -> dict[str, Any]:
-    """Return the options of a training run, with the model read where one is named."""
-    given = keywords(run)
-    if given["model"] is not None:
-        from scaleplan.cli.model import read_argument
-
-        given["model"] = read_argument(given["model"], arch=None, context=given["context"])
-    return given
 
 
 def _format(*names: str) -> Any:  # noqa: ANN401  typer types its options so

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scaleplan import api
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.options import (
+    MORE,
+    PANELS,
     BoundOptions,
     BudgetOptions,
     ConstraintOptions,
@@ -19,7 +21,6 @@ from scaleplan.cli.options import (
     OutputOptions,
     RunOptions,
     keywords,
-    run_keywords,
 )
 from scaleplan.errors import UsageError, quote
 from scaleplan.planning.plan import of_several
@@ -29,7 +30,9 @@ from scaleplan.units import parse
 if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
 
-__all__ = ["APPS"]
+__all__ = ["APPS", "run_keywords"]
+
+_GOAL = "Goal, in one form"
 
 _MANY = 8192  # points from which a sweep is written as it is computed
 
@@ -56,7 +59,7 @@ def optimal(
     run: RunOptions,
     output: OutputOptions,
     source: Annotated[
-        str | None, typer.Argument(metavar="[-]", help="'-' reads budgets in FLOP from standard input, one a line.")
+        str | None, typer.Argument(metavar="[-]", help="Budgets in FLOP from standard input, one a line.")
     ] = None,
 ) -> Answer:
     """Find the model size and the training tokens with the least loss for a budget."""
@@ -113,9 +116,15 @@ def target(
     hardware: HardwareOptions,
     keeping: KeepingOptions,
     *,
-    loss: Annotated[str | None, typer.Option(metavar="L", help="The loss to reach, in the law's unit.")] = None,
-    params: Annotated[str | None, typer.Option(metavar="N", help="The size that is to be optimal.")] = None,
-    tokens: Annotated[str | None, typer.Option(metavar="D", help="The tokens that are to be optimal.")] = None,
+    loss: Annotated[
+        str | None, typer.Option(metavar="L", help="The loss to reach, in the law's unit.", rich_help_panel=_GOAL)
+    ] = None,
+    params: Annotated[
+        str | None, typer.Option(metavar="N", help="The size that is to be optimal.", rich_help_panel=_GOAL)
+    ] = None,
+    tokens: Annotated[
+        str | None, typer.Option(metavar="D", help="The tokens that are to be optimal.", rich_help_panel=_GOAL)
+    ] = None,
 ) -> Answer:
     """Find the least budget that reaches a loss, or that makes a size or a number of tokens optimal."""
     given = keywords(law, limits, constraints, hardware, keeping)
@@ -144,7 +153,14 @@ def sweep(
     by: Annotated[
         str, typer.Option(metavar="KIND", help="What the budgets are: flops, gpu_hours, time or cost.")
     ] = "flops",
-    gpus: Annotated[str | None, typer.Option(metavar="N", help="Number of GPUs.")] = None,
+    gpus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Number of GPUs.",
+            rich_help_panel=PANELS["hardware"],
+        ),
+    ] = None,
 ) -> Answer:
     """Plan for a range of budgets."""
     question = keywords(law, bounds, constraints, hardware) | {"gpus": gpus}
@@ -174,9 +190,9 @@ def compare(
             "--preset", "-p", "--with", metavar="NAME", help="Scaling law to show, repeatable; nine if not given."
         ),
     ] = None,
-    level: Annotated[str, typer.Option(metavar="F", help="Confidence level of the intervals.")] = "0.9",
+    level: Annotated[str, typer.Option(metavar="F", help="Confidence level of the intervals."), MORE] = "0.9",
     count: Annotated[
-        str, typer.Option(metavar="NAME", help="Convention to convert sizes to: total or non_embedding.")
+        str, typer.Option(metavar="NAME", help="Convention to convert sizes to: total or non_embedding."), MORE
     ] = "total",
 ) -> Answer:
     """Show what several laws answer to one budget, side by side; their losses are not comparable."""
@@ -203,6 +219,16 @@ def _streamed(source: str | None, budget: BudgetOptions) -> str | None:
     return forms[0] if forms else None
 
 
+def run_keywords(run: RunOptions) -> dict[str, Any]:
+    """Return the options of a training run, with the model read where one is named."""
+    given = keywords(run)
+    if given["model"] is not None:
+        from scaleplan.cli.model import read_argument
+
+        given["model"] = read_argument(given["model"], arch=None, context=given["context"])
+    return given
+
+
 def _one(plan: Plan) -> Answer:
     return Answer(result=plan, notices=plan.warnings)
 
@@ -220,9 +246,14 @@ def break_even(
     constraints: ConstraintOptions,
     hardware: HardwareOptions,
     *,
-    loss: Annotated[str | None, typer.Option(metavar="L", help="The loss that every plan reaches.")] = None,
+    loss: Annotated[
+        str | None, typer.Option(metavar="L", help="The loss that every plan reaches.", rich_help_panel=_GOAL)
+    ] = None,
     params: Annotated[
-        str | None, typer.Option(metavar="N", help="Instead: as good as the training optimum of this size.")
+        str | None,
+        typer.Option(
+            metavar="N", help="Instead: as good as the training optimum of this size.", rich_help_panel=_GOAL
+        ),
     ] = None,
     start: Annotated[str, typer.Option("--from", metavar="D", help="The smallest demand in tokens.")] = "10B",
     stop: Annotated[str, typer.Option("--to", metavar="D", help="The largest demand.")] = "100T",
@@ -271,9 +302,18 @@ def marginal(
 def convert(
     budget: BudgetOptions,
     *,
-    pf_days: Annotated[str | None, typer.Option(metavar="N", help="Compute in PF-days of 8.64e19 FLOP.")] = None,
-    energy: Annotated[str | None, typer.Option(metavar="KWH", help="Energy from the grid: '450 MWh'.")] = None,
-    carbon: Annotated[str | None, typer.Option(metavar="KG", help="Carbon: '173 t'; needs --region.")] = None,
+    pf_days: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Compute in PF-days of 8.64e19 FLOP.", rich_help_panel=PANELS["budget"]),
+    ] = None,
+    energy: Annotated[
+        str | None,
+        typer.Option(metavar="KWH", help="Energy from the grid: '450 MWh'.", rich_help_panel=PANELS["budget"]),
+    ] = None,
+    carbon: Annotated[
+        str | None,
+        typer.Option(metavar="KG", help="Carbon: '173 t'; needs --region.", rich_help_panel=PANELS["budget"]),
+    ] = None,
     params: Annotated[str | None, typer.Option(metavar="N", help="Model size, for the default utilisation.")] = None,
     region: Annotated[
         str | None, typer.Option("--region", "--grid", metavar="NAME", help="Country or cloud region, for carbon.")
@@ -284,6 +324,6 @@ def convert(
 ) -> Answer:
     """Convert between FLOPs, PF-days, GPU-hours, days on a cluster, money, energy and carbon."""
     result = api.convert(
-        pf_days=pf_days, energy=energy, carbon=carbon, model_params=params, region=region, to=to, **keywords(budget)
+        pf_days=pf_days, energy=energy, carbon=carbon, params=params, region=region, to=to, **keywords(budget)
     )
     return Answer(result=result, notices=result.warnings)

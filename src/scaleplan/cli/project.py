@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,22 +10,18 @@ import typer
 
 from scaleplan.cli.command import Answer, chosen_format, command, single
 from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are read from the signature
-from scaleplan.cli.settings import project_file
-from scaleplan.errors import FileError, Notice, UsageError, quote
-from scaleplan.files import decoded, is_file, is_folder, read_input, require_writable, with_ending, write_atomic
+from scaleplan.errors import Notice
+from scaleplan.files import decoded, read_input, write_atomic
 from scaleplan.output import FORMATS
-from scaleplan.project.check import check as judge
-from scaleplan.project.diff import compare, compare_with_revision, of_file, parse_threshold
-from scaleplan.project.project import NewProject, read_projects
-from scaleplan.project.saved import MAX_SAVED_BYTES, read_located, read_saved_file
+from scaleplan.project import judging
+from scaleplan.project.saved import MAX_SAVED_BYTES, read_located
 from scaleplan.project.source import display_name
-from scaleplan.project.starting import find_configs, starter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from scaleplan.project.check import Check
-    from scaleplan.project.diff import Difference, Snapshot
+    from scaleplan.project.diff import Difference
 
 __all__ = ["APPS"]
 
@@ -56,7 +51,7 @@ def check(
 
     The answer depends on the files alone: neither the environment nor a user's own settings change it.
     """
-    result = judge(read_projects(_project_paths(paths or [])), limits=limit or ())
+    result = judging.check(*(paths or ()), limit=limit or ())
     return Answer(result=result, notices=_notices(result), exit_status=result.exit_status)
 
 
@@ -71,36 +66,6 @@ def _notices(result: Check) -> Iterator[Notice]:
         for notice in run.warnings:
             found.setdefault(notice.code, Notice(code=notice.code, message=f"{run.name}: {notice.message}"))
     yield from found.values()
-
-
-def _project_paths(names: Sequence[str]) -> list[Path]:
-    """Return the project files of some paths; of a folder the one inside; by default the nearest upwards.
-
-    Raises FileError when there is none.
-    """
-    if not names:
-        found = project_file()
-        if found is None:
-            raise FileError("there is no scaleplan.toml here or above", hint="'scaleplan init' writes one")
-        return [found]
-    paths: dict[str, Path] = {}
-    for name in names:
-        if not name.strip():
-            raise UsageError(f"{quote(name)} is not a path", hint="name a project's file, or a folder with one")
-        path = Path(name)
-        if is_folder(path):
-            inside = [path / "scaleplan.toml", path / "pyproject.toml"]
-            path = next((file for file in inside if is_file(file)), inside[0])
-        paths.setdefault(_real(path), path)
-    return list(paths.values())
-
-
-def _real(path: Path) -> str:
-    """Return the one name of a file that may be given by several; what is no path is refused when it is opened."""
-    try:
-        return os.path.realpath(path)
-    except (OSError, ValueError):
-        return str(path)
 
 
 @command(
@@ -129,11 +94,7 @@ def diff(
     ] = None,
 ) -> Answer:
     """Compare plans, or any other two results, before and after a change; exit status 1 for too much of it."""
-    thresholds = [parse_threshold(text) for text in fail_on or ()]
-    if base is not None:
-        result = compare_with_revision(base, _project_paths(files or []), thresholds=thresholds)
-    else:
-        result = compare(*_sides(files or []), thresholds=thresholds)
+    result = judging.diff(*(files or ()), base=base, fail_on=fail_on or ())
     chosen = FORMATS.get(chosen_format(output, judges=True))
     chosen_fields = output.get is not None or output.fields is not None
     of_rows = chosen_fields or (chosen is not None and chosen.part == "records")
@@ -147,15 +108,6 @@ def _unread(result: Difference) -> Iterator[Notice]:
         hint = "" if problem.hint is None else f"; hint: {problem.hint}"
         yield Notice(code="unreadable", message=f"{problem.side}: {problem.message}{hint}")
     yield from (Notice(code="unreadable", message=each.message) for each in result.judged if each.status == "error")
-
-
-def _sides(files: list[str]) -> tuple[Snapshot, Snapshot]:
-    if len(files) != 2:
-        raise UsageError(
-            f"two files are compared, not {len(files)}",
-            hint="name what was before and after, or give --base REVISION",
-        )
-    return of_file(files[0], side="before"), of_file(files[1], side="after")
 
 
 @command(
@@ -173,7 +125,7 @@ def show(
     """Show a saved JSON result in any format; a saved check keeps its verdict but not its exit status."""
     name = "standard input" if file == "-" else display_name(Path(file))
     text = read_input(MAX_SAVED_BYTES, hint="name the file of a saved result") if file == "-" else None
-    result = read_saved_file(Path(file)) if text is None else read_located(decoded(text, name), name=name)
+    result = judging.load(file) if text is None else read_located(decoded(text, name), name=name)
     return Answer(result=result, source=name)
 
 
@@ -186,11 +138,5 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> Answer:
     """Write a commented scaleplan.toml: a run for each training config below it, a policy, and what else there is."""
-    hint = "projects are .toml files"
-    target = Path(path) / "scaleplan.toml" if is_folder(Path(path)) else with_ending(path, (".toml",), hint=hint)
-    require_writable(target)
-    if target.exists() and not force:
-        raise FileError(f"{quote(target)} exists already", hint="--force replaces it")
-    found = find_configs(target.parent)
-    result = NewProject(file=str(target), configs=tuple(each.path for each in found))
-    return Answer(result=result, write=partial(write_atomic, target, starter(found)))
+    started = judging.new_project(path, force=force)
+    return Answer(result=started.result, write=partial(write_atomic, started.path, started.text))

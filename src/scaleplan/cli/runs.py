@@ -11,6 +11,7 @@ import typer
 import scaleplan
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.fit import Progress
+from scaleplan.cli.options import PANELS
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.files import is_file, require_writable, write_atomic
 from scaleplan.output import Rendering
@@ -79,7 +80,13 @@ def runs(
     ] = False,
     output_file: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the table: .csv, .tsv, .json or .jsonl."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the table: .csv, .tsv, .json or .jsonl.",
+            rich_help_panel=PANELS["output"],
+        ),
     ] = None,
 ) -> Answer:
     """Read training logs of any trainer and tracker into one table: a row a run, which fit and backtest take."""

@@ -7,17 +7,16 @@ nearest folder upwards that has one. The user's own file is ``config.toml`` in t
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError
-from scaleplan.files import MAX_TEXT_BYTES, config_folder, is_file, is_readable, read_bytes, read_table
+from scaleplan.files import config_folder, is_readable, project_file, read_table
 from scaleplan.planning.request import SETTINGS
 
 if TYPE_CHECKING:
     from scaleplan.toml_table import Table
 
-__all__ = ["from_environment", "load_defaults", "project_file", "standing", "variable"]
+__all__ = ["from_environment", "load_defaults", "standing", "variable"]
 
 
 def variable(name: str) -> str:
@@ -56,26 +55,6 @@ def load_defaults() -> dict[str, str]:
 def standing(name: str) -> str | None:
     """Return a setting, for a command whose own option of that name means more than the setting."""
     return {**load_defaults(), **from_environment()}.get(name)
-
-
-def project_file() -> Path | None:
-    """Return the nearest ``scaleplan.toml``, or ``pyproject.toml`` with a table of it, at or above this folder."""
-    try:
-        folder = Path.cwd()
-    except OSError:  # it was removed
-        return None
-    for place in (folder, *folder.parents):
-        own = place / "scaleplan.toml"
-        if is_file(own):
-            return own
-        shared = place / "pyproject.toml"
-        if is_file(shared):
-            try:
-                if b"[tool.scaleplan" in read_bytes(shared, what="settings file", limit=MAX_TEXT_BYTES):
-                    return shared
-            except FileError:  # not readable, or too large to be one of ours
-                continue
-    return None
 
 
 def _defaults(table: Table) -> dict[str, str]:

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scaleplan.charts.figure import draw, picture_path
+from scaleplan.charts.drawing import draw, picture_path
 from scaleplan.charts.track_plots import track_chart
 from scaleplan.cli.command import Answer, chosen_format, command, single
-from scaleplan.cli.options import DeviceOptions, OutputOptions, keywords
+from scaleplan.cli.options import (
+    EVERYDAY,
+    MORE,
+    PANELS,
+    DeviceOptions,
+    OutputOptions,
+    keywords,
+)
 from scaleplan.cli.streaming import LineStyle, plan_chunks
 from scaleplan.errors import UsageError
 from scaleplan.files import write_atomic
@@ -32,31 +39,35 @@ APPS = {"track": single()}
 
 _EVERY = "60s"
 
-_JOBS = "Jobs that watch it, and stop themselves"
+_JOBS = "Watching, and stopping a job"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackOptions:
     """What is known of a run beside its log."""
 
-    TITLE = "Options of a tracked run"
+    TITLE = "Tracked run"
 
     plan: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="The planned loss: a plan saved with --json, or a registered forecast."),
+        typer.Option(metavar="FILE", help="The plan: saved with --json, or a registered forecast."),
+        EVERYDAY,
     ] = None
     pilots: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="Smaller runs of the same recipe: a table, a log, or a folder of logs."),
+        typer.Option(metavar="PATH", help="Smaller runs of the same recipe: a table or logs."),
+        EVERYDAY,
     ] = None
     schedule: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="Learning rate, if the log lacks it: cosine, 'cosine:end=10%', 'wsd:decay=20%'."
+            metavar="TEXT",
+            help="Learning rate, if the log lacks it: cosine, wsd, …. For example 'cosine:end=10%', 'wsd:decay=20%'.",
         ),
+        EVERYDAY,
     ] = None
     steps: Annotated[
-        str | None, typer.Option(metavar="N", help="Steps at the end of the run, if the log does not say.")
+        str | None, typer.Option(metavar="N", help="Steps at the end of the run, if the log does not say."), EVERYDAY
     ] = None
     run: Annotated[str | None, typer.Option(metavar="NAME", help="Which run, of a log that holds several.")] = None
     loss: Annotated[
@@ -129,10 +140,17 @@ def track(
         typer.Option(
             metavar="TIME", rich_help_panel=_JOBS, help="Least time between two looks: 30s; 60s if not given."
         ),
+        MORE,
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Draw the run as a .png, .svg or .pdf file too."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Draw the run as a .png, .svg or .pdf file too.",
+            rich_help_panel=PANELS["output"],
+        ),
     ] = None,
 ) -> Answer:
     """Forecast the final loss of a running training from its log, and judge it by what was planned.

@@ -26,6 +26,7 @@ from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
 from scaleplan.laws.allocation import PowerAllocation
 from scaleplan.record import Record
+from scaleplan.units import format_factor, format_flops, format_number, format_plain
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Floats
@@ -99,7 +100,7 @@ def fit_isoflop(
     budgets have a usable vertex.
     """
     if window is not None and not window > 1:
-        raise UsageError(f"a window of {window:g} is not a factor above 1")
+        raise UsageError(f"a window of {format_plain(window)} is not a factor above 1")
     labels = isoflop_budgets(points)
     if labels is None:
         raise UsageError(
@@ -119,7 +120,7 @@ def fit_isoflop(
             resampled.append(_vertices(values, group.loss, weight) - bias)
     usable = [budget for budget in budgets if budget.refused is None]
     if len(usable) < 2:
-        reasons = "; ".join(f"{budget.flops:.2g} FLOP: {budget.refused}" for budget in budgets if budget.refused)
+        reasons = "; ".join(f"{format_flops(budget.flops)}: {budget.refused}" for budget in budgets if budget.refused)
         raise UsageError(f"fewer than two budgets have a usable vertex ({reasons})", hint="fit the surface instead")
     compute = np.log([budget.flops for budget in usable])
     optimum = np.log([budget.optimum for budget in usable])
@@ -251,7 +252,7 @@ def fit_envelope(points: Points, *, bins_per_decade: float = 8.0) -> Envelope:
     Raises UsageError when fewer than three bins hold runs, or the bins are not positive.
     """
     if not bins_per_decade > 0:
-        raise UsageError(f"{bins_per_decade:g} bins per decade of compute: a positive number is needed")
+        raise UsageError(f"{format_plain(bins_per_decade)} bins per decade of compute: a positive number is needed")
     compute = np.log10(points.flops)
     bins = np.floor((compute - np.min(compute)) * bins_per_decade)
     best = [
@@ -329,7 +330,7 @@ def _parabolas(points: Points, law: Additive, flops: float, params: float) -> li
     )
     plain_remark = (
         f"all runs of each budget alike: far runs and the bias of a parabola multiply N* by "
-        f"{plain_size / size:.3g}; {_apart(plain_size, params)}"
+        f"{format_number(plain_size / size)}; {_apart(plain_size, params)}"
     )
     return [
         Approach(name=name, exponent=fit.exponent, error=fit.error, params=fit.at(flops), remark=text)
@@ -338,7 +339,7 @@ def _parabolas(points: Points, law: Additive, flops: float, params: float) -> li
 
 
 def _apart(params: float, reference: float) -> str:
-    return f"{params / reference:.3g} times the size that the surface gives"
+    return f"{format_factor(params / reference)} the size that the surface gives"
 
 
 class AllocationFit(Record, eq=False):

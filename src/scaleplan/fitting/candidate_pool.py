@@ -30,7 +30,15 @@ from scaleplan.record import Record, Result
 from scaleplan.tables.cells import is_missing, to_numbers, to_text
 from scaleplan.tables.headings import listed, normalised
 from scaleplan.tables.loss_units import unit_in_name
-from scaleplan.units import counted, parse_flops, parse_fraction, parse_integer
+from scaleplan.units import (
+    counted,
+    format_flops,
+    format_number,
+    format_plain,
+    parse_flops,
+    parse_fraction,
+    parse_integer,
+)
 from scaleplan.units.limits import parse_limit
 
 if TYPE_CHECKING:
@@ -406,8 +414,8 @@ def _require_paid(offered: Array, budget: float, total: float, done: _Pool | Non
     if budget < least:
         what = "candidate" if done is None else "candidate that is left"
         raise UnreachableError(
-            f"the cheapest {what} costs {least:.3g}, more than the budget of {budget:.3g}",
-            hint=f"--flops {math.ceil(1e4 * least / total) / 100:g}% of the pool's cost pays it",
+            f"the cheapest {what} costs {format_number(least)}, more than the budget of {format_number(budget)}",
+            hint=f"--flops {format_plain(math.ceil(1e4 * least / total) / 100)}% of the pool's cost pays it",
         )
 
 
@@ -574,7 +582,7 @@ def _targets(
                 hint="--target-runs FILE names runs of the sizes of the pool",
             )
         further[:, i] += moved / columns[i].half
-    return further, np.ones(len(kept)), f"the dearest fifth of the pool, brought to {goal:.3g} FLOP"
+    return further, np.ones(len(kept)), f"the dearest fifth of the pool, brought to {format_flops(goal)}"
 
 
 def _evenly(order: Index) -> Index:

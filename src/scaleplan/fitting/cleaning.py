@@ -26,6 +26,7 @@ from scaleplan.fitting.objective import typical_deviation
 from scaleplan.fitting.runs import Finding
 from scaleplan.record import Record
 from scaleplan.tables.cells import is_missing, to_number, to_text
+from scaleplan.units import format_flops, format_number, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
@@ -277,7 +278,7 @@ def clean(
     ones = np.ones(len(runs))
     if min_flops is not None:
         flops = sizes.get("flops", ones)
-        rows.drop(flops < min_flops, "small", lambda i: f"{flops[i]:.3g} FLOP, below {min_flops:.3g}")
+        rows.drop(flops < min_flops, "small", lambda i: f"{format_flops(flops[i])}, below {format_number(min_flops)}")
     if "loss" in needed and (sizes or best):
         # what makes a run larger: its two sizes, or for a curve the one quantity that it is over; whatever else a
         # curve varies with tells its rows apart
@@ -311,7 +312,7 @@ def _drop_unmeasured(
 
     rows.drop(no_loss & no_size, "heading", lambda i: f"neither a loss nor the size: {lacking(i)}")
     rows.drop(no_loss, "missing_loss", "the loss is empty or NaN")
-    rows.drop(loss <= 0, "zero_loss", lambda i: f"loss {loss[i]:g}")
+    rows.drop(loss <= 0, "zero_loss", lambda i: f"loss {format_plain(loss[i])}")
     beyond = np.isfinite(loss) & ((loss < _LEAST_LOSS) | (loss > _MOST_LOSS))
     rows.drop(beyond, "bad_value", _value_of("loss", loss))
     weights = {} if runs.weight is None else {"weight": runs.weight}
@@ -327,7 +328,7 @@ def _drop_unmeasured(
 
 
 def _value_of(name: str, values: Array) -> Callable[[int], str]:
-    return lambda i: f"{name} is {values[i]:g}"
+    return lambda i: f"{name} is {format_plain(values[i])}"
 
 
 def _comparable(table: RawTable, *, left_out: Collection[str]) -> list[list[float | str | None]]:
@@ -392,7 +393,10 @@ def _compare(
 
     def detail(position: int) -> str:
         factor, count = apart[position]
-        return f"loss {loss[position]:.4g} is {factor:.2f} times the median of the {count} runs of that size"
+        return (
+            f"loss {format_number(loss[position], digits=4)} is {format_number(factor)}x the median of the "
+            f"{count} runs of that size"
+        )
 
     diverged = {position: item for position, item in apart.items() if item[0] > _DIVERGED_RATIO}
     rows.drop(rows.mask(diverged), "diverged", detail)
@@ -401,13 +405,17 @@ def _compare(
     )
     if best:
         better = best_of_cells(loss, cells, rows.alive)
-        rows.drop(rows.mask(better), "not_best", lambda i: f"row {numbers[better[i]]} has {loss[better[i]]:.4g}")
+        rows.drop(
+            rows.mask(better),
+            "not_best",
+            lambda i: f"row {numbers[better[i]]} has {format_number(loss[better[i]], digits=4)}",
+        )
     rows.flag(rows.mask(same), "same_point", lambda i: f"sizes and loss of row {numbers[same[i]]}")
     rows.flag(rows.mask(apart.keys() - diverged.keys()), "outlier", detail)
     beaten = beaten_by_smaller(params, tokens, loss, codes, rows.alive)
     if beaten is None:
         return ["many runs have a far higher loss than smaller ones; if the file mixes tasks, --group separates them"]
-    worse = f"have a loss at least {_DIVERGED_RATIO:g} times lower"
+    worse = f"have a loss at least {format_plain(_DIVERGED_RATIO)} times lower"
     rows.flag(rows.mask(beaten), "worse_than_smaller", lambda i: f"{beaten[i]} runs no larger {worse}")
     return []
 

@@ -17,6 +17,7 @@ from scaleplan.fitting.objective import rms, typical_deviation
 from scaleplan.fitting.runs import row_text
 from scaleplan.laws.base import Cost
 from scaleplan.record import Record
+from scaleplan.units import format_number, format_plain
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
@@ -68,7 +69,10 @@ def own_count(params: Array, tokens: Array, flops: Array, *, stated: str | None,
         if np.abs(offset).max() <= _SNAPPED:
             return OwnCount(cost=cost, convention=convention, counted=none, jumps=none)
         low, high = np.exp(offset.min()), np.exp(offset.max())
-        message = f"the file's compute is {low:.3g} to {high:.3g} times {convention}, by which plans count it"
+        message = (
+            f"the file's compute is {format_number(low)} to {format_number(high)} times {convention}, by which "
+            "plans count it"
+        )
         notice = Notice(code="own_compute", message=message)
         return OwnCount(cost=cost, convention=convention, counted=given, jumps=none, warnings=(notice,))
     far = np.abs(offset - np.median(offset))
@@ -87,7 +91,9 @@ def own_count(params: Array, tokens: Array, flops: Array, *, stated: str | None,
     warnings = []
     if found != _USUAL:
         low, high = np.exp(offset[~jumps].min()), np.exp(offset[~jumps].max())
-        share = f"{low:.3g}" if high < low * (1 + _ROUNDED) else f"{low:.3g} to {high:.3g}"
+        share = (
+            format_number(low) if high < low * (1 + _ROUNDED) else f"{format_number(low)} to {format_number(high)}"
+        )
         message = f"the file's compute is {share} times 6ND, so that plans count it as C = {found}"
         way = "--flops-convention 6ND counts by 6ND"
         warnings.append(Notice(code="own_compute", message=f"{message}; {way}"))
@@ -95,7 +101,9 @@ def own_count(params: Array, tokens: Array, flops: Array, *, stated: str | None,
         where = rows[given][jumps]
         times = np.exp(rest[jumps])
         same = times.max() < times.min() * (1 + _ROUNDED)
-        factor = f"{times.min():.3g}" if same else f"{times.min():.3g} to {times.max():.3g}"
+        factor = (
+            format_number(times.min()) if same else f"{format_number(times.min())} to {format_number(times.max())}"
+        )
         message = (
             f"params, tokens and flops disagree in row {row_text(where.tolist())}: the compute is {factor} times "
             "that of the other rows; --drop compute_differs leaves them out"
@@ -115,7 +123,8 @@ def _disagreement(offset: Array, rows: Index) -> Notice:
     low, high = np.exp(offset.min()), np.exp(offset.max())
     first, last = rows[np.argmin(offset)], rows[np.argmax(offset)]
     message = (
-        f"params, tokens and flops disagree: the compute is {low:.3g} (row {first}) to {high:.3g} (row {last}) times "
+        f"params, tokens and flops disagree: the compute is {format_number(low)} (row {first}) to "
+        f"{format_number(high)} (row {last}) times "
         f"{_USUAL}, with no pattern in the size, and is counted as {_USUAL}; --map flops=… names another column"
     )
     return Notice(code="compute_differs", message=message)
@@ -140,10 +149,10 @@ def _follow(size: Array, offset: Array, near: Mask) -> tuple[str, Array]:
                 return affine
             power = max(1 + slope, 0.0)
             scale = 6 * math.exp(level)
-            return f"{scale:.6g}N^{power:.6g}D", trend
+            return f"{format_plain(scale)}N^{format_plain(power)}D", trend
     if abs(middle) <= _MATTERS:
         return _USUAL, offset
-    return f"{6 * math.exp(middle):.4g}ND", constant
+    return f"{format_number(6 * math.exp(middle), digits=4)}ND", constant
 
 
 def _line(x: Array, y: Array) -> tuple[float, float] | None:
@@ -163,4 +172,4 @@ def _affine(size: Array, offset: Array, near: Mask) -> tuple[str, Array] | None:
     k, c = float(k / scale[0]), float(c / scale[1])
     if k <= 0 or c <= 0:
         return None
-    return f"{k:.6g}ND + {c:.4g}D", np.log(per_token / (k * size + c))
+    return f"{format_plain(k)}ND + {format_number(c, digits=4)}D", np.log(per_token / (k * size + c))

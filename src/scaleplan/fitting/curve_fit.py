@@ -21,6 +21,7 @@ from scaleplan.fitting.solvers import at_bound, minimise, weights_of
 from scaleplan.laws.curves import ALIASES, FITTED, MultiplicativePower, Search
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.record import Record
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -359,7 +360,8 @@ def _held(search: Search, names: tuple[str, ...], template: FittedCurve, floor: 
         raise UsageError(f"form '{template.form}' has no floor to hold", hint="offset_power is a power with one")
     if floor >= least:
         raise UsageError(
-            f"a floor of {floor:g} is not below the least {template.y}, {least:g}", hint="give a lower floor"
+            f"a floor of {format_plain(floor)} is not below the least {template.y}, {format_plain(least)}",
+            hint="give a lower floor",
         )
     at = names.index(template.floor_name)
     starts = [[*start[:at], floor, *start[at + 1 :]] for start in search.starts]
@@ -439,6 +441,6 @@ def _positive(values: Floats, name: str) -> Array:
     column = np.asarray(values, dtype=np.float64)
     wrong = np.flatnonzero(~(np.isfinite(column) & (column > 0)))
     if column.ndim != 1 or len(wrong):
-        shown = f"{column[wrong[0]]:g} in row {wrong[0] + 1}" if column.ndim == 1 else "a table"
+        shown = f"{format_plain(column[wrong[0]])} in row {wrong[0] + 1}" if column.ndim == 1 else "a table"
         raise UsageError(f"{name}: {shown} is not a positive number")
     return column

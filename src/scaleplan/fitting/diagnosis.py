@@ -21,6 +21,7 @@ from scaleplan.laws.additive import ThreeExponent
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.presets.preset import Line
 from scaleplan.record import Record
+from scaleplan.units import format_fraction, format_number, format_power
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,10 +159,13 @@ def diagnose(
         )
     elif fitted_floor and resamples is not None and resamples.floor_at_zero > _OFTEN:
         low, high = central_interval(resamples.draws[:, 2], 0.9)
-        share = f"{resamples.floor_at_zero:.0%} of resamples"
-        warn("floor_zero", f"E is zero in {share}; its 90 % interval is {low:.2g} to {high:.3g}")
+        share = f"{format_fraction(resamples.floor_at_zero, digits=2)} of resamples"
+        warn(
+            "floor_zero",
+            f"E is zero in {share}; its 90 % interval is {format_number(low, digits=2)} to {format_number(high)}",
+        )
     if resamples is not None and resamples.exponents_at_bound > _OFTEN and design.along is None:
-        share = f"{resamples.exponents_at_bound:.0%} of resamples"
+        share = f"{format_fraction(resamples.exponents_at_bound, digits=2)} of resamples"
         warn("resamples_at_bound", f"an exponent runs to its bound in {share}", unidentified=True)
     if resamples is not None and resamples.failed > _OFTEN * resamples.samples:
         warn("resamples_failed", f"{resamples.failed} resamples did not converge")
@@ -171,7 +175,7 @@ def diagnose(
         warn("few_runs", f"{counts}: a fit needs at least 8 runs, 3 sizes, 3 token counts")
     low, high = design.tokens_per_param
     if design.along is None and high < _NARROW * low:
-        span = f"only {low:.3g} to {high:.3g}"
+        span = f"only {format_number(low)} to {format_number(high)}"
         warn("narrow_ratios", f"tokens per parameter span {span}; a factor of 16 or more determines the split")
     if solution.slopes.max() > 1.25 and design.along is None:
         warn("steep", "an exponent above 1.25 is outside what published laws show")
@@ -188,7 +192,10 @@ def _ridge(solution: Solution, known: Information) -> tuple[Flag, ...]:
     if not isinstance(law, ThreeExponent):
         return ()
     if "gamma" in solution.bounds:
-        reason = f"gamma ended on a bound of the search, {law.gamma:.3g}: how the two terms combine is not determined"
+        reason = (
+            f"gamma ended on a bound of the search, {format_number(law.gamma)}: how the two terms combine is "
+            "not determined"
+        )
         return (Flag(code="ridge", message=reason),)
     errors = np.sqrt(np.maximum(np.diag(form.matrix() @ known.covariance @ form.matrix().T), 0.0))
     fitted = {"E": (law.E, errors[4]), "gamma": (law.gamma, errors[5])}
@@ -198,7 +205,9 @@ def _ridge(solution: Solution, known: Information) -> tuple[Flag, ...]:
     if not doubtful:
         return ()
     verb, them = ("are", "them") if len(doubtful) == 2 else ("is", "it")
-    values = ", ".join(f"{value:.3g} ± {error:.2g}" for value, error in doubtful.values())
+    values = ", ".join(
+        f"{format_number(value)} ± {format_number(error, digits=2)}" for value, error in doubtful.values()
+    )
     doubt = f"{' and '.join(doubtful)} {verb} not determined ({values})"
     reason = f"{doubt}: the loss near the runs hardly depends on {them}, far extrapolations do"
     return (Flag(code="ridge", message=reason),)
@@ -224,10 +233,10 @@ def _unidentified(design: Design, solution: Solution, known: Information) -> dic
     if not solution.converged and design.along is None:
         reasons["not_converged"] = "the descent did not reach a stationary point"
     if not reasons and known.condition > _COLLINEAR:
-        condition = f"{known.condition:.0e}"
+        condition = format_power(known.condition, digits=1)
         reasons["collinear"] = f"the coefficients are collinear (condition number {condition}): not identified"
     elif not reasons and known.log_params_error > _WIDE:
-        factor = f"{math.exp(min(known.log_params_error, 50.0)):.2g}"
+        factor = format_number(math.exp(min(known.log_params_error, 50.0)), digits=2)
         reasons["wide"] = (
             f"the law alone leaves the optimal size within the data uncertain by a factor of {factor}: its "
             "coefficients do not tell the split"

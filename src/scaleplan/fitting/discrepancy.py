@@ -30,6 +30,7 @@ import numpy as np
 
 from scaleplan.fitting.objective import typical_deviation
 from scaleplan.record import Record
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +83,7 @@ class Kernel(Record):
     @property
     def name(self) -> str:
         """The kernel in words."""
-        return f"{'Matern 3/2' if self.shape == 'matern32' else 'Gaussian'}, length {self.length:g}"
+        return f"{'Matern 3/2' if self.shape == 'matern32' else 'Gaussian'}, length {format_plain(self.length)}"
 
     def between(self, one: tuple[Array, Array], other: tuple[Array, Array]) -> Array:
         """Return the correlations (len one, len other) of the discrepancies at two sets of (x, y)."""

@@ -71,7 +71,7 @@ class FitKeywords(RunsKeywords, total=False):
 
     group: str | None
     method: str
-    samples: Amount
+    samples: Amount | None
     seed: Amount
     jobs: Amount
     level: Amount

@@ -36,7 +36,7 @@ from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, Result, as_mapping
 from scaleplan.tables.headings import normalised
 from scaleplan.toml_table import Table, toml_text
-from scaleplan.units import format_count, format_flops, format_fraction, format_number
+from scaleplan.units import format_count, format_flops, format_fraction, format_number, format_plain
 from scaleplan.version import __version__
 
 if TYPE_CHECKING:
@@ -566,21 +566,23 @@ class FitResult(Record, Result, eq=False):
         columns = {role: f"'{text}'" for role, text in runs.columns.items()}
         roles = ("params", "tokens", "flops", "loss")
         n, d, c, loss = (columns.get(role, "derived from the others") for role in roles)
-        delta = f", delta {objective.delta:g}" if objective.robust == "huber" else ""
+        delta = f", delta {format_plain(objective.delta)}" if objective.robust == "huber" else ""
         weights = "of one each" if runs.weight is None else f"from column {columns.get('weight')}"
         optimiser = "robust Newton descent from many starts"
         if found is not None:
             basins = found.solution.basins
             starts = "1 basin and its neighbours" if basins == 1 else f"{basins} basins and their neighbours"
             optimiser = f"profile grid over the exponents, Newton descent from {starts}"
-        score = "none" if self.score is None else f"{self.score:.10g}"
+        score = "none" if self.score is None else format_plain(self.score, digits=10)
         points = f"one point a run is assumed (--cluster otherwise); {_NOT_IN_FILE}"
         if request.cluster:
             points = "several points a run, resampled together"
         dropped = [f"{number} {reason}" for reason, number in runs.dropped_by_reason().items()]
         intervals = "none"
         if known is not None:
-            intervals = f"{known.method}, {known.samples} resamples, {request.level:.0%} percentiles"
+            intervals = (
+                f"{known.method}, {known.samples} resamples, {format_fraction(request.level, digits=2)} percentiles"
+            )
         if self.forecaster is not None:
             intervals = (
                 f"of plans: {format_fraction(request.level)}, of a law with a Gaussian-process discrepancy, "

@@ -20,6 +20,7 @@ from scaleplan.laws.curves import MultiplicativePower
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.presets.preset import LN, Uncertainty
 from scaleplan.record import as_mapping
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -191,7 +192,7 @@ def _method(fit: DiagnosedFit, resamples: Bootstrap) -> str:
     units = "groups of points (of one training run, or of equal sizes)" if resamples.unit == "cluster" else "runs"
     layers = f" within {resamples.strata} budgets" if resamples.strata > 1 else ""
     objective = fit.solution.objective
-    delta = f" {objective.delta:g}" if objective.robust == "huber" else ""
+    delta = f" {format_plain(objective.delta)}" if objective.robust == "huber" else ""
     return (
         f"bootstrap of {units}{layers}, {objective.robust}{delta} on {objective.residual} loss, seed {resamples.seed}"
     )

@@ -59,7 +59,7 @@ def _change(params: Array, depth: Array, width: Array | None) -> str | None:
     """Return how the shape of the models changes with their size; None where it does not."""
     least, most = float(depth.min()), float(depth.max())
     if least <= _SHALLOW and most >= _CHANGE * least:
-        return f"the models have from {least:.0f} to {most:.0f} layers: of few, each changes the loss by itself"
+        return f"the models have from {least:,.0f} to {most:,.0f} layers: of few, each changes the loss by itself"
     if width is None:
         return None
     order = np.argsort(params, kind="stable")

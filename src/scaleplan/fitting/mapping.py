@@ -25,6 +25,7 @@ from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.record import Record
 from scaleplan.tables.cells import to_number, to_numbers, to_text
 from scaleplan.tables.headings import SIZE_ROLES, Heading, headings, listed
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,7 +179,7 @@ def with_heading(mapped: ColumnMapping, role: str) -> ColumnMapping:
         return replace(mapped, text=f"log10({mapped.column})", log10=True)
     if found.factor == 1.0:
         return mapped
-    return replace(mapped, text=f"{mapped.column}*{found.factor:g}", heading=found.factor)
+    return replace(mapped, text=f"{mapped.column}*{format_plain(found.factor)}", heading=found.factor)
 
 
 def _find(text: str, table: RawTable) -> str | None:

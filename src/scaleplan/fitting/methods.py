@@ -30,7 +30,7 @@ from scaleplan.laws.base import Cost
 from scaleplan.laws.curves import FITTED, Power
 from scaleplan.planning.uncertainty import add_error
 from scaleplan.presets.preset import BacktestRms
-from scaleplan.units import counted
+from scaleplan.units import counted, format_factor, format_flops, format_number, format_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -222,7 +222,7 @@ def _isoflop(request: FitRequest, runs: Runs) -> FitResult:
         fit_isoflop(points, quantity=quantity, law=surface, samples=request.samples, seed=request.seed)
         for quantity in ("params", "tokens")
     )
-    refused = [f"{budget.flops:.3g} FLOP: {budget.refused}" for budget in size.budgets if budget.refused]
+    refused = [f"{format_flops(budget.flops)}: {budget.refused}" for budget in size.budgets if budget.refused]
     used = len(size.budgets) - len(refused)
     remark = (
         f"parabolas through {used} budgets measure the split alone, not the loss; the displacement of a parabola's "
@@ -295,7 +295,7 @@ def _grouped(request: FitRequest, runs: Runs) -> FitResult:
         sharing = "a group has too few runs for a fit of its own, so sharing the exponents was not tested"
     else:
         verdict = "the runs support sharing" if excess < 0 else "the groups differ more than sharing allows"
-        sharing = f"AICc of shared exponents less that of separate fits: {excess:+.1f}; {verdict}"
+        sharing = f"AICc of shared exponents less that of separate fits: {format_signed(excess)}; {verdict}"
     return FitResult(
         runs=runs,
         request=request,
@@ -355,7 +355,10 @@ def _repetition(request: FitRequest, runs: Runs) -> FitResult:
         for label, name in (("R_D", "tokens_decay"), ("R_N", "params_decay"))
     )
     remarks = [f"over {base.id}: D' = U + U*R_D*(1 - e^(-(D/U - 1)/R_D)), and the same for surplus parameters"]
-    remarks += [f"as good within 1 %: R_D {tokens:.3g}, R_N {params:.3g}" for tokens, params, _ in found.rivals[:3]]
+    remarks += [
+        f"as good within 1 %: R_D {format_number(tokens)}, R_N {format_number(params)}"
+        for tokens, params, _ in found.rivals[:3]
+    ]
     if len(used) < len(runs):
         remarks.append(f"{len(runs) - len(used)} runs without a number of distinct tokens are left out")
     law = DataConstrained(**base.law.coefficients(), **{value.name: value.value for value in values})
@@ -434,8 +437,10 @@ def _curve(request: FitRequest, runs: Runs) -> FitResult:
         interval = central_interval(values, request.level, stretch=found.stretch(request.level))
         if tested is not None:
             interval = add_error(interval, tested.expected(factor), request.level)
-    predicted = Coefficient(name=f"at {flops:.3g} FLOP", value=float(found.law.value(flops=flops)), interval=interval)
-    remark = f"predicted at {factor:.3g} times the largest row"
+    predicted = Coefficient(
+        name=f"at {format_flops(flops)}", value=float(found.law.value(flops=flops)), interval=interval
+    )
+    remark = f"predicted at {format_factor(factor)} the largest row"
     return replace(result, values=(*result.values, predicted), remarks=(*result.remarks, remark))
 
 
@@ -445,7 +450,9 @@ def _past_one(law: Curve, x: Array, observed: Array) -> tuple[str, ...]:
         return ()
     if float(law.value(**{law.x: _SOON * float(np.max(x))})) <= 1.0:
         return ()
-    return (f"{law.y} passes 1 within {_SOON:g} times the largest row: if it is a share, --form sigmoid ends at 1",)
+    return (
+        f"{law.y} passes 1 within {format_factor(_SOON)} the largest row: if it is a share, --form sigmoid ends at 1",
+    )
 
 
 def _curve_backtest(request: FitRequest, found: CurveFit, x: Array, observed: Array) -> CurveBacktest:

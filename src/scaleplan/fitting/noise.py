@@ -19,6 +19,7 @@ from scaleplan.errors import UsageError
 from scaleplan.fitting.cleaning import CELL_WIDTH, cells_of
 from scaleplan.planning.uncertainty import beta_share
 from scaleplan.record import Record
+from scaleplan.units import format_factor, format_number
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index
@@ -62,8 +63,9 @@ class LackOfFit(Record):
     def __str__(self) -> str:
         times = math.sqrt(self.ratio)
         return (
-            f"the form misses these runs by {times:.2g} times the scatter of repeats "
-            f"(F({self.between}, {self.within}) = {self.ratio:.2g}, p = {self.probability:.1g})"
+            f"the form misses these runs by {format_factor(times)} the scatter of repeats "
+            f"(F({self.between}, {self.within}) = {format_number(self.ratio, digits=2)}, p = "
+            f"{format_number(self.probability, digits=1)})"
         )
 
 

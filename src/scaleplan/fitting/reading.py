@@ -32,7 +32,7 @@ from scaleplan.laws.base import Cost
 from scaleplan.presets.conventions import NATS
 from scaleplan.tables.cells import to_numbers
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
-from scaleplan.units import parse_flops, parse_positive
+from scaleplan.units import format_number, format_plain, parse_flops, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -235,7 +235,10 @@ def _doubtful_unit(table: RawTable, loss: ColumnMapping | None, loss_unit: str) 
     size = size[np.isfinite(size)]
     if not len(size) or np.median(size) <= _LARGEST_TOKEN:
         return ()
-    message = f"what {quote(loss.text)} is per has {np.median(size):.2f} bytes by {quote(beside)}, more than a token"
+    message = (
+        f"what {quote(loss.text)} is per has {format_number(float(np.median(size)))} bytes by {quote(beside)}, "
+        "more than a token"
+    )
     return (Notice(code="loss_unit", message=f"{message}; --loss-unit word_ppl reads a perplexity per word"),)
 
 
@@ -268,7 +271,10 @@ def _too_large(runs: Runs, loss: ColumnMapping, loss_unit: str) -> tuple[Notice,
     middle = float(np.median(runs.loss))
     if known.per != "token" or known.scale == "ppl" or middle <= _UNIFORM:
         return ()
-    message = f"losses in {quote(loss.text)} are around {middle:.3g} {runs.loss_unit}, and a uniform guess costs less"
+    message = (
+        f"losses in {quote(loss.text)} are around {format_number(middle)} {runs.loss_unit}, and a uniform guess "
+        "costs less"
+    )
     return (Notice(code="loss_unit", message=f"{message}; --loss-unit ppl reads perplexities"),)
 
 
@@ -281,7 +287,7 @@ def _repeated(runs: Runs) -> tuple[Notice, ...]:
     many = (epochs > _MOST_EPOCHS) & np.isfinite(epochs)  # no unique tokens at all are a gap of the file
     if not many.any():
         return ()
-    most = f"{float(f'{np.max(epochs[many]):.3g}'):,g}"
+    most = format_plain(float(np.max(epochs[many])), digits=3)
     message = (
         f"{int(many.sum())} of {len(runs)} runs repeat their data, up to {most} times, and "
         "this form counts repeats as new; --form data_constrained --base PRESET fits them"
@@ -375,13 +381,13 @@ def _require_raw_units(given: Mapping[str, Array], *, columns: Mapping[str, Colu
         column = escape_control(mapped.column or mapped.text)
         if mapped.heading != 1.0 and middle > _MOST[role]:
             raise FileError(
-                f"{source}: {role} in {quote(column)} are around {middle:.3g} by the unit in the heading",
+                f"{source}: {role} in {quote(column)} are around {format_number(middle)} by the unit in the heading",
                 hint=f"--map '{role}={column}*1' reads counts, '{role}={column}*FACTOR' another unit",
             )
         if _too_small(role, values):
             unit = "8.64e19 (PF-days)" if role == "flops" else "1e9 (billions)"
             raise FileError(
-                f"{source}: {role} in {quote(column)} are around {middle:.3g}, too few to be a count",
+                f"{source}: {role} in {quote(column)} are around {format_number(middle)}, too few to be a count",
                 hint=f"--map '{role}=log10({column})' reads logarithms, '{role}={column}*FACTOR' units like {unit}",
             )
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -195,7 +196,7 @@ def _column(values: Floats, name: str) -> Array:
         raise UsageError(f"{name} is not a column of numbers")
     wrong = np.flatnonzero(~(np.isfinite(column) & (column > 0)))
     if len(wrong):
-        raise UsageError(f"{name} {column[wrong[0]]:g} in run {wrong[0] + 1} is not a positive number")
+        raise UsageError(f"{name} {format_plain(column[wrong[0]])} in run {wrong[0] + 1} is not a positive number")
     return column
 
 

@@ -35,6 +35,7 @@ from scaleplan.fitting.objective import Objective, huber
 from scaleplan.fitting.solvers import at_bound, minimise, newton_copies, refine_l1, weights_of
 from scaleplan.laws.additive import Additive, ThreeExponent
 from scaleplan.record import Record
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -740,4 +741,7 @@ def _check(points: Points, coordinates: Coordinates) -> None:
         )
     floor = coordinates.floor
     if floor is not None and not 0 <= floor < float(np.min(points.loss)):
-        raise UsageError(f"a floor of {floor:g} is not between 0 and the smallest loss {np.min(points.loss):g}")
+        raise UsageError(
+            f"a floor of {format_plain(floor)} is not between 0 and the smallest loss "
+            f"{format_plain(np.min(points.loss))}"
+        )

@@ -18,6 +18,7 @@ from scaleplan.record import Record
 from scaleplan.tables.cells import is_missing, to_number, to_text
 from scaleplan.tables.headings import normalised
 from scaleplan.tables.loss_units import unit_in_name
+from scaleplan.units import format_fraction
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
@@ -108,7 +109,8 @@ def unlike_runs(table: RawTable, runs: Runs, *, positions: Index, cells: Index) 
     if grouping:
         shift, first = max(grouping, key=lambda pair: pair[0])
         message = (
-            f"the loss at equal sizes differs by {math.expm1(shift):.1%} between the {first.levels} values of "
+            f"the loss at equal sizes differs by {format_fraction(math.expm1(shift))} between the "
+            f"{first.levels} values of "
             f"{quote(first.name)}: no one law; --group {quote(first.name)} fits each apart"
         )
         notices.append(Notice(code="groups", message=message))
@@ -121,7 +123,7 @@ def unlike_runs(table: RawTable, runs: Runs, *, positions: Index, cells: Index) 
         message = (
             f"{int(shared.sum())} of {len(runs)} runs share their sizes with others, and their losses differ by "
         )
-        message += f"{math.expm1(apart):.1%} (rms), more than seeds do"
+        message += f"{format_fraction(math.expm1(apart))} (rms), more than seeds do"
         notices.append(Notice(code="sweep", message=f"{message}: a sweep; --best keeps the best run of each"))
     if swept:
         named = ", ".join(quote(item.name) for item in swept[:_MOST_NAMED])

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import Notice, UsageError
 from scaleplan.record import Record, computed, option
-from scaleplan.units import SECONDS_PER_HOUR, money_in
+from scaleplan.units import (
+    SECONDS_PER_HOUR,
+    format_band,
+    format_fraction,
+    format_plain,
+    money_in,
+)
 
 if TYPE_CHECKING:
     from statistics import NormalDist
@@ -60,7 +66,7 @@ class BudgetRequest(Record):
     mfu: float | None = _hardware(
         "fraction",
         metavar="F",
-        help="Model FLOP utilisation, 0.4 or 40%; by GPU and size if not given.",
+        help="Model FLOP utilisation: 0.4 or 40%. By GPU and size if not given.",
         everyday=True,
     )
     goodput: float | None = _hardware("fraction", metavar="F", help="Share of the paid time that trains.")
@@ -70,12 +76,12 @@ class BudgetRequest(Record):
     profile: str | None = _hardware(
         "text",
         metavar="NAME",
-        help="Utilisation to assume: project (what whole projects pay for, the default) or tuned-benchmark.",
+        help="Utilisation to assume: project or tuned-benchmark. The default, project, is what whole projects pay for.",
     )
     measured: str | None = _hardware(
         "text",
         metavar="SPEED",
-        help="Your own speed in place of a default: '410k tokens/s', '1.9 s/step of 4M tokens', '420 TFLOP/s'.",
+        help="Your own speed: '410k tokens/s', '420 TFLOP/s'. Also '1.9 s/step of 4M tokens'; in place of a default.",
     )
     pue: float | None = _hardware(
         "ratio", metavar="F", help="Power usage effectiveness of the building; 1.1 if not given."
@@ -202,13 +208,16 @@ class BudgetRequest(Record):
             if value is None or isinstance(value, str):
                 continue
             if not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name} is a number above 0, not {value:g}")
+                raise UsageError(f"{name} is a number above 0, not {format_plain(value)}")
             if name in {"mfu", "goodput"} and value > 1:
-                raise UsageError(f"{name} is a fraction of at most 1, not {value:g}", hint=f"try {value / 100:g}")
+                raise UsageError(
+                    f"{name} is a fraction of at most 1, not {format_plain(value)}",
+                    hint=f"try {format_plain(value / 100)}",
+                )
             if name in {"mfu", "goodput"} and value < _LEAST_SHARE:
-                raise UsageError(f"{name} of {value:g} is no share of any time", hint="0.4 is 40 %")
+                raise UsageError(f"{name} of {format_plain(value)} is no share of any time", hint="0.4 is 40 %")
         if self.gpus is not None and self.gpus % 1:
-            raise UsageError(f"a number of GPUs is whole, not {self.gpus:g}")
+            raise UsageError(f"a number of GPUs is whole, not {format_plain(self.gpus)}")
 
 
 _OF_DEVICES = (
@@ -340,8 +349,8 @@ class Budget(Record):
 
 
 def band_text(band: float) -> str:
-    """Write a band: ``x/÷ 1.6, 80 %``."""
-    return f"x/÷ {band:g}, {100 * BAND_LEVEL:g} %"
+    """Write a band: ``1.6x either way, 80 %``."""
+    return f"{format_band(band)}, {format_fraction(BAND_LEVEL)}"
 
 
 def dated_price(per_hour: float, source: str | None, date: str | None, *, currency: str | None = None) -> str:

@@ -15,7 +15,7 @@ from scaleplan.hardware.bill import carbon_of
 from scaleplan.hardware.chances import chances_of
 from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.record import Result
-from scaleplan.units import FLOP_PER_PF_DAY, SECONDS_PER_DAY
+from scaleplan.units import FLOP_PER_PF_DAY, SECONDS_PER_DAY, format_plain
 from scaleplan.units.limits import upper_limit
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _single(amounts: Mapping[str, float | None]) -> tuple[str, float]:
         raise UsageError(problem, hint=f"give exactly one of {', '.join(QUANTITIES)}")
     name, amount = given.popitem()
     if not (math.isfinite(amount) and amount > 0):
-        raise UsageError(f"{name} is a number above 0, not {amount:g}")
+        raise UsageError(f"{name} is a number above 0, not {format_plain(amount)}")
     return name, amount
 
 

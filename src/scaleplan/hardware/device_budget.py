@@ -16,7 +16,7 @@ from scaleplan.hardware.owned import owned_price, owned_text, read_owned
 from scaleplan.hardware.prices import HourlyPrice
 from scaleplan.hardware.utilisation import Utilisation
 from scaleplan.record import Record
-from scaleplan.units import SECONDS_PER_HOUR, USD
+from scaleplan.units import SECONDS_PER_HOUR, USD, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +151,7 @@ class DeviceBudget:
         mfu = share_of_peak(measured, achieved, self.peak, device=self.accelerator.id, precision=self.precision)
         notices = []
         if mfu < _SUSPICIOUS:
-            share = f"--measured {measured.text} is {100 * mfu:.2g} % of the peak"
+            share = f"--measured {measured.text} is {format_fraction(mfu, digits=2)} of the peak"
             message = f"{share}: check its unit and the number of GPUs"
             notices.append(Notice(code="measured_slow", message=message))
         return Utilisation(
@@ -183,7 +183,7 @@ class DeviceBudget:
             return float(self.request.flops)
         flops = self.hours(utilisation) * SECONDS_PER_HOUR * self.peak * utilisation
         if not 0 < flops < math.inf:
-            raise UsageError(f"this budget comes to {flops:g} FLOP, beyond what can be planned")
+            raise UsageError(f"this budget comes to {format_flops(flops)}, beyond what can be planned")
         return flops
 
     def _in_time(
@@ -275,7 +275,7 @@ class DeviceBudget:
         resolved = resolved._replace(params=found.params)
         if found.consistent:
             return resolved
-        taken = f"the lower value, {found.utilisation.mfu:.3g}, is used"
+        taken = f"the lower value, {format_number(found.utilisation.mfu)}, is used"
         message = f"the best size jumps where the default utilisation depends on it; {taken}"
         notice = Notice(code="utilisation_step", message=message)
         return resolved._replace(notices=(*resolved.notices, notice))

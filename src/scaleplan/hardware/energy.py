@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.files import read_data
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,10 +75,15 @@ class PowerDraw:
 
     def __post_init__(self) -> None:
         if self.load is not None and not 0 < self.load <= 2:
-            raise UsageError(f"a load lies between 0 and 2, not at {self.load:g}", hint=f"try {LOAD['tuned']:g}")
+            raise UsageError(
+                f"a load lies between 0 and 2, not at {format_plain(self.load)}",
+                hint=f"try {format_plain(LOAD['tuned'])}",
+            )
         for name, value in (("host", self.host), ("pue", self.pue)):
             if value is not None and not 1 <= value <= 5:
-                raise UsageError(f"{name} is a factor between 1 and 5, not {value:g}", hint="1 means no overhead")
+                raise UsageError(
+                    f"{name} is a factor between 1 and 5, not {format_plain(value)}", hint="1 means no overhead"
+                )
 
     def of(self, device: Accelerator) -> MeanPower | None:
         """Return the mean power of one device while it trains; None where its power is not published."""

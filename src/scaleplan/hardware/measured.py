@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import QuantityError, UsageError, quote
-from scaleplan.units import parse_count
+from scaleplan.units import format_number, parse_count
 from scaleplan.units.numeral import scan
 
 if TYPE_CHECKING:
@@ -169,8 +169,9 @@ def share_of_peak(measured: Measurement, achieved: float, peak: float, *, device
     """Return what a measurement reaches of the peak; raises UsageError for more than all of it."""
     if achieved > peak * (1 + _EXACT):
         raise UsageError(
-            f"--measured {quote(measured.text)} comes to {achieved / 1e12:.4g} TFLOP/s on each {device}, above its "
-            f"{precision} peak of {peak / 1e12:.4g}",
+            f"--measured {quote(measured.text)} comes to {format_number(achieved / 1e12, digits=4)} TFLOP/s on "
+            f"each {device}, above its "
+            f"{precision} peak of {format_number(peak / 1e12, digits=4)}",
             hint="check its unit, the number of GPUs, the size of the model and --precision",
         )
     return min(achieved / peak, 1.0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import FileError, Notice, UsageError, did_you_mean, quote
 from scaleplan.files import read_data
+from scaleplan.units import format_count, format_factor, format_number, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -144,6 +145,14 @@ class UtilisationTable:
                 raise table.error("aliases", f"{quote(each)} already names a profile")
         table.done()
 
+    def classes(self) -> tuple[str, ...]:
+        """Return the ids of the kinds of device that have a default."""
+        return tuple(self._classes)
+
+    def profiles(self) -> tuple[Profile, ...]:
+        """Return every profile once."""
+        return tuple({each.name: each for each in self._profiles.values()}.values())
+
     def profile(self, name: str | None = None) -> Profile:
         """Return the profile of a name or an alias, the default one for None; raises UsageError if it is unknown."""
         wanted = self._default if name is None else name.strip().casefold()
@@ -177,21 +186,24 @@ class UtilisationTable:
         rule = self.rule(accelerator, precision=precision, gpus=gpus, profile=profile, moe=moe)
         mfu = rule.mfu(size)
         many = f" on {gpus:,.0f} GPUs" if gpus is not None and gpus > self._devices else ""
-        factors = [f"{kind.level:g} for {kind.title}"]
-        factors.append(f"{1 / (1 + math.sqrt(rule.fixed_cost / size)):.3g} for {size / 1e9:.3g}B parameters{many}")
+        factors = [f"{format_plain(kind.level)} for {kind.title}"]
+        waste = math.sqrt(rule.fixed_cost / size)
+        factors.append(f"{format_number(1 / (1 + waste))} for {format_count(size)} parameters{many}")
         if moe:
-            factors.append(f"{self._moe:g} for a mixture of experts")
+            factors.append(f"{format_plain(self._moe)} for a mixture of experts")
         if precision not in _SIXTEEN_BITS:
             share = self._share_of_peak(accelerator, precision)
-            factors.append(f"{share:.3g} for {precision}, {self._speed[precision]:g} times the speed of 16 bits")
+            factors.append(
+                f"{format_number(share)} for {precision}, {format_factor(self._speed[precision])} the speed of 16 bits"
+            )
         if chosen.factor != 1 or chosen.goodput != 1:
-            factors.append(f"{chosen.factor * chosen.goodput:.3g} for {chosen.title}")
+            factors.append(f"{format_number(chosen.factor * chosen.goodput)} for {chosen.title}")
         notices = []
         if gpus is None and kind.multi_gpu is not None:
             message = f"the default utilisation assumes one {accelerator.id}; several reach less: give --gpus"
             notices.append(Notice(code="utilisation_gpus_assumed", message=message))
         if params is None:
-            message = f"the default utilisation assumes a model of {size / 1e9:g}B; give the size, or --mfu"
+            message = f"the default utilisation assumes a model of {format_count(size)}; give the size, or --mfu"
             notices.append(Notice(code="utilisation_size_assumed", message=message))
         if kind.thin or size < kind.thin_below or (kind is not alone) or accelerator.class_by_likeness:
             known = f"little is published about utilisation on {accelerator.id} at this size"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALIASES",
     "BNSL",
+    "BREAK_PARTS",
     "FITTED",
     "Break",
     "ChancePower",
@@ -372,7 +373,7 @@ class Sigmoid(FittedCurve):
         return Search((False, False, True, False), starts, lower, upper)
 
 
-_PARTS = ("c", "d", "f")
+BREAK_PARTS = ("c", "d", "f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +405,7 @@ class BNSL(FittedCurve):
     def from_table(cls, table: Table) -> Self:
         """Read the coefficients and the breaks, numbered from 1 without gaps."""
         breaks: list[Break] = []
-        while any(f"{part}{len(breaks) + 1}" in table for part in _PARTS):
+        while any(f"{part}{len(breaks) + 1}" in table for part in BREAK_PARTS):
             number = len(breaks) + 1
             change, *positive = (table.number(f"c{number}"), *(table.number(f"{k}{number}", above=0) for k in "df"))
             breaks.append(Break(change, *positive))
@@ -415,7 +416,7 @@ class BNSL(FittedCurve):
         parts = {
             f"{part}{number}": getattr(bend, part)
             for number, bend in enumerate(self.breaks, start=1)
-            for part in _PARTS
+            for part in BREAK_PARTS
         }
         return {"a": self.a, "b": self.b, "c0": self.c0, **parts}
 

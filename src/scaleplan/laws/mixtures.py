@@ -14,6 +14,7 @@ from scaleplan.arrays import cubic_root, log
 from scaleplan.errors import UsageError
 from scaleplan.laws.additive import Additive, ReducedSurface
 from scaleplan.laws.base import Curve, Number, Relation, VariableSurface, coefficient
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -238,11 +239,13 @@ def efficiency_leverage(*, activation: float, granularity: float, flops: float) 
     """
     if not 0 < activation <= 1:
         raise UsageError(
-            f"an activation ratio lies between 0 and 1, not at {activation:g}",
+            f"an activation ratio lies between 0 and 1, not at {format_plain(activation)}",
             hint="it is the active experts over all experts, such as 0.031 for 8 of 256",
         )
     if not (granularity >= 1 and math.isfinite(granularity)):
-        raise UsageError(f"a granularity is at least 1, not {granularity:g}", hint="2*width/(width of an expert)")
+        raise UsageError(
+            f"a granularity is at least 1, not {format_plain(granularity)}", hint="2*width/(width of an expert)"
+        )
     log = math.log2(granularity)
     count = _saturated(activation, start=_START, most=_MOST)
     return max(1.0, count ** (_A + _D * math.log10(flops) + _GAMMA * log**2 + _BETA * log))

@@ -23,7 +23,7 @@ from scaleplan.logs.run_sizes import SizesOfRuns, last_step, names_listed, size_
 from scaleplan.logs.schedule_recognition import recognise_schedule
 from scaleplan.logs.sizes_given import GivenSizes
 from scaleplan.tables.frames import is_frame, is_path
-from scaleplan.units import SECONDS_PER_DAY, format_count, parse_integer
+from scaleplan.units import SECONDS_PER_DAY, format_count, format_fraction, format_number, parse_integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -225,8 +225,11 @@ def _distinct(log: RunLog, names: set[str]) -> str:
 def _rise_of(curve: LoggedCurve, factor: float) -> Notice:
     """Return the warning for a training loss that ends above its lowest part by a factor."""
     at = int(np.argmin(curve.values))
-    least = f"its lowest entry, {curve.values[at]:.4g}, is at step {step_text(float(curve.steps[at]))}"
-    message = f"the training loss ends {100 * (factor - 1):.0f} % above its lowest part; {least}"
+    least = (
+        f"its lowest entry, {format_number(curve.values[at], digits=4)}, is at step "
+        f"{step_text(float(curve.steps[at]))}"
+    )
+    message = f"the training loss ends {format_fraction((factor - 1), digits=2)} above its lowest part; {least}"
     return Notice(code="ends_above_lowest", message=message)
 
 

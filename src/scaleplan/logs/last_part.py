@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from scaleplan.units import format_plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -74,7 +76,7 @@ class FinalLoss(NamedTuple):
 
 def step_text(step: float) -> str:
     """Return a step as text: ``1500``, ``1500.5``, ``1e+300``."""
-    return f"{step:.0f}" if float(step).is_integer() and abs(step) < _EXACT else f"{step:g}"
+    return f"{step:.0f}" if float(step).is_integer() and abs(step) < _EXACT else format_plain(step)
 
 
 def final_loss(curve: LoggedCurve, smoothed: str | None = None) -> FinalLoss:

@@ -14,6 +14,7 @@ import numpy as np
 
 from scaleplan.errors import Notice
 from scaleplan.logs.run_log import QUANTITIES, LoggedCurve, NonFinite, RunLog, Stated
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -354,7 +355,11 @@ class Recorder:
                 more = len(sequence.restarts) - 1
                 times = f", and {more} more time{'s' if more > 1 else ''}" if more else ""
                 place = f" at line {line}" if line else ""
-                self.warn("restarted", f"steps go back from {last:g} to {step:g}{place}{times}; the later ones count")
+                self.warn(
+                    "restarted",
+                    f"steps go back from {format_plain(last)} to {format_plain(step)}{place}{times}; the later "
+                    "ones count",
+                )
 
 
 _LOST = "lost"

@@ -180,7 +180,7 @@ def warn_of_sampling(recorder: Recorder, rows: MetricRows) -> None:
     if rows.calls > _SPARSE * rows.rows:
         recorder.warn(
             "sampled",
-            f"{rows.rows} rows of {rows.calls:.0f} logged: run.history() draws a sample, scan_history() gives all",
+            f"{rows.rows} rows of {rows.calls:,.0f} logged: run.history() draws a sample, scan_history() gives all",
         )
 
 

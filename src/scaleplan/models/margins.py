@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 from scaleplan.errors import QuantityError, UsageError
 from scaleplan.record import Record
-from scaleplan.units import GIGA, parse_fraction, parse_gigabytes, parse_positive
+from scaleplan.units import GIGA, format_plain, parse_fraction, parse_gigabytes, parse_positive
 from scaleplan.units.pairs import read_pairs
 
 __all__ = ["MARGINS", "Margins", "read_margins"]
@@ -52,7 +52,7 @@ def _margin(name: str, written: str) -> float:
         if not _LEAST_FACTOR <= value <= _MOST_FACTOR:
             raise UsageError(
                 f"activations={written} is no factor on the listed activations",
-                hint=f"from {_LEAST_FACTOR:g} to {_MOST_FACTOR:g}; 1 is the list as it is",
+                hint=f"from {format_plain(_LEAST_FACTOR)} to {format_plain(_MOST_FACTOR)}; 1 is the list as it is",
             )
         return value
     try:

@@ -29,6 +29,7 @@ from scaleplan.models.styles import (
     usual_width,
 )
 from scaleplan.record import Result
+from scaleplan.units import format_count, format_fraction, format_number, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,7 +183,8 @@ def shape(
         found = _candidates(search)
     if not found:
         raise UnreachableError(
-            f"no {style} shape has {params:.4g} {convention} parameters within {search.tolerance:.0%}",
+            f"no {style} shape has {format_number(params, digits=4)} {convention} parameters within "
+            f"{format_fraction(search.tolerance, digits=2)}",
             hint="try a smaller vocabulary, other key-value heads, or less tensor parallelism",
         )
     best = found[0]
@@ -197,7 +199,8 @@ def shape(
     share = chosen.model.embedding_params / chosen.params
     if share > 0.6:
         notes.append(
-            f"the token tables are {share:.0%} of the model; a smaller vocabulary leaves more for the layers"
+            f"the token tables are {format_fraction(share, digits=2)} of the model; a smaller vocabulary leaves "
+            "more for the layers"
         )
     return replace(
         chosen,
@@ -217,8 +220,8 @@ def _checked(params: float, name: str, convention: str, options: ShapeKeywords, 
         )
     if not _RANGE[0] <= params <= _RANGE[1]:
         raise UsageError(
-            f"a model of {params:.4g} parameters is outside of what shapes are known for",
-            hint=f"from {_RANGE[0]:g} to {_RANGE[1]:g}",
+            f"a model of {format_count(params)} parameters is outside of what shapes are known for",
+            hint=f"from {format_plain(_RANGE[0])} to {format_plain(_RANGE[1])}",
         )
     style = STYLES[name]
     experts, experts_per_token = options.get("experts"), options.get("experts_per_token")

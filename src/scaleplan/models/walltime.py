@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import Notice
 from scaleplan.models.count import count
-from scaleplan.units import SECONDS_PER_DAY
+from scaleplan.units import SECONDS_PER_DAY, format_days, format_flops
 
 if TYPE_CHECKING:
     from scaleplan.models.architecture import Architecture
@@ -137,6 +137,7 @@ def beyond_utilisation(flops: float, days: float) -> Notice | None:
         return None
     return Notice(
         code="beyond_utilisation",
-        message=f"{flops:.2g} FLOP in {days:.3g} days is beyond {_LIMIT_FLOPS:.0e} FLOP in {_LIMIT_DAYS:g} days, "
+        message=f"{format_flops(flops)} in {format_days(days)} is beyond {format_flops(_LIMIT_FLOPS)} in "
+        f"{format_days(_LIMIT_DAYS, digits=2)}, "
         "where moving data makes utilisation fall: take more time, or a lower --mfu",
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -22,7 +23,7 @@ from scaleplan.planning.constraints import constraint_keys
 from scaleplan.project.saved import RESULTS, field_types, key_types, record_of
 from scaleplan.record import Result
 
-__all__ = ["DIALECT", "ERROR", "names_of", "result_schema"]
+__all__ = ["DIALECT", "ERROR", "names_of", "result_schema", "urn"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -33,6 +34,11 @@ _SCALARS = {float: "number", int: "integer", str: "string", bool: "boolean", typ
 _KINDS = {"text": "string"}  # of keys of constraints; all others are numbers
 
 Node = dict[str, Any]
+
+
+def urn(schema: str) -> str:
+    """Return the id of a schema as a URI, which validators want: ``urn:scaleplan:plan/1``."""
+    return f"urn:scaleplan:{schema.removeprefix('scaleplan/')}"
 
 
 @cache
@@ -51,7 +57,7 @@ def _error(*, closed: bool) -> Node:
     known = ScaleplanError("").to_dict()
     keys: Node = {name: {"type": ["string", "null"] if value is None else "string"} for name, value in known.items()}
     keys["schema"] = {"const": known["schema"]}
-    node: Node = {"$schema": DIALECT, "$id": ERROR, "title": "error", "description": _summary(ScaleplanError)}
+    node: Node = {"$schema": DIALECT, "$id": urn(ERROR), "title": "error", "description": _summary(ScaleplanError)}
     return node | _object(keys, list(keys), closed=closed)
 
 
@@ -62,20 +68,35 @@ def _object(keys: Node, required: list[str], *, closed: bool) -> Node:
 
 def _summary(record: type) -> str:
     """Return the text of a class's docstring as one paragraph a line."""
-    text = inspect.cleandoc(record.__doc__ or "")
-    return "\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+    return "\n".join(map(_as_text, inspect.cleandoc(record.__doc__ or "").split("\n\n")))
+
+
+def _as_text(docstring: str) -> str:
+    text = _ROLE.sub("", docstring.replace("``", "`"))
+    return " ".join(_NONE.sub("null", text).split())
+
+
+_ROLE, _NONE = re.compile(r":\w+:(?=`)"), re.compile(r"\bNone\b")
+
+_SUBJECT = re.compile(r"(?:Units: )?((?:``\w+``(?:, and |, | and )?)+) ")
+"""What a sentence of a docstring is about: the fields that it begins with."""
+
+_SENTENCE = re.compile(r"(?<=[.;])\s+")
 
 
 @cache
 def _remarks(record: type) -> dict[str, str]:
-    """Return the docstrings of the fields of a record, which stand below them in its source."""
+    """Return what the docstrings of a record say of its fields: those below the fields, or sentences of its own."""
     found: dict[str, str] = {}
     for kind in reversed([each for each in record.__mro__ if is_dataclass(each)]):
+        for sentence in _SENTENCE.split(kind.__doc__ or ""):
+            if subject := _SUBJECT.match(sentence):
+                found |= dict.fromkeys(re.findall(r"\w+", subject[1]), _as_text(sentence).rstrip(".;"))
         body = ast.parse(dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
         for item, below in pairwise(body):
             text = getattr(getattr(below, "value", None), "value", None) if isinstance(below, ast.Expr) else None
             if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and isinstance(text, str):
-                found[item.target.id] = " ".join(text.split())
+                found[item.target.id] = _as_text(text)
     return found
 
 
@@ -91,19 +112,19 @@ class _Generator:
         """Return the schema of a kind of result."""
         record = record_of(RESULTS[schema])
         node = self._record(record, schema) if is_dataclass(record) else self._mapping(record, schema)
-        head: Node = {"$schema": DIALECT, "$id": schema, "title": schema.split("/")[1]}
+        head: Node = {"$schema": DIALECT, "$id": urn(schema), "title": schema.split("/")[1]}
         return head | node | ({"$defs": dict(sorted(self.parts.items()))} if self.parts else {})
 
-    def of(self, kind: Any) -> Node:  # noqa: ANN401  any type there is in a record
-        """Return the schema of a type."""
+    def of(self, kind: Any, *, whole: bool = False) -> Node:  # noqa: ANN401  any type there is in a record
+        """Return the schema of a type; a ``whole`` result inside another one has its schema there too."""
         origin, inner = get_origin(kind), get_args(kind)
         record = origin or kind
         if origin is NotRequired:
-            return self.of(inner[0])
+            return self.of(inner[0], whole=whole)
         if is_typeddict(kind) or (isinstance(record, type) and is_dataclass(record)):
-            return {"$ref": f"#/$defs/{self._part(record)}"}
+            return {"$ref": f"#/$defs/{self._part(record, getattr(record, 'schema', None) if whole else None)}"}
         if origin in (Union, types.UnionType):
-            return _any([self.of(each) for each in inner])
+            return _any([self.of(each, whole=whole) for each in inner])
         if origin is Literal:
             return {"enum": list(inner)}
         if origin in (tuple, list):
@@ -157,9 +178,10 @@ class _Generator:
 
     def _mapping(self, kind: Any, schema: str | None) -> Node:  # noqa: ANN401  a TypedDict
         keys: Node = {} if schema is None else {"schema": {"const": schema}}
-        keys |= {name: self.of(held) for name, held in key_types(kind).items()}
+        keys |= {name: self.of(held, whole=True) for name, held in key_types(kind).items()}
         required = [name for name in keys if name == "schema" or name in kind.__required_keys__]
-        return _object(keys, required, closed=self.closed)
+        summary = _summary(kind)
+        return ({"description": summary} if summary else {}) | _object(keys, required, closed=self.closed)
 
 
 def _any(nodes: list[Node]) -> Node:

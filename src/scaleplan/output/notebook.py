@@ -30,6 +30,7 @@ __all__ = ["columns", "frame", "html", "summary", "text"]
 _FACTS = 3  # in a line: what the answer is about, and no more
 _LONGEST = 160  # characters of a line: two lines of a terminal
 _ROWS = 10  # plans of an array that are shown
+_ROW_NAMES = {"gpus": "GPU"}
 _LARGEST_WHOLE = 2**63  # beyond, a data frame has no whole numbers
 
 
@@ -53,8 +54,9 @@ def _line(result: Result) -> str:
     parts = [f"{fact.label} {fact.value}{f' {fact.unit}' if fact.unit else ''}" for fact in report.facts[:_FACTS]]
     rows = REPORTS[type(result.viewed()).__name__].rows
     if rows is not None and not parts:
-        parts = [counted(len(getattr(result, rows)), rows.removesuffix("s"))]
+        parts = [counted(len(getattr(result.viewed(), rows)), _ROW_NAMES.get(rows, rows.removesuffix("s")))]
     title = report.title or next(iter(report.lines), "")
+    parts = [part for part in parts if part not in title]
     line = ": ".join(part for part in (title, ", ".join(parts)) if part)
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
@@ -109,8 +111,9 @@ def _parts(report: Report) -> Iterator[Markup]:
         yield element("p", element("b", report.title), style="margin:.3em 0")
     for line in report.lines:
         yield element("p", line, style="margin:.3em 0")
-    if report.drawing:
-        yield element("pre", "\n".join(report.drawing), style="line-height:1.2")
+    drawing = report.drawn()
+    if drawing:
+        yield element("pre", "\n".join(drawing), style="line-height:1.2")
     if report.facts:
         yield _facts(report.facts, report.level)
     if report.grid is not None:

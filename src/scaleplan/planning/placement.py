@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.arrays import whole
 from scaleplan.errors import Notice, ScaleplanError, UsageError
@@ -26,7 +26,7 @@ from scaleplan.planning.size_memory import total_params
 from scaleplan.planning.training_run import LayoutSummary, TrainingRun
 from scaleplan.presets.conventions import convert_params
 from scaleplan.record import Record
-from scaleplan.units import GIGA, MOST_COUNT, SECONDS_PER_DAY, format_count
+from scaleplan.units import GIGA, MOST_COUNT, SECONDS_PER_DAY, format_count, format_days
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Request
     from scaleplan.presets.preset import Preset
 
-__all__ = ["count_by", "model_of", "read_model_of", "sizes_in_memory", "with_training_run"]
+__all__ = ["Holding", "count_by", "holding", "model_of", "read_model_of", "sizes_in_memory", "with_training_run"]
 
 BATCH_RULE = "step-law-2025"
 """The rule of thumb for the tokens of a step, where none are given; in the middle of the published ones."""
@@ -74,8 +74,8 @@ def count_by(preset: Preset, model: Model) -> tuple[float, tuple[Notice, ...]]:
         "total_minus_input_embedding": counts.active_params - counts.input_embedding_params,
     }[own]
     message = (
-        f"{preset.id} was fitted to dense models: of the {model.params / 1e9:.3g}B parameters of this mixture the "
-        f"{model.active_params / 1e9:.3g}B that a token uses are counted"
+        f"{preset.id} was fitted to dense models: of the {format_count(model.params)} parameters of this mixture the "
+        f"{format_count(model.active_params)} that a token uses are counted"
     )
     return float(active), (Notice(code="experts_as_active", message=message),)
 
@@ -103,6 +103,8 @@ def with_training_run(
                 raise UsageError(f"--{name} says nothing about a plan without its run", hint="add --shape")
         notice = _misfit_of(plan, request, model, context)
         return plan if notice is None else replace(plan, warnings=(*plan.warnings, notice))
+    if request.region is not None and plan.budget.gpu is None:
+        raise UsageError("--region says nothing about a plan without a GPU: its energy is unknown", hint="add --gpu")
     run, notices = _training_run(plan, request, model, context)
     return replace(plan, blueprint=run, warnings=(*plan.warnings, *notices))
 
@@ -150,6 +152,22 @@ def _held(plan: Plan, request: Request, model: Model | None, context: Context, o
     chance = budget.chance_below(deadline.days / (budget.days or deadline.days))
     deadline = replace(deadline, memory_gpus=fewest, chance=chance)
     return replace(plan, budget=replace(budget, source=plan.budget.source, deadline=deadline))
+
+
+class Holding(NamedTuple):
+    """Whether the devices of a plan hold its model, None where it has none, and the fewest that do, None for none."""
+
+    fits: bool | None
+    fewest: int | None
+
+
+def holding(plan: Plan, request: Request, model: Model | None, context: Context) -> Holding | None:
+    """Return how many accelerators of a plan hold its model; None where its law does not determine what they hold."""
+    architecture = _architecture_of(plan, request, model)
+    if architecture is None:
+        return None
+    search = _search(plan, request, architecture, context)
+    return Holding(None if plan.budget.gpus is None else search.feasible.fits(plan.budget.gpus), search.fewest)
 
 
 def _model_for(plan: Plan, request: Request, model: Model | None) -> tuple[Model, dict[str, object] | None]:
@@ -245,7 +263,7 @@ def _batch(plan: Plan, given: float | None, context: Context) -> tuple[float, st
     """Return the tokens of a step, and where they come from."""
     if given is not None:
         if given < 1:
-            raise UsageError(f"a batch of {given:.3g} tokens is less than one", hint="4M, for example")
+            raise UsageError(f"a batch of {format_count(given)} tokens is less than one", hint="4M, for example")
         return min(given, plan.tokens), "given"
     tokens = context.rules.load(BATCH_RULE).batch_tokens(tokens=plan.tokens)
     assert tokens is not None
@@ -282,7 +300,9 @@ class Placement(Record):
         found = None if budget.days is None else beyond_utilisation(plan.flops, budget.days)
         notices = [] if found is None else [found]
         if budget.days is not None and least.days > budget.days * _ROUNDING:
-            message = f"{least.binds} keeps this run from ending before {least.days:.3g} days, whatever it is given"
+            message = (
+                f"{least.binds} keeps this run from ending before {format_days(least.days)}, whatever it is given"
+            )
             notices.append(Notice(code="least_time", message=message))
         return least, tuple(notices)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, SupportsIndex, TypeVar, overload
 
@@ -11,10 +12,10 @@ from scaleplan.laws.base import Allocation, LossSurface
 from scaleplan.planning.constraints import constraint_keys
 from scaleplan.presets.conventions import bits_per_byte, perplexity
 from scaleplan.record import Record, Result, as_mapping, computed
-from scaleplan.units import counted
+from scaleplan.units import counted, format_count, format_factor, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from scaleplan.hardware.budget import Budget
     from scaleplan.hardware.chances import LimitChance
@@ -37,6 +38,7 @@ __all__ = [
     "in_whole_counts",
     "left_out",
     "of_several",
+    "one_a_cause",
     "plan_notices",
     "preset_switched",
 ]
@@ -231,8 +233,18 @@ class Plans(Record, Result):
 
 _NAMES = {"flops": "compute", "params": "model size", "tokens": "tokens", "tokens_per_param": "tokens per parameter"}
 
+_WRITERS: Mapping[str, Callable[[float], str]] = {
+    "flops": format_flops,
+    "params": format_count,
+    "tokens": format_count,
+    "tokens_per_param": format_number,
+}
 
 _FORECAST_NAMES = ("flops", "tokens_per_param")  # the coordinates of its surface: size and tokens follow from them
+
+_ABOVE, _BELOW = "above the largest", "below the smallest"
+
+_WIDENS, _COMPARE = "which widens the intervals", "so see what other laws say with 'scaleplan compare'"
 
 
 class Edge(NamedTuple):
@@ -251,26 +263,54 @@ class Edge(NamedTuple):
     @property
     def template(self) -> str:
         """The message, with slots for the plan's value and for the factor by which it leaves the range."""
-        side = "above the largest" if self.above else "below the smallest"
-        advice = (
-            "which widens the intervals" if self.forecast else "so see what other laws say with 'scaleplan compare'"
-        )
         return (
-            f"{_NAMES[self.name]} of %s is %s {side} this law was fitted on ({_plain(self.value)}): "
-            f"extrapolated, {advice}"
+            f"{_NAMES[self.name]} of %s is %s {_ABOVE if self.above else _BELOW} this law was fitted on "
+            f"({_WRITERS[self.name](self.value)}): extrapolated, {_WIDENS if self.forecast else _COMPARE}"
         )
 
     def slots(self, value: float) -> tuple[str, str]:
         """Return what fills the template: the value, and by how much it lies beyond this end."""
         factor = value / self.value if self.above else self.value / value
-        beyond = f"{factor:.1f}x" if factor < 10 else f"{factor:,.0f}x" if factor < 1e6 else f"{_plain(factor)}x"
-        return _plain(value), beyond
+        return _WRITERS[self.name](value), format_factor(factor)
 
 
-def _plain(value: float) -> str:
-    """Write a number with three digits, and powers of ten in the short form: 6.57e22, 2.76e9."""
-    digits, mark, power = f"{value:.3g}".partition("e")
-    return f"{digits}e{int(power)}" if mark else digits
+_BEYOND = re.compile(
+    rf"({'|'.join(_NAMES.values())}) of .+ is (\S+x) ({_ABOVE}|{_BELOW}) this law was fitted on .+, (.+)"
+)
+"""The message of an edge, of a plan or of one that was saved, from which the warnings of a cause are put together."""
+
+
+def one_a_cause(notices: Iterable[Notice]) -> tuple[Notice, ...]:
+    """Return warnings for a reader, one a cause: what leaves the range of a law in several quantities does so once.
+
+    The one that takes the place of several has the code of the first of them.
+    """
+    kept: list[Notice] = []
+    beyond: list[tuple[Notice, re.Match[str]]] = []
+    for notice in notices:
+        match = _BEYOND.fullmatch(notice.message) if notice.code.startswith("extrapolated_") else None
+        if match is None:
+            kept.append(notice)
+            continue
+        if not beyond:
+            kept.append(notice)
+        beyond.append((notice, match))
+    if len(beyond) < 2:
+        return tuple(kept)
+    parts = []
+    for side, end in ((_ABOVE, "of the largest run"), (_BELOW, "of the smallest")):
+        found = [
+            f"{match[2]} {'' if side == _ABOVE else 'below '}the {match[1].removeprefix('model ')}"
+            for _, match in beyond
+            if match[3] == side
+        ]
+        if found:
+            parts.append(f"{', '.join(found[:-1])}{' and ' if found[1:] else ''}{found[-1]} {end}")
+    first = beyond[0][0]
+    way = "which widens the intervals" if beyond[0][1][4] == _WIDENS else "'scaleplan compare' shows other laws"
+    message = f"beyond what this law was fitted on: {', '.join(parts)}; {way}"
+    kept[kept.index(first)] = Notice(code=first.code, message=message)
+    return tuple(kept)
 
 
 def edges(preset: Preset) -> list[Edge]:
@@ -335,7 +375,8 @@ def budget_left(flops: float, used: float) -> Notice:
     """Warn that the limits keep the plan from spending its budget."""
     return Notice(
         code="budget_left",
-        message=f"the limits leave {1 - used / flops:.1%} of the budget unspent; relax them or lower the budget",
+        message=f"the limits leave {format_fraction(1 - used / flops)} of the budget unspent; relax them or lower "
+        "the budget",
     )
 
 

@@ -36,7 +36,16 @@ from scaleplan.planning.problem import COUNT, EDGE, HARDWARE, UNBOUNDED, UNLIMIT
 from scaleplan.planning.uncertainty import interval, require_level
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.presets.library import DEFAULT_PRESET
-from scaleplan.units import LEAST_COUNT, MOST_COUNT, exact, format_count
+from scaleplan.units import (
+    LEAST_COUNT,
+    MOST_COUNT,
+    exact,
+    format_count,
+    format_factor,
+    format_flops,
+    format_number,
+    format_plain,
+)
 from scaleplan.units.limits import Limit
 
 if TYPE_CHECKING:
@@ -122,7 +131,8 @@ class Planner:
         require_level(self.level)
         if not 0 < self.overhead <= 10:
             raise UsageError(
-                f"a near-optimal overhead lies between 0 and 10, not at {self.overhead:g}", hint="try 0.05"
+                f"a near-optimal overhead lies between 0 and 10, not at {format_plain(self.overhead)}",
+                hint="try 0.05",
             )
         if self.count is not None and self.count not in _COUNTS:
             raise UnknownNameError("parameter convention", self.count, _COUNTS)
@@ -374,9 +384,11 @@ class Planner:
             return
         least, most = self.preset.range.tokens_per_param or (low, high)
         raise UnreachableError(
-            f"preset '{self.preset.id}' puts the optimum at {ratio:.3g} tokens per parameter, its runs have "
-            f"{least:.3g} to {most:.3g}: no plan",
-            hint=f"--limit 'tokens_per_param >= {least:.3g}' keeps to the runs; fit again with runs of one law",
+            f"preset '{self.preset.id}' puts the optimum at {format_number(ratio)} tokens per parameter, its "
+            "runs have "
+            f"{format_number(least)} to {format_number(most)}: no plan",
+            hint=f"--limit 'tokens_per_param >= {format_number(least)}' keeps to the runs; fit again with runs "
+            "of one law",
         )
 
     def optimal(self, flops: float, *, budget: Budget | None = None) -> Plan:
@@ -495,13 +507,15 @@ class Planner:
         if flops is None:
             self._require_vouched(math.inf, loss)
             within = " within these limits" if self.limits else ""
-            why = f": it stays above {floor:.6g} {self.preset.conventions.loss}{within}" if floor > 0 else ""
+            why = (
+                f": it stays above {format_plain(floor)} {self.preset.conventions.loss}{within}" if floor > 0 else ""
+            )
             raise UnreachableError(
-                f"no budget reaches a loss of {loss:g} by preset '{self.preset.id}'{why}",
+                f"no budget reaches a loss of {format_plain(loss)} by preset '{self.preset.id}'{why}",
                 hint="aim for a higher loss, or relax the limits" if self.limits else "aim for a higher loss",
             )
         self._require_vouched(flops, loss)
-        return self._reasonable(flops, f"a loss of {loss:g}")
+        return self._reasonable(flops, f"a loss of {format_plain(loss)}")
 
     def _require_vouched(self, flops: float, loss: float) -> None:
         """Refuse a goal that a forecast reaches only beyond what its runs can vouch for; raises UnreachableError."""
@@ -515,9 +529,10 @@ class Planner:
             beyond = math.log(params) + math.log(tokens) > forecast.span[1] + _SAME
         if beyond:
             least = forecast.loss(*forecast.best_split(math.exp(forecast.span[1])))
-            there = "" if self.limits or least <= loss else f": {least:.4g} is the least there"
+            there = "" if self.limits or least <= loss else f": {format_number(least, digits=4)} is the least there"
             raise UnreachableError(
-                f"a loss of {loss:g} is not reached within {forecast.reach:,.0f} times the largest run of preset "
+                f"a loss of {format_plain(loss)} is not reached within {format_factor(forecast.reach)} the "
+                "largest run of preset "
                 f"'{self.preset.id}'{there}",
                 hint="aim for a higher loss, or fit larger runs",
             )
@@ -562,13 +577,14 @@ class Planner:
     def _target(self, index: int, goal: float, what: str) -> Plan:
         if self.choices:
             raise UsageError(
-                f"{goal:g} {what} are optimal at another budget for each number of experts or granularity",
+                f"{format_plain(goal)} {what} are optimal at another budget for each number of experts or "
+                "granularity",
                 hint="give it in place of auto",
             )
         if not LEAST_COUNT <= goal <= MOST_COUNT:
             raise UsageError(
-                f"a goal of {goal:g} {what} is one that no run has",
-                hint=f"give {LEAST_COUNT:,.0f} to {MOST_COUNT:g} {what}",
+                f"a goal of {format_plain(goal)} {what} is one that no run has",
+                hint=f"give {LEAST_COUNT:,.0f} to {format_plain(MOST_COUNT)} {what}",
             )
         side = ("params", "tokens")[index]
         fixed = Limit(side, "=", goal, None, f"{side} = {exact(side, goal)}")
@@ -659,8 +675,8 @@ class Planner:
         working = self.working_params(params)
         for value, what in ((working, "parameters"), (tokens, "tokens")):
             if not LEAST_COUNT <= value <= MOST_COUNT:
-                beyond = f"above {MOST_COUNT:g}" if value > MOST_COUNT else f"below {LEAST_COUNT:,.0f}"
-                return f"{format_count(value) if value >= 1 else f'{value:g}'} {what}, {beyond}"
+                beyond = f"above {format_plain(MOST_COUNT)}" if value > MOST_COUNT else f"below {LEAST_COUNT:,.0f}"
+                return f"{format_count(value) if value >= 1 else f'{format_plain(value)}'} {what}, {beyond}"
         return None
 
     def require_plausible(self, params: float, tokens: float, *, given: bool = False) -> None:
@@ -673,7 +689,7 @@ class Planner:
             hint = "check the suffixes and the units of the amounts"
             few = min(params, tokens)
             if given and few < LEAST_COUNT:
-                hint = f"a suffix may be lost: {few:g}{'B' if params < tokens else 'T'}?"
+                hint = f"a suffix may be lost: {format_plain(few)}{'B' if params < tokens else 'T'}?"
             raise ImplausibleError(f"this plan has {why}: no run is like that", hint=hint)
 
     def _constrained(
@@ -748,14 +764,15 @@ _APART = Notice(
 def require_budget(flops: float) -> None:
     """Refuse a budget that is beyond any run; raises UsageError."""
     if not _LEAST_FLOPS <= flops <= UNLIMITED_FLOPS:
-        raise UsageError(f"a budget of {flops:g} FLOP is beyond any run", hint="give 1 to 1e60 FLOP")
+        raise UsageError(f"a budget of {format_flops(flops)} is beyond any run", hint="give 1 to 1e60 FLOP")
 
 
 def require_loss(preset: Preset, loss: float | None) -> None:
     """Refuse a loss of 0 or below, which no run has; raises UsageError."""
     if loss is not None and loss <= 0:
         raise UsageError(
-            f"preset '{preset.id}' gives a loss of {loss:.3g} at these amounts, and no run has a loss of 0 or below",
+            f"preset '{preset.id}' gives a loss of {format_number(loss)} at these amounts, and no run has a "
+            "loss of 0 or below",
             hint="check the amounts and the coefficients; the law says nothing so far from its runs",
         )
 

@@ -15,7 +15,7 @@ from scaleplan.arrays import Number, choose, log, maximum, minimum, somewhere
 from scaleplan.errors import Notice, UnreachableError
 from scaleplan.laws.forecast import HALF, REACH
 from scaleplan.planning.uncertainty import Interval, around, sigmas_of
-from scaleplan.units import format_count
+from scaleplan.units import format_count, format_factor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -265,14 +265,15 @@ def _not_vouched(reach: float) -> Notice:
     return Notice(
         code="not_vouched",
         message="this optimum is beyond what the runs of the law can vouch for (more than "
-        f"{reach:,.0f} times the largest of them, below the smallest, or far from their tokens per parameter): a "
+        f"{format_factor(reach)} the largest of them, below the smallest, or far from their tokens per parameter): a "
         "point without an interval",
     )
 
 
 _FAR = Notice(
     code="far_beyond",
-    message=f"this optimum is more than {REACH:g} times the largest run: its interval is that of the model, and no "
+    message=f"this optimum is more than {format_factor(REACH)} the largest run: its interval is that of the model, "
+    "and no "
     "record says how often such ones hold",
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import field, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from scaleplan.errors import UsageError, quote
+from scaleplan.errors import UsageError, quote, unexpected_keyword
 from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.planning.constraints import ConstraintKeywords, constraint_options
 from scaleplan.planning.problem import RULES
@@ -45,6 +45,7 @@ __all__ = [
     "ConversionKeywords",
     "GoalKeywords",
     "LimitedKeywords",
+    "QuestionKeywords",
     "Request",
     "SweepKeywords",
     "option_names",
@@ -66,7 +67,7 @@ class Request(BudgetRequest):
         "law",
         "text",
         metavar="NAME",
-        help="Scaling law: an id, an alias or a .toml file; besiroglu-2024 if not given.",
+        help="Scaling law, a name or .toml file; else besiroglu-2024.",
         flags=("--preset", "-p"),
         setting=True,
         everyday=True,
@@ -91,12 +92,14 @@ class Request(BudgetRequest):
     bytes_per_token: float | None = option(
         "law", "number", metavar="F", help="Bytes of text in a token, for the loss in bits per byte: 4.3."
     )
-    count: str | None = option("python", "text")
+    count: str | None = option(
+        "python", "text", help="Convention to convert sizes to: total or non_embedding; none if not given."
+    )
     limit: tuple[str, ...] = option(
         "limits",
         "texts",
         metavar="LIMIT",
-        help="A limit, repeatable: 'params <= 70B', 'tokens_per_param >= 20', 'days <= 30', 'epochs <= 4'.",
+        help="A limit, repeatable: 'params <= 70B', 'days <= 30'. Also 'tokens_per_param >= 20', 'epochs <= 4'.",
         default=(),
         everyday=True,
     )
@@ -106,13 +109,13 @@ class Request(BudgetRequest):
         "run",
         "text",
         metavar="CONFIG",
-        help="Fix the size by a config.json, its folder or the name of a published model, counted as the law does.",
+        help="Fix the size by a config.json or a published model's name. Its folder will do; counted as the law does.",
         everyday=True,
     )
     shape: bool = option(
         "run",
         "flag",
-        help="Draw the plan out: architecture, layout, steps, days, money, energy.",
+        help="Draw the plan out: architecture, layout, days, energy, …",
         flags=("--shape",),
         default=False,
         everyday=True,
@@ -122,11 +125,11 @@ class Request(BudgetRequest):
         "run",
         "raw",
         metavar="T",
-        help="Tokens in a training sequence; 2,048 if not given, or the model's own if that is less.",
+        help="Tokens in a training sequence. 2,048 if not given, or the model's own if that is less.",
         everyday=True,
     )
     batch: float | None = option(
-        "run", "tokens", metavar="TOKENS", help="Tokens of a step; by a rule of thumb if not given."
+        "run", "tokens", metavar="TOKENS", help="Tokens of a step. By a rule of thumb if not given."
     )
     region: str | None = option(
         "run", "text", metavar="NAME", help="Country or cloud region, for the carbon of the run.", everyday=True
@@ -135,7 +138,7 @@ class Request(BudgetRequest):
         "memory",
         "text",
         metavar="LIST",
-        help="What to leave free of a GPU: 'states=80%, activations=1, reserve=2GB, usable=92%', or some of it.",
+        help="What to leave free of a GPU: 'reserve=2GB, usable=92%'. Of 'states=80%, activations=1, reserve=2GB, usable=92%' any part.",
     )
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
 
@@ -149,8 +152,7 @@ class Request(BudgetRequest):
         known = {each.name for each in constraint_options()}
         unknown = options.keys() - _DECLARED.keys() - known
         if unknown:
-            msg = f"unexpected keyword argument '{min(unknown)}'"
-            raise TypeError(msg)
+            raise unexpected_keyword(min(unknown), (*_DECLARED, *known))
         values: dict[str, Any] = {}
         rate = None if options.get("exchange_rate") is None else parse_exchange_rate(options["exchange_rate"])
         for name, declared in _DECLARED.items():
@@ -343,6 +345,10 @@ class SweepKeywords(LimitedKeywords, total=False):
 
     params: Amount | None
     tokens: Amount | None
+
+
+class QuestionKeywords(SweepKeywords, FormKeywords, total=False):
+    """A budget, or a size and its tokens, and the options beside them, without those of a concrete run."""
 
 
 class BudgetKeywords(SweepKeywords, RunKeywords, FormKeywords, total=False):

@@ -23,6 +23,7 @@ from scaleplan.planning.posterior import forecast_interval
 from scaleplan.planning.problem import EDGE, UNLIMITED_FLOPS
 from scaleplan.planning.uncertainty import interval
 from scaleplan.record import Result
+from scaleplan.units import format_flops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -256,7 +257,7 @@ def _stationary(
 def _require(feasible: NDArray[np.bool_], flops: Floats) -> None:
     if not np.all(feasible):
         raise UnreachableError(
-            f"no model satisfies the limits within a budget of {float(flops[~feasible][0]):g} FLOP",
+            f"no model satisfies the limits within a budget of {format_flops(float(flops[~feasible][0]))}",
             hint="raise the budgets or relax a limit",
         )
 

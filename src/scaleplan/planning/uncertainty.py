@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Generic
 from scaleplan.arrays import Number, exp, log, maximum, minimum
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,7 +67,7 @@ class Interval(Record, Generic[Number]):
 def require_level(level: float) -> float:
     """Return a confidence level; raises UsageError unless it lies between 0 and 1."""
     if not 0 < level < 1:
-        raise UsageError(f"a confidence level lies between 0 and 1, not at {level:g}", hint="try 0.9")
+        raise UsageError(f"a confidence level lies between 0 and 1, not at {format_plain(level)}", hint="try 0.9")
     return level
 
 

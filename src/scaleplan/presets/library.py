@@ -30,6 +30,7 @@ from scaleplan.presets.preset import (
     Uncertainty,
 )
 from scaleplan.record import Record, Result
+from scaleplan.units import format_factor, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_PRESET",
+    "PRESET_NAME",
     "Library",
     "PresetPaths",
     "Validation",
@@ -53,7 +55,8 @@ __all__ = [
 
 DEFAULT_PRESET = "besiroglu-2024"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+"""What an id or an alias is made of."""
 
 
 class Library:
@@ -191,7 +194,7 @@ def preset_of(top: Table) -> Preset:
         law = forecast = _forecast(top, span)
     question = _as_logarithms(law, span)
     name = top.text("id")
-    if not _NAME.fullmatch(name):
+    if not PRESET_NAME.fullmatch(name):
         raise top.error("id", "expected letters, digits, '.', '_' and '-' only")
     preset = Preset(
         id=name,
@@ -238,7 +241,8 @@ def _forecast(top: Table, known: FitRange) -> Forecast:
         beyond = beyond or max(low - narrow, wide - high) > MARGIN + _ROUNDED
     if beyond:
         hint = (
-            f"it ends at {forecast.reach:,.0f} times the largest run, and a factor of {math.exp(MARGIN):.2g} beyond "
+            f"it ends at {format_factor(forecast.reach)} the largest run, and a factor of "
+            f"{format_number(math.exp(MARGIN), digits=2)} beyond "
             "their ratios"
         )
         raise FileError(f"{top.source}: forecast.span: reaches farther than the runs of 'range' allow", hint=hint)
@@ -264,7 +268,7 @@ def _line(table: Table, key: str, default: str | None = None) -> str:
 
 def _aliases(top: Table) -> tuple[str, ...]:
     aliases = top.texts("aliases", ())
-    if not all(_NAME.fullmatch(alias) for alias in aliases):
+    if not all(PRESET_NAME.fullmatch(alias) for alias in aliases):
         raise top.error("aliases", "expected names of letters, digits, '.', '_' and '-' only")
     return aliases
 
@@ -460,7 +464,8 @@ def _as_logarithms(law: Law, span: FitRange) -> str | None:
     if share is None or share >= _LEAST_SHARE:
         return None
     return (
-        f"{' and '.join(names)} look like logarithms: at {flops:.3g} FLOP the loss is only {share:.1%} above its "
+        f"{' and '.join(names)} look like logarithms: at {format_flops(flops)} the loss is only "
+        f"{format_fraction(share)} above its "
         f"floor; if the source states ln {names[0]}, write {names[0]}"
     )
 

@@ -14,7 +14,7 @@ from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.laws.base import Units, VariableSurface
 from scaleplan.presets.conventions import NATS, token_bytes
 from scaleplan.record import Record, Result
-from scaleplan.units import exact, format_count
+from scaleplan.units import exact, format_count, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -218,7 +218,7 @@ class Line(Record):
             span = f"strip of {format_count(d / self.within)} to {format_count(d * self.within)}"
             return f"the {span if strip else f'line of {format_count(d)}'} tokens"
         if straight and math.isclose(d / n, to_d / to_n, rel_tol=1e-6):
-            return f"the line of {d / n:.3g} tokens per parameter"
+            return f"the line of {format_number(d / n)} tokens per parameter"
         return (
             f"the {'line' if straight else 'curve'} from {format_count(n)} parameters on {format_count(d)} tokens "
             f"to {format_count(to_n)} on {format_count(to_d)}"
@@ -256,7 +256,7 @@ class PresetSummary(Result, Record):
     origin: str
 
 
-class PresetList(Record):
+class PresetList(Result, Record):
     """Several presets."""
 
     schema: ClassVar[str] = "scaleplan/presets/1"

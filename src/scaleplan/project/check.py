@@ -29,6 +29,7 @@ from scaleplan.record import Result
 from scaleplan.units import (
     exact,
     format_count,
+    format_days,
     format_flops,
     format_fraction,
     format_gigabytes,
@@ -178,7 +179,7 @@ _WRITERS: Mapping[str, Callable[..., str]] = {
     "ratio": format_fraction,
     "integer": lambda value, **_: f"{value:,.0f}",
     "hours": format_hours,
-    "days": format_number,
+    "days": format_days,
     "kwh": format_kwh,
     "kilograms": format_kilograms,
     "gigabytes": format_gigabytes,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaleplan.documents.document import DataDocument, leaves, located
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
+from scaleplan.hardware.accelerators import FILE_ENDING
 from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.hardware.chances import limit_chance
 from scaleplan.models.model import read_model
@@ -25,7 +26,7 @@ from scaleplan.project.configs import Configs, is_readable, where
 from scaleplan.project.run_config import model_of, training_config, values_of
 from scaleplan.toml_table import Table
 from scaleplan.trainers.training_config import NOT_GIVEN, RunGiven
-from scaleplan.units import USD, ExchangeRate, parse
+from scaleplan.units import USD, ExchangeRate, format_plain, parse
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
@@ -132,6 +133,11 @@ class Estimator:
     def plan(self, run: Run, given: Mapping[str, Given], *, level: float) -> Plan:
         """Return the plan of a run and its values, with intervals at ``level``."""
         options: dict[str, Any] = {name: item.value for name, item in given.items() if name not in OWN_KEYS}
+        if str(options.get("gpu", "")).casefold().endswith(FILE_ENDING):
+            raise UsageError(
+                f"gpu {quote(options['gpu'])} is a file, and a run names a GPU by its id",
+                hint="put the file into the preset folder; 'scaleplan gpus path' prints where that is",
+            )
         if "preset" in options:
             options["preset"] = self._preset(str(options["preset"]), run)
         if "model" in options:
@@ -404,7 +410,7 @@ def interval_of(estimate: Estimate, quantity: str, level: float) -> tuple[float,
     intervals = estimate.interval(level)
     if intervals is None:
         raise UsageError(
-            f"preset '{estimate.plan.preset}' has no uncertainty to take {quantity}@{level:g} from",
+            f"preset '{estimate.plan.preset}' has no uncertainty to take {quantity}@{format_plain(level)} from",
             hint=f"ask for the estimate: {quantity} without '@', or choose a preset with uncertainty",
         )
     found: tuple[float, float] | None = getattr(intervals, quantity, None)

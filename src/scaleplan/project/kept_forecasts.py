@@ -33,7 +33,7 @@ from scaleplan.tracking.registered import (
     scored,
     track_record,
 )
-from scaleplan.units import format_count, parse_fraction, parse_positive
+from scaleplan.units import format_count, format_number, format_plain, parse_fraction, parse_positive
 from scaleplan.version import __version__
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def _of_log(log: str | Path | None, forecast: RegisteredForecast) -> tuple[float
     if value is None:
         raise UsageError(f"{quote(log)} has no loss", hint="--loss states it")
     if validated:
-        source = f"{run.source}: validation loss at step {run.val_step or 0:.0f}"
+        source = f"{run.source}: validation loss at step {run.val_step or 0:,.0f}"
     else:
         source = f"{run.source}: training loss, {run.smoothing}"
     kept = tuple(each for each in table.warnings if each.code not in _SIZES_UNKNOWN)
@@ -267,7 +267,7 @@ def _of_outcome(run: LoggedRun, *, validated: bool) -> Iterator[Notice]:
     if not validated and run.loss is not None and run.val_loss is not None:
         message = (
             f"the training loss is scored, as the last validation is at step {run.val_step or 0:,.0f} of "
-            f"{run.steps or 0:,.0f}; --loss {run.val_loss:.4g} scores that"
+            f"{run.steps or 0:,.0f}; --loss {format_number(run.val_loss, digits=4)} scores that"
         )
         yield Notice(code="training_outcome", message=message)
 
@@ -300,7 +300,10 @@ def _doubts(forecast: RegisteredForecast, loss: float) -> tuple[Notice, ...]:
     """Return a warning for a loss that can hardly be of the same unit."""
     if abs(math.log(loss / forecast.loss)) < _FAR:
         return ()
-    message = f"the loss {loss:g} is far from the forecast {forecast.loss:.4g}: is it in {forecast.loss_unit}?"
+    message = (
+        f"the loss {format_plain(loss)} is far from the forecast {format_number(forecast.loss, digits=4)}: is "
+        f"it in {forecast.loss_unit}?"
+    )
     return (Notice(code="other_unit", message=message),)
 
 
@@ -387,6 +390,6 @@ def _contradictions(found: Mapping[str, RegisteredForecast], outcomes: list[Outc
             yield Notice(code="no_forecast", message=message)
     for sha256, values in losses.items():
         if len(set(values)) > 1 and sha256 in files:
-            several = ", ".join(f"{value:g}" for value in values)
+            several = ", ".join(format_plain(value) for value in values)
             message = f"{files[sha256][0]} has several outcomes ({several}): the first counts"
             yield Notice(code="outcomes", message=message)

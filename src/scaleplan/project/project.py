@@ -173,6 +173,8 @@ class _RunReader:
         names = set(data) - {"from"}
         if names not in ({"key"}, *(_SHAPES if option == "tokens" else ())):
             raise self.table.error(option, _TOKENS if option == "tokens" else "expected an amount or { key = … }")
+        if not isinstance(data.get("from", ""), str):
+            raise self.table.error(option, 'expected the name of a file in quotes: from = "train.yaml"')
         file = data.get("from") or self.table.raw("from") or self.table.raw("config")
         factors: list[str | float | Lookup] = []
         roles: list[str] = []

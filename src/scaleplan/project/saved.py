@@ -35,6 +35,7 @@ from scaleplan.planning.plan import Plan
 from scaleplan.presets.preset import PARAMS_CONVENTIONS
 from scaleplan.project.saved_fit import wrong_key
 from scaleplan.project.source import display_name
+from scaleplan.record import Result
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
@@ -73,14 +74,14 @@ class ResultRecord(Protocol):
         """Return the mapping that ``--json`` prints."""
 
 
-class SavedResult:
+class SavedResult(Result):
     """A fit or a backtest as its JSON, because its own record holds the runs; ``target`` is the plan of a fit."""
 
     def __init__(self, data: dict[str, object], target: Plan | None) -> None:
         self.data, self.target = data, target
 
     @property
-    def schema(self) -> str:
+    def schema(self) -> str:  # type: ignore[override]
         """The schema that the result names."""
         return str(self.data["schema"])
 
@@ -112,6 +113,8 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/presets/1": "scaleplan.presets.preset:PresetList",
     "scaleplan/gpu/1": "scaleplan.hardware.accelerators:PricedAccelerator",
     "scaleplan/gpus/1": "scaleplan.hardware.accelerators:AcceleratorList",
+    "scaleplan/gpu-comparison/1": "scaleplan.advice.gpu_comparison:GpuComparison",
+    "scaleplan/gpu-validation/1": "scaleplan.project.own_hardware:HardwareValidation",
     "scaleplan/family/1": "scaleplan.models.families.listing:FamilySummary",
     "scaleplan/families/1": "scaleplan.models.families.listing:FamilyList",
     "scaleplan/family-validation/1": "scaleplan.models.families.listing:FamilyValidation",
@@ -127,6 +130,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/model/1": "scaleplan.models.model:ModelSummary",
     "scaleplan/model-body/1": "scaleplan.models.model:ModelBody",
     "scaleplan/shape/1": "scaleplan.models.shape:ShapeSummary",
+    "scaleplan/schemas/1": "scaleplan.output.schemas:SchemaList",
 }
 """The class of every result, or the types of its keys, by its schema, imported when one is read."""
 

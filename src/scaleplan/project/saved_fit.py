@@ -1,11 +1,14 @@
-"""The keys of a saved fit and of a saved backtest that their reports read, and the types of these.
+"""The keys of a saved fit and of a saved backtest, and the types of these.
 
 Other results are records, and their fields say this. A fit and a backtest are kept as their JSON, because their own
-records hold the runs. Annotations are evaluated here: which keys may be absent is known only then.
+records hold the runs. A key that no report reads may be absent: an earlier version may not have written it.
+Annotations are evaluated here: which keys may be absent is known only then.
 """
 
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
+
+from scaleplan.planning.plan import Plan
 
 __all__ = ["SavedBacktest", "SavedFit", "wrong_key"]
 
@@ -24,6 +27,8 @@ class _Notice(TypedDict):
 
 
 class _Bin(TypedDict):
+    """Predictions at about one factor of compute beyond their cut."""
+
     factor: float
     factors: Span
     runs: int
@@ -33,6 +38,7 @@ class _Bin(TypedDict):
     width: NotRequired[float | None]
     score: NotRequired[float | None]
     law_rms: NotRequired[float | None]
+    resampling_coverage: NotRequired[float | None]
 
 
 class _Overall(TypedDict):
@@ -43,10 +49,13 @@ class _Overall(TypedDict):
     width: float | None
     score: float | None
     law_rms: float | None
+    resampling_coverage: NotRequired[float | None]
 
 
 class _Exponents(TypedDict):
     E: float
+    A: NotRequired[float]
+    B: NotRequired[float]
     alpha: float
     beta: float
     gamma: NotRequired[float]
@@ -54,6 +63,7 @@ class _Exponents(TypedDict):
 
 class _Reading(TypedDict):
     file: str
+    sha256: NotRequired[str]
     rows_used: int
     dropped: list[_Finding]
     flagged: NotRequired[list[_Finding]]
@@ -73,6 +83,11 @@ class _Cut(TypedDict):
     score: NotRequired[float | None]
     law_rms: NotRequired[float | None]
     coefficients: _Exponents
+    largest_factor: NotRequired[float]
+    share: NotRequired[float | None]
+    rows: NotRequired[list[int]]
+    errors: NotRequired[list[float | None]]
+    intervals: NotRequired[list[tuple[float | None, float | None]]]
 
 
 class _Holdout(TypedDict):
@@ -82,10 +97,13 @@ class _Holdout(TypedDict):
     rms: float
     coverage: float
     width: float
+    resampling_coverage: NotRequired[float | None]
+    score: NotRequired[float | None]
+    law_rms: NotRequired[float | None]
 
 
 class SavedBacktest(_Reading):
-    """What the report of a backtest reads."""
+    """How well the smaller runs would have predicted the larger ones, at every cut in compute."""
 
     level: float
     rms_inside: float
@@ -95,11 +113,22 @@ class SavedBacktest(_Reading):
     cuts: list[_Cut]
     holdout: _Holdout | None
     warnings: NotRequired[list[_Notice]]
+    largest_factor: NotRequired[float | None]
+    loss_unit: NotRequired[str]
+    coefficients: NotRequired[_Exponents]
+    samples: NotRequired[int]
+    seed: NotRequired[int]
 
 
 class _Objective(TypedDict):
     residual: str
+    robust: NotRequired[str]
+    delta: NotRequired[float | None]
+    tied: NotRequired[bool]
+    floor: NotRequired[float | str | None]
     score: float | None
+    converged: NotRequired[bool]
+    on_bound: NotRequired[list[str]]
 
 
 class _Residual(TypedDict):
@@ -110,14 +139,29 @@ class _Residual(TypedDict):
     flops: float | None
 
 
+class _Largest(TypedDict):
+    row: int
+    residual: float
+
+
 class _Residuals(TypedDict):
     rms: float
     spread: NotRequired[float]
     inside_delta: NotRequired[float | None]
+    kurtosis: NotRequired[float | None]
+    skewness: NotRequired[float | None]
+    largest: NotRequired[_Largest]
     by_row: NotRequired[list[_Residual]]
 
 
+class _Line(TypedDict):
+    params: list[float]
+    tokens: list[float]
+    within: float
+
+
 class _Coverage(TypedDict):
+    runs: NotRequired[int]
     params: Span
     tokens: Span
     flops: Span
@@ -125,16 +169,38 @@ class _Coverage(TypedDict):
     sizes: int
     token_counts: int
     budgets: int | None
+    ratio: NotRequired[float | None]
+    line: NotRequired[float]
+    along: NotRequired[_Line | None]
 
 
 class _Check(TypedDict):
+    flops: NotRequired[float]
+    runs: NotRequired[int]
     predicted: int
+    largest_factor: NotRequired[float]
+    gap: NotRequired[float]
+    bias: NotRequired[float]
+    rms: NotRequired[float]
     coverage: float
+    resampling_coverage: NotRequired[float | None]
+    width: NotRequired[float | None]
+    score: NotRequired[float | None]
+    law_rms: NotRequired[float | None]
     share: float | None
+    coefficients: NotRequired[_Exponents]
+    rows: NotRequired[list[int]]
+    errors: NotRequired[list[float | None]]
+    intervals: NotRequired[list[tuple[float | None, float | None]]]
 
 
 class _InnerBacktest(TypedDict):
     cuts: NotRequired[list[_Check]]
+    rms_inside: NotRequired[float]
+    one_sided: NotRequired[bool]
+    largest_factor: NotRequired[float | None]
+    by_factor: NotRequired[list[_Bin]]
+    overall: NotRequired[_Overall | None]
 
 
 class _Outliers(TypedDict):
@@ -145,12 +211,18 @@ class _Outliers(TypedDict):
 
 class _LackOfFit(TypedDict):
     rejected: bool
+    ratio: NotRequired[float]
+    between: NotRequired[int]
+    within: NotRequired[int]
+    probability: NotRequired[float]
 
 
 class _Misfit(TypedDict):
     value: float
     flops: float
     tokens_per_param: NotRequired[float]
+    row: NotRequired[int]
+    runs: NotRequired[int]
 
 
 class _Noisy(TypedDict):
@@ -184,12 +256,8 @@ class _Forecast(TypedDict):
     down_weighted: list[_Noisy]
     members: list[_Averaged] | None
     shares: _Shares | None
-
-
-class _Line(TypedDict):
-    params: list[float]
-    tokens: list[float]
-    within: float
+    prior_misfit: NotRequired[float]
+    runs_used: NotRequired[int]
 
 
 class _Pull(TypedDict):
@@ -202,6 +270,7 @@ class _Alternative(TypedDict):
     coefficients: _Exponents
     aicc_excess: float | None
     held_out_excess: NotRequired[float | None]
+    score: NotRequired[float | None]
 
 
 class _Approach(TypedDict):
@@ -223,7 +292,67 @@ class _Variation(_Exponents):
     loss: float
 
 
-class _Member(TypedDict):
+class _Flag(TypedDict):
+    code: str
+    message: str
+    unidentified: bool
+
+
+class _Information(TypedDict):
+    eigenvalues: list[float]
+    condition: float | None
+    log_params_error: float | None
+
+
+class _Resampling(TypedDict):
+    samples: int
+    seed: int
+    unit: str
+    strata: int
+    failed: int
+    floor_at_zero: float
+    exponents_at_bound: float
+
+
+class _Written(TypedDict, total=False):
+    """Keys of a fit that no report reads."""
+
+    id: str
+    method: str
+    sha256: str
+    columns: dict[str, str]
+    reading: dict[str, object]
+    identified: bool | None
+    params_convention: str
+    flops_convention: str
+    samples: int
+    seed: int
+    flags: list[_Flag] | None
+    information: _Information | None
+    resampling: _Resampling | None
+
+
+class _Diagnosed(TypedDict, total=False):
+    """Keys of a fit that the report of a group of it does not read."""
+
+    dropped: list[_Finding]
+    flagged: list[_Finding]
+    notes: list[str]
+    refusal: str | None
+    remarks: list[str]
+    objective: _Objective
+    residuals: _Residuals | None
+    range: _Coverage | None
+    backtest: _InnerBacktest | None
+    outliers: _Outliers | None
+    influence: dict[str, list[_Pull]] | None
+    alternatives: list[_Alternative] | None
+    approaches: list[_Approach] | None
+    groups: None
+    largest_flops: float | None
+
+
+class _Fit(_Written):
     file: str
     group: str | None
     form: str
@@ -235,14 +364,18 @@ class _Member(TypedDict):
     derived: NotRequired[dict[str, float]]
     errors: dict[str, float | None]
     interval: dict[str, float | Span | None]
-    target: dict[str, object] | None
+    target: Plan | None
     line: NotRequired[_Line | None]
     lack_of_fit: NotRequired[_LackOfFit | None]
     forecast: NotRequired[_Forecast | None]
 
 
-class SavedFit(_Member, _Reading):
-    """What the report of a fit reads; its target is a plan."""
+class _Member(_Fit, _Diagnosed):
+    schema: NotRequired[str]
+
+
+class SavedFit(_Fit, _Reading):
+    """A law fitted to runs, with its uncertainty and diagnosis; its target is a plan."""
 
     refusal: str | None
     remarks: list[str]

@@ -11,7 +11,7 @@ from scaleplan.errors import Notice, UsageError
 from scaleplan.hardware.budget import BudgetRequest
 from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.record import Record
-from scaleplan.units import SECONDS_PER_DAY
+from scaleplan.units import SECONDS_PER_DAY, format_count, format_fraction, format_plain
 
 if TYPE_CHECKING:
     from scaleplan.hardware.budget import Catalogue
@@ -153,8 +153,9 @@ def _on_devices(
         mfu, source = 6 * params * tokens / (devices * accelerator.peak(precision)), "6ND"
         if mfu > 1:
             raise UsageError(
-                f"the log's {tokens:,.0f} tokens/s of a model of {params:.3g} parameters are {100 * mfu:.0f} % of "
-                f"the peak of {devices:g} {accelerator.id}",
+                f"the log's {tokens:,.0f} tokens/s of a model of {format_count(params)} parameters are "
+                f"{format_fraction(mfu, digits=2)} of "
+                f"the peak of {format_plain(devices)} {accelerator.id}",
                 hint="check --params, --gpus and --gpu, and the tokens of a step",
             )
     days = None if speed is None else steps_left / speed / SECONDS_PER_DAY

@@ -10,7 +10,7 @@ from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageErro
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.record import Record
 from scaleplan.tracking.verdict import Verdict
-from scaleplan.units import format_number
+from scaleplan.units import format_fraction, format_number
 from scaleplan.units.limits import Limit, parse_limit
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _reason(limit: Limit, tracking: Tracking) -> str | None:
     if end is None or not limit.holds(end):
         return None
     side = "above" if limit.op.startswith(">") else "below"
-    chance = f"{100 * limit.level:g} %"
+    chance = format_fraction(limit.level)
     return f"loss is {side} {format_number(end, digits=4)} with a probability of {chance} ({limit.text})"
 
 

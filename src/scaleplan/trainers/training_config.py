@@ -101,7 +101,7 @@ def _way(name: str, found: Open) -> str:
 
 LABELS: Mapping[str, str] = {
     "vocab": "vocabulary is",
-    "gpus": "GPUs are",
+    "gpus": "the number of GPUs is",
     "sequence": "length of a sequence is",
     "batch_tokens": "tokens of a step are",
     "tokens": "tokens of the run are",

@@ -1,4 +1,22 @@
-"""Write an amount: three significant digits and a unit for a reader, or the exact text that parses back."""
+"""Write numbers and amounts: the style guide of everything that is printed, or the exact text that parses back.
+
+Whoever prints a number takes a function of this module. The rules are:
+
+* Three significant digits, zeros included: ``2.78B``, ``60.0B``, ``0.0123``. A loss has four, a factor two.
+* A number below a million is written out with commas, ``46,100``; above it a power of ten stands after an ``e``
+  without a sign or zeros, ``2.31e9``; below 0.0001 too, ``6.5e-5``.
+* Counts of parameters and tokens have k, M, B or T, ``23.7B``, in warnings as in tables; compute is ``1e21 FLOP``.
+* Whole numbers of things are written out, and agree with their noun: ``1 GPU``, ``2,000 GPUs``.
+* A time has the unit that suits it, ``16.8 seconds``, ``30.0 days``, ``3.01 years``; so have energy, memory and mass.
+* Money has cents below $100: ``$2.95``, ``$12.30/h``, ``$136``, ``$1.23M``.
+* Percent has a space: ``90 %``, ``38.5 %``; a change has its sign, ``+0.12 %``.
+* A factor ends in an x, ``3.2x``, and is above 1 where words beside it can say the direction: ``3.2x below``, not
+  ``1/3.2x``. A band is ``1.6x either way``.
+* A range has a dash between spaces, ``28,800 – 73,700``; a value with its error is ``93 ± 50``, with the digits that
+  the error justifies.
+
+``docs/reference/units-and-numbers.md`` has the same for users, and what they may type.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +35,15 @@ _COUNT = (("", 0), ("k", 3), ("M", 6), ("B", 9), ("T", 12))
 
 _LARGE = (("", 0), ("M", 6), ("B", 9), ("T", 12))
 
+_CENTS, _ONE_CENT = 99.995, 0.1
+"""Dollars from which no cents are written, and below which they would be too few digits."""
+
+_WITH_CENTS = 4
+"""Significant digits up to which an amount below $100 has its two decimals."""
+
+_WRITTEN_OUT = 6
+"""The power of ten from which numbers are not written out."""
+
 
 def counted(number: float | str, noun: str) -> str:
     """Write a number of things: ``1 GPU``, ``2,000 GPUs``; a text is a number that is written already."""
@@ -29,9 +56,83 @@ def format_number(value: float, *, digits: int = 3) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     mantissa, power = _rounded(value, digits)
-    if not -4 <= power < 6:
+    if not -4 <= power < _WRITTEN_OUT:
         return f"{mantissa}e{power}"
     return f"{float(f'{mantissa}e{power}'):,.{max(0, digits - 1 - power)}f}"
+
+
+def format_plain(value: float, *, digits: int = 6) -> str:
+    """Write a number with as many of ``digits`` as it needs: a setting, what was typed: ``0.4``, ``64``, ``1e21``."""
+    text = f"{value:.{digits}g}"
+    mantissa, mark, power = text.partition("e")
+    if not math.isfinite(value) or abs(value) < 1000:
+        return f"{mantissa}e{int(power)}" if mark else text
+    if float(text) < 10.0**_WRITTEN_OUT:
+        decimals = 0 if mark else len(text.partition(".")[2])
+        return f"{float(text):,.{decimals}f}"
+    mantissa, exponent = _rounded(value, digits)
+    return f"{_trimmed(mantissa)}e{exponent}"
+
+
+def format_power(value: float, *, digits: int = 3) -> str:
+    """Write a small or large number by its power of ten whatever that is, as learning rates are: ``3.00e-4``."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    mantissa, power = _rounded(value, digits)
+    return f"{mantissa}e{power}"
+
+
+def format_signed(value: float, *, digits: int = 3) -> str:
+    """Write a difference with its sign: ``+0.0123``, ``-2.31``."""
+    return f"{'+' if value > 0 else ''}{format_number(value, digits=digits)}"
+
+
+def format_measured(value: float, error: float) -> str:
+    """Write a value and its standard error with the digits that the error justifies: ``0.347 ± 0.015``, ``93 ± 50``.
+
+    The rule of the Particle Data Group (Review of Particle Physics, section 5.3): the error keeps two digits when its
+    three leading ones are 100 to 354, one digit from 355 to 949, and is rounded up to 1000 above; the value is
+    rounded to the same place.
+
+    >>> format_measured(0.347310, 0.0149), format_measured(2143.4, 880.2)
+    ('0.347 ± 0.015', '2,100 ± 900')
+
+    """
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return f"{format_plain(value)} ± {format_number(error, digits=2)}"
+    exponent = math.floor(math.log10(error))
+    leading = round(error / 10.0 ** (exponent - 2))
+    if leading >= 1000:  # 9.996 rounds into the next decade
+        exponent, leading = exponent + 1, leading // 10
+    place = exponent - 1 if leading <= 354 else exponent
+    if leading >= 950:
+        error = 10.0 ** (exponent + 1)
+    return f"{_at(value, place)} ± {_at(error, place)}"
+
+
+def _at(number: float, place: int) -> str:
+    """Return a number rounded to a power of ten, without digits below it."""
+    shown = round(number, -place)
+    if -6 <= place < _WRITTEN_OUT and abs(shown) < 10.0**_WRITTEN_OUT:
+        return f"{shown:,.{max(0, -place)}f}"
+    mantissa, power = _rounded(shown, max(0, math.floor(math.log10(abs(shown))) - place) + 1) if shown else ("0", 0)
+    return f"{mantissa}e{power}"
+
+
+def format_factor(value: float, *, digits: int = 2) -> str:
+    """Write a ratio of two amounts: ``3.2x``, ``12x``, ``1,300x``; the words beside it say which is the larger."""
+    return f"{format_number(value, digits=digits)}x"
+
+
+def format_band(factor: float) -> str:
+    """Write how far a value may lie to both sides: ``1.6x either way``."""
+    return f"{format_plain(factor, digits=2)}x either way"
+
+
+def format_range(low: float, high: float, written: Callable[[float], str], *, sign: str = "–") -> str:
+    """Write a range, or one number where both ends read the same: ``28,800 – 73,700``."""
+    first, last = written(low), written(high)
+    return first if first == last else f"{first} {sign} {last}"
 
 
 def format_count(value: float, *, digits: int = 3) -> str:
@@ -65,13 +166,20 @@ def format_seconds(value: float, *, digits: int = 3) -> str:
     return f"{format_number(value, digits=digits)} seconds"
 
 
+def format_days(value: float, *, digits: int = 3) -> str:
+    """Write a time, given in days, in the unit that suits it."""
+    return format_seconds(value * SECONDS_PER_DAY, digits=digits)
+
+
 def format_hours(value: float, *, unit: str = "h", digits: int = 3) -> str:
     """Write GPU-hours: ``800 h``, ``12,300 h``, ``2.79M h``; ``unit`` may be ``GPU-hours``."""
     return f"{_scaled(value, _LARGE, digits)} {unit}"
 
 
 def format_usd(value: float, *, digits: int = 3) -> str:
-    """Write US dollars: ``$2.95``, ``$2,950``, ``$1.23M``."""
+    """Write US dollars, with cents below $100: ``$2.95``, ``$12.30``, ``$2,950``, ``$1.23M``."""
+    if _ONE_CENT <= abs(value) < _CENTS and digits <= _WITH_CENTS:
+        return f"${value:.2f}"
     return f"${_scaled(value, _LARGE, digits)}"
 
 
@@ -95,6 +203,16 @@ def format_fraction(value: float, *, digits: int = 3) -> str:
     """Write a fraction or a ratio in percent: ``40 %``, ``38.5 %``."""
     text = format_number(100 * value, digits=digits)
     return f"{_trimmed(text) if 'e' not in text else text} %"
+
+
+def format_fractions(low: float, high: float, *, digits: int = 3) -> str:
+    """Write a range of fractions in percent, with one sign: ``18 – 19 %``."""
+    return f"{format_range(low, high, lambda value: format_fraction(value, digits=digits).removesuffix(' %'))} %"
+
+
+def format_change(value: float, *, digits: int = 3) -> str:
+    """Write a relative difference in percent, with its sign: ``+3.2 %``, ``-0.12 %``."""
+    return f"{'+' if value > 0 else ''}{format_fraction(value, digits=digits)}"
 
 
 def format_kwh(value: float, *, digits: int = 3) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from scaleplan.toml_table import Table
 
-__all__ = ["KEYS", "SCHEMA", "Description", "merged"]
+__all__ = ["KEYS", "SCHEMA", "TABLES", "Description", "merged"]
 
 SCHEMA = 1
 
@@ -36,7 +36,7 @@ KEYS = (
     "notes",
     "refuse",
 )
-_TABLES = ("fields", "defaults", "let", "model", "stack", "part")
+TABLES = ("fields", "defaults", "let", "model", "stack", "part")
 _LONGEST_NOTE = 500
 
 
@@ -48,12 +48,12 @@ class Description:
         self.like = like
         """The family over which it is laid, of which parts may stand in no layer."""
         self.source = table.source
-        unknown = [key for key in table.data if key not in (*KEYS, *_TABLES)]
+        unknown = [key for key in table.data if key not in (*KEYS, *TABLES)]
         if unknown:
-            close = did_you_mean(unknown[0], (*KEYS, *_TABLES))
+            close = did_you_mean(unknown[0], (*KEYS, *TABLES))
             raise FileError(
                 f"{self.source}: {quote(unknown[0])} is no key of a description",
-                hint=f"did you mean '{close}'?" if close else f"known: {', '.join((*KEYS, *_TABLES))}",
+                hint=f"did you mean '{close}'?" if close else f"known: {', '.join((*KEYS, *TABLES))}",
             )
         if table.integer("schema") != SCHEMA:
             raise table.error("schema", f"expected {SCHEMA}")
@@ -195,7 +195,8 @@ class Description:
         listed = value if isinstance(value, list) else []
         lines = [{"if": True, "text": line} if isinstance(line, str) else line for line in listed]
         if not isinstance(value, list) or any(
-            not isinstance(one, dict) or one.keys() != {"if", "text"} for one in lines
+            not isinstance(one, dict) or one.keys() != {"if", "text"} or not isinstance(one["text"], str)
+            for one in lines
         ):
             raise self.table.error(key, 'expected a list of texts, or of { if = "condition", text = "text" }')
         if any(len(str(line["text"])) > _LONGEST_NOTE for line in lines):

@@ -21,7 +21,7 @@ from scaleplan.markup import Markup, element, joined
 from scaleplan.output.data import encode, flat, plain
 from scaleplan.output.html.subject import gather
 from scaleplan.output.html.what_if import what_if_section
-from scaleplan.output.views.bill import bill_section
+from scaleplan.output.views.bill import bill_section, keeping_remarks
 from scaleplan.output.views.lists import preset_report
 from scaleplan.output.views.model import run_sections
 from scaleplan.output.views.plan import binding_remarks, comparison_report, format_loss, plan_report
@@ -29,6 +29,7 @@ from scaleplan.planning.plan import Plans
 from scaleplan.units import (
     SECONDS_PER_DAY,
     format_count,
+    format_days,
     format_flops,
     format_fraction,
     format_hours,
@@ -280,7 +281,7 @@ def _headline(plan: Plan) -> str:
     if budget.source == "gpu_hours" and budget.gpu_hours is not None:
         means = format_hours(budget.gpu_hours, unit=f"{budget.gpu} hours")
     elif budget.source == "cluster" and budget.days is not None:
-        means = f"{budget.gpus:,} {budget.gpu} for {format_number(budget.days)} days"
+        means = f"{budget.gpus:,} {budget.gpu} for {format_days(budget.days)}"
     elif budget.source == "cost" and budget.cost is not None:
         means = f"{money_in(budget.currency)(budget.cost)} of {budget.gpu}"
     else:
@@ -391,7 +392,8 @@ def _budget(subject: Subject) -> list[Markup]:
     facts: list[tuple[str, Markup]] = [("training compute", compute)]
     if budget.gpu is None:
         return [_formula(plan), _definitions(facts)]
-    bill = bill_section(budget, None if plan.blueprint is None else plan.blueprint.bill)
+    keeping = list(keeping_remarks(budget, plan.chances))
+    bill = bill_section(budget, None if plan.blueprint is None else plan.blueprint.bill, chances=plan.chances)
     written: tuple[tuple[str, float | None, Callable[[float], str]], ...] = (
         ("GPUs", budget.gpus, lambda value: f"{value:,.0f}"),
         ("peak", budget.peak_flops_per_s, lambda value: f"{format_number(value / 1e12, digits=4)} TFLOP/s"),
@@ -403,11 +405,12 @@ def _budget(subject: Subject) -> list[Markup]:
     facts += [(name, _exact_value(value, show(value))) for name, value, show in written if value is not None]
     return [
         _tiles(bill.facts, bill.level),
+        *(element("p", _sentence(line)) for line in keeping),
         *_chances(plan),
         element("h3", "How it is counted"),
         _formula(plan),
         _definitions(facts),
-        *(element("p", _sentence(origin)) for origin in bill.remarks),
+        *(element("p", _sentence(origin)) for origin in bill.remarks if origin not in keeping),
     ]
 
 
@@ -417,8 +420,8 @@ def _formula(plan: Plan) -> Markup:
         return element("p", f"The budget is given in compute. The law counts it as C = {plan.flops_convention}.")
     return element(
         "p",
-        f"{format_hours(budget.gpu_hours, unit='h')} × 3,600 s/h × "
-        f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s × "
+        f"{format_hours(budget.gpu_hours, unit='h')} x 3,600 s/h x "
+        f"{format_number(budget.peak_flops_per_s / 1e12, digits=4)} TFLOP/s x "
         f"{format_fraction(budget.utilisation)} = {format_flops(plan.flops)}",
     )
 
@@ -451,7 +454,8 @@ def _layout(subject: Subject) -> list[Markup]:
     if run is None:
         why = subject.without_layout
         return [element("p", f"No layout is shown: {why}.")] if why is not None else []
-    schedule, *others = [part for part in run_sections(run, subject.plan)][: 2 if run.layout or run.closest else 1]
+    memory = run.layout is not None or run.closest is not None
+    schedule, *others = list(run_sections(run, subject.plan))[: 2 if memory else 1]  # the bill has its own
     content = [_definitions(_labelled(schedule.facts))]
     for part in others:
         rows = [(fact.label, fact.value, fact.unit) for fact in part.facts]
@@ -549,4 +553,5 @@ def _values(subject: Subject) -> list[Markup]:
 
 def _sentence(text: str) -> str:
     """Return a message as a sentence of its own."""
-    return f"{text[:1].upper()}{text[1:]}" if text[:1].islower() and text.split(" ", 1)[0].isalpha() else text
+    first = text.split(" ", 1)[0].rstrip(":,")
+    return f"{text[:1].upper()}{text[1:]}" if text[:1].islower() and first.isalpha() else text

@@ -311,7 +311,7 @@ const Planner = (() => {
 
   // ---- the sizes and tokens to choose among (scaleplan.planning.problem) -------------------------------------
 
-  const NAMES = ["params", "tokens", "tokensPerParam", "flops", "total", "loss"];
+  const NAMES = ["params", "tokens", "tokens_per_param", "flops", "total", "loss"];
   const holds = ([low, high], value) => low * (1 - EDGE) <= value && value <= high * (1 + EDGE);
 
   function boundsOf(parts) {
@@ -338,7 +338,7 @@ const Planner = (() => {
     loss(params, tokens) { return this.law.floor + this.law.reducible(...this.counted(params, tokens)); }
 
     holds(params, tokens) {
-      const { params: sizes, tokens: data, tokensPerParam: ratios, flops } = this.bounds;
+      const { params: sizes, tokens: data, tokens_per_param: ratios, flops } = this.bounds;
       return holds(sizes, params) && holds(data, tokens) && holds(ratios, tokens / params)
         && holds(flops, this.cost.training.flops(params, tokens));
     }
@@ -356,21 +356,21 @@ const Planner = (() => {
     }
 
     mostTokens(params, flops) {
-      const { tokens, tokensPerParam, flops: trained } = this.bounds;
+      const { tokens, tokens_per_param: ratio, flops: trained } = this.bounds;
       let most = Math.min(this.cost.tokens(params, flops), tokens[1]);
-      if (tokensPerParam[1] < Infinity) most = Math.min(most, tokensPerParam[1] * params);
+      if (ratio[1] < Infinity) most = Math.min(most, ratio[1] * params);
       if (trained[1] < Infinity) most = Math.min(most, this.cost.training.tokens(params, trained[1]));
       return Math.max(most, tokens[0]);
     }
 
     leastTokens(params) {
-      const { tokens, tokensPerParam, flops } = this.bounds;
-      const least = Math.max(tokensPerParam[0] * params, tokens[0]);
+      const { tokens, tokens_per_param: ratio, flops } = this.bounds;
+      const least = Math.max(ratio[0] * params, tokens[0]);
       return flops[0] === 0 ? least : Math.max(least, this.cost.training.tokens(params, flops[0]));
     }
 
     minParams() {
-      const { params, tokens, tokensPerParam: ratio, flops } = this.bounds, training = this.cost.training;
+      const { params, tokens, tokens_per_param: ratio, flops } = this.bounds, training = this.cost.training;
       if ([params, tokens, ratio, flops].some(([low, high]) => low > high * (1 + EDGE))) return Infinity;
       const sizes = [params[0], 1, tokens[0] / ratio[1]];
       if (flops[0] > 0 && tokens[1] < Infinity) sizes.push(Math.max(training.params(tokens[1], flops[0]), 1e-300));
@@ -379,7 +379,7 @@ const Planner = (() => {
     }
 
     maxParams(flops) {
-      const { params, tokens, tokensPerParam: ratio, flops: trained } = this.bounds, training = this.cost.training;
+      const { params, tokens, tokens_per_param: ratio, flops: trained } = this.bounds, training = this.cost.training;
       let size = Math.min(this.cost.params(tokens[0], flops), params[1]);
       if (ratio[0] > 0) size = Math.min(size, this.cost.paramsAtRatio(ratio[0], flops), tokens[1] / ratio[0]);
       if (trained[1] < Infinity) {
@@ -400,7 +400,7 @@ const Planner = (() => {
     }
 
     breakpoints(flops) {
-      const { tokens, tokensPerParam: [, ratio], flops: [, most] } = this.bounds, training = this.cost.training;
+      const { tokens, tokens_per_param: [, ratio], flops: [, most] } = this.bounds, training = this.cost.training;
       const levels = tokens[1] < Infinity ? [tokens[1]] : [], sizes = [];
       for (const map of this.maps) {
         const [params, data] = map.kinks();

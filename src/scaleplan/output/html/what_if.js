@@ -38,7 +38,8 @@
 
   const large = (value) => scaled(value, [["", 0], ["M", 6], ["B", 9], ["T", 12]]);
   const count = (value) => scaled(value, [["", 0], ["k", 3], ["M", 6], ["B", 9], ["T", 12]]);
-  const usd = (value) => (value < 100 ? `$${value.toFixed(2)}` : `$${large(value)}`);
+  const amountOf = (value) => (value < 100 ? value.toFixed(2) : large(value));
+  const money = (value) => (data.currency === "USD" ? `$${amountOf(value)}` : `${amountOf(value)} ${data.currency}`);
 
   function flops(value) {
     const [mantissa, power] = rounded(value, 3);
@@ -54,11 +55,11 @@
 
   const written = {
     params: count, tokens: count, tokensPerParam: plain, loss: (value) => plain(value, 4), excessLoss: plain, flops,
-    gpuHours: large, days: time, cost: usd,
+    gpuHours: large, days: time, cost: money,
   };
   const amountText = {
-    flops, gpu_hours: (hours) => `${large(hours)} GPU-hours`, days: time, cost: usd,
-    share: (share) => `${plain(share)} times the optimal tokens`, price: (price) => `${usd(price)} an hour`,
+    flops, gpu_hours: (hours) => `${large(hours)} GPU-hours`, days: time, cost: money,
+    share: (share) => `${plain(share)} times the optimal tokens`, price: (price) => `${money(price)} an hour`,
   };
   const textOf = (name, state) => amountText[name === "budget" ? state.form : name](state[name]);
 
@@ -111,7 +112,21 @@
     const spread = ends && ends[0] < ends[1];
     tile.dataset.low = ends ? String(ends[0]) : "";
     tile.dataset.high = ends ? String(ends[1]) : "";
-    range.textContent = spread ? `${level}: ${ends.map(written[name]).join(" – ")}` : "";
+    range.textContent = spread ? `${level}: ${ends.map((end) => written[name](end)).join(" – ")}` : "";
+  }
+
+  const names = { flops: "compute", params: "size", tokens: "tokens", tokensPerParam: "tokens per parameter" };
+
+  function doubts(plan) { // how far the plan leaves the runs of its law, and an optimum that they do not vouch for
+    const beyond = [];
+    for (const [name, [least, most]] of Object.entries(data.fitted)) {
+      const factor = Math.max(plan[name] / most, least / plan[name]);
+      const side = plan[name] > most ? "above" : "below";
+      if (factor > 1) beyond.push(`${names[name]} ${plain(factor, 2)}x ${side}`);
+    }
+    const said = beyond.length ? [`Extrapolated: ${beyond.join(", ")} the runs that the law was fitted on.`] : [];
+    if (plan.interval && plan.interval.params === null) said.push("The runs of the law cannot vouch for this optimum.");
+    return said.join(" ");
   }
 
   const percent = (share) => `${plain(100 * share).replace(/\.0+$/, "")} %`;
@@ -133,11 +148,13 @@
     let plan = null, problem = wrong ? `The ${wrong} is a number above 0.` : "";
     try {
       if (!wrong) plan = question.plan({ form: state.form, amount: state.budget, share: state.share, price: state.price });
-    } catch (error) {
-      if (!(error instanceof Planner.Refused)) throw error;
-      problem = `There is no such plan: ${error.message}.`;
+    } catch (error) { // no numbers are better than those of the setting before
+      const expected = error instanceof Planner.Refused;
+      problem = expected ? `There is no such plan: ${error.message}.` : "This setting cannot be computed.";
+      if (!expected) window.setTimeout(() => { throw error; });
     }
     part("problem").textContent = problem;
+    part("doubt").textContent = plan === null ? "" : doubts(plan);
     part("results").hidden = plan === null;
     if (plan === null) {
       say("");
@@ -148,10 +165,11 @@
     for (const name of ["params", "tokens", "tokensPerParam", "loss"]) fill(name, plan[name], interval[name], level);
     for (const name of ["excessLoss", "flops"]) fill(name, plan[name]);
     for (const name of ["gpuHours", "days", "cost"]) fill(name, plan[name] ?? null, banded(plan[name] ?? null), percent(data.bandLevel));
-    const paid = [plan.days === null ? null : time(plan.days ?? NaN), plan.cost === null ? null : usd(plan.cost ?? NaN)];
-    const money = data.hardware ? paid.filter((text) => text !== null).map((text) => `, ${text}`).join("") : "";
+    const { days = null, cost = null } = plan;
+    const bill = [state.form === "days" || days === null ? "" : `, ${time(days)}`];
+    bill.push(state.form === "cost" || cost === null ? "" : `, ${money(cost)}`);
     say(`${textOf("budget", state)}: ${count(plan.params)} parameters on ${count(plan.tokens)} tokens, `
-      + `loss ${plain(plan.loss, 4)}${money}.`);
+      + `loss ${plain(plan.loss, 4)}${bill.join("")}.`);
   }
 
   for (const name of controls) {

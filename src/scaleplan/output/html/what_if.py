@@ -18,7 +18,7 @@ from scaleplan.planning.constraints.inference import Inference
 from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.planning.constraints.repetition import R_PARAMS, R_TOKENS, RepeatedData
 from scaleplan.planning.uncertainty import moved_laws, sigmas_of
-from scaleplan.units import LEAST_COUNT, MOST_COUNT, USD
+from scaleplan.units import LEAST_COUNT, MOST_COUNT, SECONDS_PER_DAY, USD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ __all__ = ["WhatIf", "what_if", "what_if_section"]
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The question of a page as plain values (``data``), or in one line why the page cannot change it (``refusal``)."""
+    """The question of a page as plain values (``data``), or in one line why the page cannot change it."""
 
     data: Mapping[str, object] | None = None
     refusal: str | None = None
@@ -43,12 +43,15 @@ class WhatIf:
 
 def what_if(planner: Planner, request: Request, plan: Plan) -> WhatIf:
     """Return what the page needs to plan this question again; ``planner`` is the one on the plan's hardware."""
-    refusal = _refusal(planner, plan.budget.currency)
+    request = request.with_deadline()
+    refusal = _refusal(planner, request)
     if refusal is not None:
         return WhatIf(refusal=refusal)
     preset, bounds = planner.preset, planner.bounds
-    law, (least, most) = preset.law, planner.supported_ratios
-    forecast = preset.forecast
+    law, forecast = preset.law, preset.forecast
+    assert isinstance(law, LossSurface)  # anything else is refused
+    least, most = planner.supported_ratios
+    computed = plan.budget.gpu is not None and not _open_devices(request)
     data: dict[str, object] = {
         "law": _coefficients(law if forecast is None else forecast.base),
         "forecast": None if forecast is None else _forecast(forecast),
@@ -57,46 +60,39 @@ def what_if(planner: Planner, request: Request, plan: Plan) -> WhatIf:
         "inference": next(map(_served, planner.constraints.terms), None),
         "maps": [_map(quantity.on(law), scarce=quantity.scarcity) for quantity in planner.constraints.effective],
         "limits": [
-            {
-                "name": _NAMES[part.name],
-                "quantity": part.quantity,
-                "low": part.span.low,
-                "high": _open(part.span.high),
-            }
+            {"name": part.name, "quantity": part.quantity, "low": part.span.low, "high": _open(part.span.high)}
             for part in bounds.parts
         ],
         "ratios": [least, _open(most)],
         "largestRun": preset.range.flops[1] if preset.range.flops else None,
+        "fitted": {
+            _WATCHED[name]: getattr(preset.range, name)
+            for name in (_WATCHED if forecast is None else ("flops", "tokens_per_param"))
+            if getattr(preset.range, name) is not None
+        },
         "least": LEAST_COUNT,
         "most": MOST_COUNT,
         "byHardware": planner.by_hardware,
-        "hardware": None if plan.budget.gpu is None else _hardware(planner, request, plan),
+        "hardware": _hardware(planner, request, plan) if computed else None,
     }
-    return WhatIf(data={**data, **_start(request, plan, fixed=bounds.fixed)})
+    return WhatIf(data={**data, **_start(request, plan, on_hardware=computed, fixed=bounds.fixed)})
 
 
-_NAMES = {
-    "params": "params",
-    "tokens": "tokens",
-    "tokens_per_param": "tokensPerParam",
-    "flops": "flops",
-    "total": "total",
-    "loss": "loss",
-}
-"""The spans of the bounds, by their names in the page."""
+_WATCHED = {"flops": "flops", "params": "params", "tokens": "tokens", "tokens_per_param": "tokensPerParam"}
+"""The quantities whose fitted range a plan is watched for, by their names in the page; of a forecast its two axes."""
 
 
-def _refusal(planner: Planner, currency: str | None) -> str | None:
+def _refusal(planner: Planner, request: Request) -> str | None:
     """Return why the page cannot plan this question again; None where it can."""
     preset = planner.preset
-    if currency not in (None, USD):
-        return f"the page counts money in US dollars, and this question in {currency}"
     if planner.choices:
         return "this law leaves a quantity of its mixtures open, and each of its values is another law"
     if isinstance(preset.law, Allocation) or not isinstance(preset.law, LossSurface):
         return f"{preset.id} states the best split of a budget itself, and has no loss to weigh other splits by"
     if not preset.allocates or preset.line is not None:
         return f"{preset.id} must not choose how to split a budget"
+    if _open_devices(request) and (planner.by_hardware or request.flops is None):
+        return "the number of GPUs follows from the deadline, and with it what the budget buys"
     if preset.forecast is None and not isinstance(preset.law, Additive | ReducedSurface):
         return f"the page has no formula for a law of the form '{preset.form}'"
     return None
@@ -198,40 +194,40 @@ def _hardware(planner: Planner, request: Request, plan: Plan) -> dict[str, objec
     }
 
 
-def _start(request: Request, plan: Plan, *, fixed: bool) -> dict[str, object]:
+def _open_devices(request: Request) -> bool:
+    """Whether the number of GPUs follows from a deadline, and so moves with the size and with the memory it takes."""
+    return request.deadline is not None and request.gpus is None
+
+
+def _start(request: Request, plan: Plan, *, on_hardware: bool, fixed: bool) -> dict[str, object]:
     """Return the controls of the page: the forms that the budget may have, with the amounts of the plan."""
     budget = plan.budget
-    given: dict[str, float | None] = {
+    given = {
         "flops": request.flops,
         "gpu_hours": request.gpu_hours,
-        "days": None if request.time is None else request.time / 86400,
+        "days": None if request.time is None else request.time / SECONDS_PER_DAY,
         "cost": request.cost,
     }
-    amounts = {"flops": plan.flops, **dict(_paid(plan))}
+    taken = {"gpu_hours": budget.gpu_hours, "days": budget.days, "cost": budget.cost} if on_hardware else {}
+    amounts = {"flops": plan.flops} | {form: amount for form, amount in taken.items() if amount is not None}
     form = next(name for name, amount in given.items() if amount is not None)
     return {
         "form": form,
         "amounts": {**amounts, form: given[form]},
-        "price": budget.price_per_hour,
+        "price": budget.price_per_hour if on_hardware else None,
+        "currency": budget.currency or USD,
         "shared": not fixed,
+        "unpriced": budget.gpu is not None and not on_hardware,
         "bandLevel": BAND_LEVEL,
     }
-
-
-def _paid(plan: Plan) -> Iterator[tuple[str, float]]:
-    """Yield what the plan takes, by the form that a budget of as much would have."""
-    budget = plan.budget
-    for form, amount in (("gpu_hours", budget.gpu_hours), ("days", budget.days), ("cost", budget.cost)):
-        if amount is not None:
-            yield form, amount
 
 
 def _open(end: float) -> float | None:
     return None if end == math.inf else end
 
 
-_FORMS = {"flops": "FLOP", "gpu_hours": "GPU-hours", "days": "days", "cost": "US dollars"}
-"""The units that a budget may be given in, by form."""
+_FORMS = {"flops": "FLOP", "gpu_hours": "GPU-hours", "days": "days", "cost": ""}
+"""The units that a budget may be given in, by form; money is in the currency of the plan."""
 
 
 def what_if_section(data: Mapping[str, Any]) -> list[Markup]:
@@ -240,11 +236,14 @@ def what_if_section(data: Mapping[str, Any]) -> list[Markup]:
     if data["shared"]:
         sliders.append(_control("share", "Tokens, in multiples of the optimal", reach=1.0))
     if data["price"] is not None:
-        sliders.append(_control("price", f"Price of a {data['hardware']['gpu']} GPU-hour, in US dollars", reach=0.6))
+        label = f"Price of a GPU-hour ({data['hardware']['gpu']}), in {data['currency']}"
+        sliders.append(_control("price", label, reach=0.6))
     sentence = (
         "Move a slider or type a number: the page plans again by the same law, limits and rates, and computes what "
         "the program would. Training on more or fewer tokens than are optimal keeps the compute and changes the size."
     )
+    if data["unpriced"]:
+        sentence += " Hours and cost stay out of it: the number of GPUs follows from the deadline."
     return [
         element("p", sentence),
         element(
@@ -255,6 +254,7 @@ def what_if_section(data: Mapping[str, Any]) -> list[Markup]:
             class_="controls",
         ),
         element("p", id=f"{_ID}-problem", role="alert", class_="problem"),
+        element("p", id=f"{_ID}-doubt", class_="problem"),
         element("output", id=f"{_ID}-summary", aria_live="polite", class_="summary"),
         element("dl", *_results(data), id=f"{_ID}-results", class_="tiles"),
     ]
@@ -267,7 +267,7 @@ def _form_of_budget(data: Mapping[str, Any]) -> Markup:
     """Return the choice of the unit that the budget is given in."""
     ident = f"{_ID}-form"
     options = [
-        element("option", _FORMS[form], value=form, selected="" if form == data["form"] else None)
+        element("option", _FORMS[form] or data["currency"], value=form, selected="" if form == data["form"] else None)
         for form in _FORMS
         if form in data["amounts"]
     ]

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.bill import band_remarks
-from scaleplan.units import format_count, format_flops, format_fraction, format_number
+from scaleplan.units import (
+    counted,
+    format_change,
+    format_count,
+    format_days,
+    format_factor,
+    format_flops,
+    format_fraction,
+    format_number,
+    format_power,
+    format_range,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +41,7 @@ def hyperparameters_report(advice: Advice) -> Report:
             rows=[_row(answer) for answer in advice.rules if answer.reason is None or _answered(answer)],
             text={"rule", "kind", "at", "beyond range"},
         ),
-        remarks=[*_remarks(advice), *band_remarks([advice.budget] if advice.budget else [], what="days")],
+        remarks=[*_remarks(advice), *band_remarks([advice.budget] if advice.budget else [], what="time")],
         sections=[_section(critical, advice) for critical in advice.critical],
     )
 
@@ -50,7 +61,7 @@ def _row(answer: RuleAnswer) -> tuple[str, ...]:
     )
     return (
         answer.rule + _mark(answer),
-        "–" if answer.learning_rate is None else f"{answer.learning_rate:.2e}",
+        "–" if answer.learning_rate is None else format_power(answer.learning_rate),
         "–" if answer.batch_tokens is None else format_count(answer.batch_tokens),
         answer.batch_kind or "",
         " ".join(inputs),
@@ -59,18 +70,18 @@ def _row(answer: RuleAnswer) -> tuple[str, ...]:
 
 
 def _outside(item: Outside) -> str:
-    factor = f"{item.factor:.1f}" if item.factor < 10 else f"{item.factor:,.0f}"
-    return f"{_SYMBOLS.get(item.quantity, item.quantity)} {'1/' if item.side == 'below' else ''}{factor}x"
+    return f"{_SYMBOLS.get(item.quantity, item.quantity)} {format_factor(item.factor)} {item.side}"
 
 
 def _remarks(advice: Advice) -> Iterator[str]:
     if advice.learning_rate is not None:
         spread = advice.learning_rate
-        yield f"learning rate: {spread.low:.2e} – {spread.high:.2e}, {spread.factor:.1f}x apart"
+        span = format_range(spread.low, spread.high, format_power)
+        yield f"learning rate: {span}, {format_factor(spread.factor)} apart"
     if advice.batch_tokens is not None:
         spread = advice.batch_tokens
-        low, high = format_count(spread.low), format_count(spread.high)
-        yield f"batch: {low} – {high} tokens, {spread.factor:.1f}x apart"
+        span = format_range(spread.low, spread.high, format_count)
+        yield f"batch: {span} tokens, {format_factor(spread.factor)} apart"
         whole = [a.batch_sequences for a in advice.rules if a.batch_kind == "optimal" and a.batch_sequences]
         if whole:
             yield (
@@ -93,7 +104,7 @@ def _remarks(advice: Advice) -> Iterator[str]:
 
 def _section(critical: Critical, advice: Advice) -> Report:
     timed = critical.best is not None
-    columns = ("batch", "steps", "tokens", "extra compute", *(("GPUs", "days") if timed else ()))
+    columns = ("batch", "steps", "tokens", "extra compute", *(("GPUs", "time") if timed else ()))
     return Report(
         title=f"critical batch by {critical.rule}: {format_count(critical.batch_tokens)} tokens, "
         f"at least {format_count(critical.steps_min)} steps",
@@ -107,7 +118,7 @@ def _trade(trade: Trade, *, timed: bool) -> tuple[str, ...]:
     row = (*counts, format_fraction(trade.overhead))
     if not timed or trade.gpus is None or trade.days is None:
         return row
-    return (*row, f"{trade.gpus:,.0f}", format_number(trade.days))
+    return (*row, f"{trade.gpus:,.0f}", format_days(trade.days))
 
 
 def _times(critical: Critical, advice: Advice) -> Iterator[str]:
@@ -116,11 +127,10 @@ def _times(critical: Critical, advice: Advice) -> Iterator[str]:
         return
     worth = "" if advice.gpus is not None else "worth having: "
     yield (
-        f"shortest {worth}on {best.gpus:,.0f} x {advice.gpu}: {format_number(best.days)} days, "
-        f"a batch of {format_count(best.batch_tokens)}; any number of them: {format_number(floor)} days"
+        f"shortest {worth}on {best.gpus:,.0f} x {advice.gpu}: {format_days(best.days)}, "
+        f"a batch of {format_count(best.batch_tokens)}; any number of them: {format_days(floor)}"
     )
-    one = advice.gpus_per_replica == 1
-    busy = "1 GPU" if one else f"{advice.gpus_per_replica:,.0f} GPUs"
+    busy = counted(advice.gpus_per_replica, "GPU")
     yield f"one sequence of {advice.sequence:,.0f} tokens is taken to keep a replica of {busy} busy"
 
 
@@ -137,7 +147,7 @@ def vocabulary_report(answer: Vocabulary) -> Report:
             Fact("by fitted loss", format_count(answer.parametric)),
         ),
         remarks=(
-            f"the middle of three approaches of Tao et al. 2024, {format_number(answer.spread)}x apart",
+            f"the middle of three approaches of Tao et al. 2024, {format_factor(answer.spread)} apart",
             "round to a multiple of 128 that your tokenizer can be trained to",
         ),
     )
@@ -169,11 +179,11 @@ def precisions_report(choice: PrecisionChoice) -> Report:
 def _precision_row(row: PrecisionRow) -> tuple[str, ...]:
     return (
         row.precision,
-        f"{format_number(row.speed)}x",
+        format_factor(row.speed),
         format_flops(row.flops),
         format_number(row.params_worth),
         format_count(row.params),
         format_count(row.tokens),
         format_number(row.loss, digits=4),
-        f"{100 * row.advantage:+.0f} %",
+        format_change(row.advantage, digits=2),
     )

@@ -11,7 +11,7 @@ from scaleplan.output import Fact, Report
 from scaleplan.units import (
     SECONDS_PER_DAY,
     SECONDS_PER_HOUR,
-    counted,
+    format_days,
     format_flops,
     format_fraction,
     format_hours,
@@ -79,8 +79,8 @@ _SURE = format_fraction((1 + BAND_LEVEL) / 2)
 def _facts(budget: Budget, bill: Bill | None) -> Iterator[Fact]:
     rows: list[tuple[str, float | None, tuple[float, float] | None, Callable[[float], str]]] = [
         ("GPU-hours", budget.gpu_hours, budget.gpu_hours_interval, format_hours),
-        ("days", budget.days, budget.days_interval, format_number),
-        ("money", budget.cost, budget.cost_interval, money_in(budget.currency)),
+        ("time", budget.days, budget.days_interval, format_days),
+        ("cost", budget.cost, budget.cost_interval, money_in(budget.currency)),
         ("energy", budget.energy_kwh, budget.energy_kwh_interval, format_kwh),
     ]
     if bill is not None:
@@ -105,7 +105,8 @@ def _origins(budget: Budget, bill: Bill | None) -> Iterator[str]:
     if budget.chip_w is not None:
         yield power_text(budget)
     if bill is not None and bill.grid is not None:
-        yield f"carbon: {bill.grid}, {bill.grid_g_co2_per_kwh:g} g CO2e/kWh in {bill.grid_year}, location-based"
+        intensity = format_number(bill.grid_g_co2_per_kwh or 0.0)
+        yield f"carbon: {bill.grid}, {intensity} g CO2e/kWh in {bill.grid_year}, location-based"
 
 
 def speed_text(budget: Budget | Conversion) -> str:
@@ -190,8 +191,8 @@ def conversion_report(result: Conversion) -> Report:
         ("compute", result.flops, lambda flops: format_flops(flops, digits=4), result.flops_interval),
         ("", result.flops, format_pf_days, None),
         ("GPU-hours", result.gpu_hours, format_hours, result.gpu_hours_interval),
-        ("wall clock", result.days, lambda days: counted(format_number(days), "day"), result.days_interval),
-        ("money", result.cost, money_in(result.currency), result.cost_interval),
+        ("time", result.days, format_days, result.days_interval),
+        ("cost", result.cost, money_in(result.currency), result.cost_interval),
         ("energy", result.energy_kwh, format_kwh, result.energy_kwh_interval),
         ("carbon", result.carbon_kg, format_kilograms, result.carbon_kg_interval),
     )
@@ -207,9 +208,8 @@ def conversion_report(result: Conversion) -> Report:
     if result.chip_w is not None:
         remarks.append(power_text(result))
     if result.grid is not None:
-        remarks.append(
-            f"grid {result.grid}: {result.grid_g_co2_per_kwh:g} g CO2e/kWh ({result.grid_year}), location-based"
-        )
+        intensity = format_number(result.grid_g_co2_per_kwh or 0.0)
+        remarks.append(f"carbon: {result.grid}, {intensity} g CO2e/kWh in {result.grid_year}, location-based")
     return Report(
         title=format_flops(result.flops),
         facts=[Fact.of(label, value, written, span) for label, value, written, span in rows if value is not None],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.output import Report, ReportTable
-from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number
+from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +137,7 @@ def _remarks_design(design: PilotDesign) -> Iterator[str]:
         yield "waste: what the main run's loss is expected to lose by the N* that is then believed"
         for measure, rival in design.better_rivals():
             yield f"{rival}: a smaller error of {measure}, which a list for {design.aim} gives up for its aim"
-        target = f"{design.target:.4g}".replace("e+", "e")
+        target = format_plain(design.target, digits=4)
         yield f"fit them for the target: scaleplan fit runs.csv --target {target} -o law.toml"
     if design.cooldown is not None:
         full = sum(run.flops * run.seeds for run in design.runs)

@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaleplan.fitting.diagnosed_fit import Coefficient
-from scaleplan.fitting.objective import rounded
 from scaleplan.fitting.runs import row_text, rows_text
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import format_loss, plan_report
 from scaleplan.presets.preset import Line
-from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number
+from scaleplan.units import (
+    counted,
+    format_change,
+    format_count,
+    format_factor,
+    format_flops,
+    format_fraction,
+    format_measured,
+    format_number,
+    format_plain,
+    format_range,
+    format_signed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -157,11 +168,12 @@ def _facts(data: dict[str, Any]) -> list[Fact]:
 
 def _fact(known: Coefficient, label: str, unit: str) -> Fact:
     value, error = known.value, known.error
-    text = f"{value:.{_DIGITS if error is None else _EXACT_DIGITS}g}"
+    text = format_plain(value, digits=_DIGITS if error is None else _EXACT_DIGITS)
     if error is not None and error > _EXACT * abs(value):
         precise = error < _VAGUE * abs(value) or value == 0
-        text = " ± ".join(rounded(value, error) if precise else (f"{value:.2g}", f"{error:.1g}"))
-    low, high = ("", "") if known.interval is None else (f"{end:.4g}" for end in known.interval)
+        vague = f"{format_number(value, digits=2)} ± {format_number(error, digits=1)}"
+        text = format_measured(value, error) if precise else vague
+    low, high = ("", "") if known.interval is None else (format_plain(end, digits=4) for end in known.interval)
     return Fact(label, text, low=low, high=high, unit=unit if known.name == "E" else "")
 
 
@@ -172,12 +184,12 @@ def _remarks(data: dict[str, Any]) -> Iterator[str]:
     score, residuals = data["objective"]["score"], data["residuals"]
     if data["status"] is None:
         if score is not None:
-            yield f"objective {score:.10g}"
+            yield f"objective {format_plain(score, digits=10)}"
         return
     inside = residuals["inside_delta"]
     runs_inside = "" if inside is None else f"; {format_fraction(inside)} of the runs lie inside delta"
     yield (
-        f"objective {score:.10g}; residuals rms {format_number(residuals['rms'])}, "
+        f"objective {format_plain(score, digits=10)}; residuals rms {format_number(residuals['rms'])}, "
         f"typical {format_number(residuals['spread'])}{runs_inside}"
     )
 
@@ -206,7 +218,7 @@ def _misfit(forecast: dict[str, Any]) -> Iterator[str]:
         )
         yield (
             f"{rows}: the noise of row {down[0]['row']} is "
-            f"taken to be {format_number(math.sqrt(down[0]['factor']), digits=2)} times that of the others"
+            f"taken to be {format_factor(math.sqrt(down[0]['factor']))} that of the others"
         )
 
 
@@ -257,7 +269,7 @@ def _target(data: dict[str, Any], plan: Plan) -> Report:
     forecast = data.get("forecast")
     title = f"{'' if forecast is None else 'forecast '}at {format_flops(plan.flops)}"
     if data.get("largest_flops"):
-        title += f", {format_number(plan.flops / data['largest_flops'])} times the largest run"
+        title += f", {format_factor(plan.flops / data['largest_flops'])} the largest run"
     remarks = [notice.message for notice in plan.warnings if notice.code in {"not_vouched", "far_beyond"}]
     if data.get("line") is not None:
         title += ", on the line of the runs"
@@ -284,7 +296,7 @@ def _reasons(forecast: dict[str, Any], interval: Interval[float]) -> Iterator[st
             "noise": "the noise of one run",
         }
         order = sorted(named, key=lambda key: -shares[key])
-        yield f"its variance: {', '.join(f'{100 * shares[key]:.0f} % {named[key]}' for key in order)}"
+        yield f"its variance: {', '.join(f'{format_fraction(shares[key], digits=2)} {named[key]}' for key in order)}"
 
 
 def _check_line(data: dict[str, Any]) -> str:
@@ -332,16 +344,22 @@ def _single_runs(data: dict[str, Any]) -> Iterator[str]:
     if out is not None and out["rows"]:
         worst = max(abs(deviation) for deviation in out["deviations"])
         yield (
-            f"{rows_text(out['rows'], 'stands', 'stand up to')} {worst:.0f} robust deviations from the fit of the "
+            f"{rows_text(out['rows'], 'stands', 'stand up to')} {format_number(worst, digits=2)} robust "
+            "deviations from the fit of the "
             f"others (and {'is' if len(out['rows']) == 1 else 'are'} used)"
         )
         if out["without"] is not None:
             law, other = data["coefficients"], out["without"]
-            moved = ", ".join(f"{name} {law[name]:.4g} → {other[name]:.4g}" for name in _law_names([other]))
+            moved = ", ".join(
+                f"{name} {format_plain(law[name], digits=4)} → {format_plain(other[name], digits=4)}"
+                for name in _law_names([other])
+            )
             yield f"without {'it' if len(out['rows']) == 1 else 'them'}: {moved}"
     for name, strongest in (data["influence"] or {}).items():
         if abs(strongest[0]["change"]) > _EXACT:
-            pulls = ", ".join(f"row {item['row']} {item['change']:+.2g}" for item in strongest[:_MOST_PULLS])
+            pulls = ", ".join(
+                f"row {item['row']} {format_signed(item['change'], digits=2)}" for item in strongest[:_MOST_PULLS]
+            )
             yield f"{name} changes most without: {pulls}"
 
 
@@ -356,7 +374,7 @@ def _alternatives(items: Sequence[dict[str, Any]], *, rejected: bool) -> Report:
             item["name"],
             *_law_cells(item["coefficients"], names),
             format_number(excess) if math.isfinite(excess) else "–",
-            *("–" if missed is None else f"{missed:+.2%}" for _ in held_out),
+            *("–" if missed is None else format_change(missed, digits=2) for _ in held_out),
         )
         for item, excess, missed in zip(items, excesses, further, strict=True)
     ]
@@ -390,8 +408,8 @@ def _approaches(approaches: Sequence[dict[str, Any]]) -> Report:
     rows = [
         (
             item["name"],
-            "" if item["exponent"] is None else f"{item['exponent']:.4f}",
-            "" if item["error"] is None else f"{item['error']:.2g}",
+            "" if item["exponent"] is None else format_number(item["exponent"], digits=4),
+            "" if item["error"] is None else format_number(item["error"], digits=2),
             "" if item["params"] is None else format_count(item["params"]),
         )
         for item in approaches
@@ -409,7 +427,7 @@ def _law_names(laws: Iterable[dict[str, float]]) -> tuple[str, ...]:
 
 
 def _law_cells(law: dict[str, float], names: Sequence[str] = _LAW_NAMES) -> tuple[str, ...]:
-    return tuple(f"{law.get(name, 1.0):.4g}" for name in names)  # without gamma it is 1
+    return tuple(format_plain(law.get(name, 1.0), digits=4) for name in names)  # without gamma it is 1
 
 
 def _by_reason(findings: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -441,18 +459,13 @@ _JUDGED = ("inside", "width", "score", "bias", "rms")
 def _judged(row: dict[str, Any], count: int) -> tuple[str, ...]:
     """Return the cells of :data:`_JUDGED`: without a width the coverage is not that of the interval of a run."""
     inside = _inside(row["coverage"], count) if "width" in row else "–"
-    return inside, *(_percent(row, name) for name in ("width", "score")), f"{row['bias']:+.2%}", f"{row['rms']:.2%}"
+    return inside, *(_percent(row, name) for name in ("width", "score", "bias", "rms"))
 
 
 def _percent(row: dict[str, Any], name: str) -> str:
     """Return a share of the loss, or a dash where it is not known or no number."""
-    return "–" if row.get(name) is None else f"{row[name]:.2%}"
-
-
-def _in_prose(row: dict[str, Any], name: str) -> str:
-    """Return the same as it stands in a sentence, a bias with its sign."""
-    text = f"{row[name]:+.2%}" if name == "bias" else _percent(row, name)
-    return text.replace("%", " %")
+    written = format_change if name == "bias" else format_fraction
+    return "–" if row.get(name) is None else written(row[name], digits=2)
 
 
 def _headline(data: dict[str, Any]) -> Iterator[str]:
@@ -464,7 +477,7 @@ def _headline(data: dict[str, Any]) -> Iterator[str]:
     yield (
         f"of {counted(count, 'prediction')} {round(overall['coverage'] * count):,} "
         f"({format_fraction(overall['coverage'], digits=2)}) inside the {level} interval of one run; width "
-        f"{_in_prose(overall, 'width')}, interval score {_in_prose(overall, 'score')} of the loss"
+        f"{_percent(overall, 'width')}, interval score {_percent(overall, 'score')} of the loss"
     )
     # a run is predicted above several cuts, and its errors there are nearly one
     if _falls_short(overall["coverage"], data["level"], max((cut["predicted"] for cut in data["cuts"]), default=1)):
@@ -475,7 +488,7 @@ def _factors(bins: Sequence[dict[str, Any]]) -> Report:
     """Return the predictions by factor of extrapolation."""
     rows = [
         (
-            " – ".join(dict.fromkeys(f"×{format_number(end)}" for end in row["factors"])),
+            format_range(row["factors"][0], row["factors"][-1], format_factor),
             f"{row['runs']:,}",
             *_judged(row, row["runs"]),
             _percent(row, "law_rms"),
@@ -493,7 +506,7 @@ def _cuts(cuts: Sequence[dict[str, Any]]) -> Iterator[Report]:
     rows = [
         (
             format_flops(cut["flops"]),
-            f"×{format_number(cut['gap'])}" if "gap" in cut else "–",
+            format_factor(cut["gap"]) if "gap" in cut else "–",
             f"{cut['runs']:,}",
             f"{cut['predicted']:,}",
             *_judged(cut, cut["predicted"]),
@@ -529,17 +542,17 @@ def _remarks_backtest(data: dict[str, Any]) -> Iterator[str]:
         yield fitted
     else:
         yield (
-            f"the forecast misses the larger runs by {_in_prose(overall, 'rms')} (rms; bias "
-            f"{_in_prose(overall, 'bias')}), the plain law by {_in_prose(overall, 'law_rms')}; {fitted}"
+            f"the forecast misses the larger runs by {_percent(overall, 'rms')} (rms; bias "
+            f"{_percent(overall, 'bias')}), the plain law by {_percent(overall, 'law_rms')}; {fitted}"
         )
     if data["one_sided"]:
         yield "all cuts err in one direction by more than the scatter of the runs: expect the same beyond the largest"
     if held is not None:
         count = len(held["rows"])
         yield (
-            f"largest runs held out ({format_number(held['factor'])} times the rest): "
-            f"{_inside(held['coverage'], count)} inside, width {_in_prose(held, 'width')}, "
-            f"bias {_in_prose(held, 'bias')}, rms {_in_prose(held, 'rms')}"
+            f"largest runs held out ({format_factor(held['factor'])} the rest): "
+            f"{_inside(held['coverage'], count)} inside, width {_percent(held, 'width')}, "
+            f"bias {_percent(held, 'bias')}, rms {_percent(held, 'rms')}"
         )
 
 
@@ -568,7 +581,7 @@ def _members(members: Sequence[dict[str, Any]], data: dict[str, Any]) -> Report:
         (
             item["kernel"],
             format_number(item["floor"]),
-            f"{item['weight']:.0%}",
+            format_fraction(item["weight"], digits=2),
             format_loss(item["loss"]),
             " – ".join(map(format_loss, item["expected_loss"])),
         )
@@ -620,7 +633,8 @@ def _residual_plot(column: Array, residuals: Array) -> tuple[str, ...]:
         text = "".join(_DENSITY[int(np.searchsorted(_STEPS, count, side="right"))] for count in cells)
         middle = row == _HEIGHT // 2
         beyond = ">" if np.max(size) > reach else ""
-        label = {0: f"{beyond}{reach:+.2g}", _HEIGHT // 2: "0", _HEIGHT - 1: f"{beyond}{-reach:+.2g}"}.get(row, "")
+        extremes = {0: reach, _HEIGHT - 1: -reach}
+        label = f"{beyond}{format_signed(extremes[row], digits=2)}" if row in extremes else "0" if middle else ""
         lines.append(f"  {label:>8} {'+' if middle else '|'}{text}".rstrip())
     left, right = (format_number(float(np.exp(end))) for end in (low, high))
     ends = left + right.rjust(_WIDTH - len(left))

@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from scaleplan.charts.terminal import chart_lines
+from scaleplan.charts.terminal import CHART_WIDTH, chart_lines
 from scaleplan.charts.track_plots import calibration_chart
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import SIZES, format_loss
-from scaleplan.units import counted, format_count, format_flops, format_fraction
+from scaleplan.units import (
+    counted,
+    format_change,
+    format_count,
+    format_flops,
+    format_fraction,
+    format_fractions,
+    format_signed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +56,8 @@ def outcome_report(outcome: Outcome) -> Report:
     facts = [
         Fact.of("loss", outcome.loss, format_loss, unit=outcome.loss_unit),
         Fact.of("forecast", outcome.forecast, format_loss),
-        Fact("error", f"{outcome.error:+.4g}"),
-        Fact("relative error", f"{100 * outcome.relative_error:+.2f} %"),
+        Fact("error", format_signed(outcome.error, digits=4)),
+        Fact("relative error", format_change(outcome.relative_error)),
     ]
     rows = [
         (
@@ -95,14 +103,14 @@ def _row(kept: KeptForecast) -> tuple[str, ...]:
         format_loss(kept.loss),
         "–" if kept.interval is None else " – ".join(map(format_loss, kept.interval)),
         "–" if kept.outcome is None else format_loss(kept.outcome),
-        "–" if kept.relative_error is None else f"{100 * kept.relative_error:+.2f} %",
+        "–" if kept.relative_error is None else format_change(kept.relative_error),
         held if kept.status == "resolved" else kept.status,
     )
 
 
 def _remarks(record: TrackRecord) -> Iterator[str]:
     if record.bias is not None and record.rms is not None:
-        bias, rms = f"{100 * record.bias:+.2f} % on average (bias)", f"{100 * record.rms:.2f} % rms"
+        bias, rms = f"{format_change(record.bias)} on average (bias)", f"{format_fraction(record.rms)} rms"
         yield f"error, + where the run came out worse: {bias}, {rms}"
     if record.score is not None:
         yield f"mean interval score at {format_fraction(record.level)}: {format_fraction(record.score)} of the loss"
@@ -113,13 +121,13 @@ def _calibration(record: TrackRecord) -> Report:
         (
             format_fraction(each.level),
             f"{each.inside} of {each.resolved}",
-            f"{100 * each.share:.0f} %",
-            f"{100 * each.interval[0]:.0f} – {100 * each.interval[1]:.0f} %",
+            format_fraction(each.share, digits=2),
+            format_fractions(*each.interval, digits=2),
         )
         for each in record.coverage
     ]
     return Report(
         title="calibration",
         grid=ReportTable(("level", "held", "share", "90 % interval of the share"), rows=rows),
-        drawing=chart_lines(calibration_chart(record)),
+        drawing=lambda width: chart_lines(calibration_chart(record), width=min(width, CHART_WIDTH)),
     )

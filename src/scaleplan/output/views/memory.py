@@ -10,8 +10,10 @@ from scaleplan.units import (
     GIGA,
     counted,
     format_count,
+    format_factor,
     format_fraction,
     format_gigabytes,
+    format_plain,
 )
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ def _memory_remarks(needs: MemorySummary) -> Iterator[str]:
         yield f"{counted(needs.sequences, 'sequence')} of {needs.sequence:,} tokens at once; --context, --sequences"
     if needs.weight_bits is not None:
         stored = f" ({needs.quantization}; tables, norms and head 16)" if needs.quantization else ""
-        yield f"weights of {needs.weight_bits:.3g} bits{stored}"
+        yield f"weights of {format_plain(needs.weight_bits, digits=3)} bits{stored}"
     if needs.bands is not None:
         known = {name: getattr(needs, name) for name in _MEASURED}
         yield (
@@ -180,6 +182,6 @@ def _margins_text(margins: Margins, *, serving: bool) -> str:
     if serving:
         return f"margins: all parts up to {usable} of a GPU, {reserve}"
     return (
-        f"margins: states up to {states} of a GPU, all parts up to {usable}, activations counted x "
-        f"{margins.activations:g}, {reserve}"
+        f"margins: states up to {states} of a GPU, all parts up to {usable}, activations counted "
+        f"{format_factor(margins.activations, digits=3)}, {reserve}"
     )

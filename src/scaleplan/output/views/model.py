@@ -10,7 +10,9 @@ from scaleplan.output.views.memory import memory_facts, parallel_text, room_text
 from scaleplan.units import (
     GIGA,
     counted,
+    format_change,
     format_count,
+    format_days,
     format_fraction,
     format_gigabytes,
     format_number,
@@ -149,7 +151,7 @@ def _row(name: str, shape: ShapeSizes) -> tuple[str, ...]:
     return (
         name,
         f"{shape.params:,}",
-        f"{100 * shape.error:+.2f} %",
+        format_change(shape.error),
         *map(str, dimensions),
         format_number(shape.flops_per_token),
     )
@@ -204,6 +206,4 @@ def _schedule(run: TrainingRun) -> Iterator[Fact]:
     least = run.least_time
     if least is not None:
         devices = f"; the batch feeds {counted(least.most_devices, 'GPU')}"
-        yield Fact(
-            "least time", f"{counted(format_number(least.days), 'day')}, by {least.binds}{devices}", prose=True
-        )
+        yield Fact("least time", f"{format_days(least.days)}, by {least.binds}{devices}", prose=True)

@@ -11,11 +11,14 @@ from scaleplan.units import (
     SECONDS_PER_DAY,
     counted,
     format_count,
+    format_factor,
     format_flops,
     format_fraction,
+    format_fractions,
     format_hours,
     format_number,
     format_pf_days,
+    format_plain,
     format_seconds,
     money_in,
 )
@@ -144,8 +147,8 @@ def _remarks(plan: Plan) -> Iterator[str]:
         )
         errors = plan.size_errors
         if errors is not None and errors.half is not None and errors.double is not None:
-            least, most = (f"{100 * wasted:.0f}" for wasted in sorted((errors.half, errors.double)))
-            line += f"; half or twice the size wastes {least if least == most else f'{least} – {most}'} %"
+            wasted = format_fractions(*sorted((errors.half, errors.double)), digits=2)
+            line += f"; half or twice the size wastes {wasted}"
         yield line
     if plan.optimum is not None:
         best = plan.optimum
@@ -335,7 +338,7 @@ def _grid(result: Marginal) -> ReportTable:
     rows = []
     for step in result.steps:
         row = [
-            f"{step.factor:g}x",
+            f"{format_plain(step.factor)}x",
             format_count(step.params),
             format_count(step.tokens),
             format_loss(step.loss),
@@ -357,12 +360,12 @@ def _remarks_marginal(result: Marginal) -> Iterator[str]:
         shrinks = 2.0**-result.exponent
         floor = "" if result.floor is None else f" above the floor of {format_loss(result.floor)}"
         yield (
-            f"each doubling costs twice the one before and gains about {shrinks:.2f} of it: "
-            f"the loss{floor} falls as compute to the power {-result.exponent:.3f}"
+            f"each doubling costs twice the one before and gains about {format_number(shrinks, digits=2)} of it: "
+            f"the loss{floor} falls as compute to the power {format_number(-result.exponent)}"
         )
     if result.halving_factor is not None:
         what = "the loss" if result.floor is None else "what is left above the floor"
-        yield f"to halve {what} takes {format_number(result.halving_factor)} times the compute"
+        yield f"to halve {what} takes {format_factor(result.halving_factor)} the compute"
     if result.budget is not None:
         yield from _band_remarks([result.budget], what="hours and money")
 
@@ -391,8 +394,8 @@ def _demand_row(plan: Plan) -> tuple[str, ...]:
         _cell(plan.inference_tokens, format_count),
         format_count(plan.params),
         format_count(plan.tokens),
-        f"{format_number(only.params_ratio)}x",
-        f"{format_number(only.flops_ratio)}x",
+        format_factor(only.params_ratio),
+        format_factor(only.flops_ratio),
         _cell(plan.total_flops, format_flops),
         format_fraction(only.saving),
         _cell(only.pays_back_at_tokens, format_count),

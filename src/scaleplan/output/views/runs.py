@@ -6,7 +6,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from scaleplan.output import Fact, Report, ReportTable
-from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number
+from scaleplan.units import (
+    counted,
+    format_count,
+    format_days,
+    format_flops,
+    format_fraction,
+    format_number,
+    format_plain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,11 +33,11 @@ _SOURCES = {
 
 
 def _loss(value: float) -> str:
-    return f"{value:.4g}"
+    return format_number(value, digits=4)
 
 
 def _rate(value: float) -> str:
-    return f"{value:.3g}"
+    return format_number(value)
 
 
 _COLUMNS: dict[str, Callable[[LoggedRun], str]] = {
@@ -106,7 +114,7 @@ def _place(run: LoggedRun) -> str:
 
 
 def _step(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) < _EXACT else f"{value:g}"
+    return f"{value:,.0f}" if abs(value) < _EXACT else format_plain(value)
 
 
 _EXACT = 2.0**53
@@ -127,7 +135,7 @@ def _facts(run: LoggedRun) -> Iterator[Fact]:
         ("tokens per step", run.tokens_per_step, format_count, ""),
         ("tokens a second", run.tokens_per_second, format_count, ""),
         ("MFU", run.mfu, format_fraction, ""),
-        ("days", run.days, format_number, ""),
+        ("time", run.days, format_days, ""),
     ):
         if value is not None:
             yield Fact(label, written(value), unit=note)

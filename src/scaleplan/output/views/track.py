@@ -91,7 +91,7 @@ def _place(tracking: Tracking, step: float, *, bare: bool = False) -> str:
 
 
 def _share(share: float) -> str:
-    return f"{100 * share:.0f} %" if share < 1 else "100 %"
+    return format_fraction(share, digits=2) if share < 1 else "100 %"
 
 
 def _loss(label: str, loss: float | None, ends: tuple[float, float] | None, unit: str) -> Fact:

@@ -16,6 +16,7 @@ from scaleplan.units import (
     format_gigabytes,
     format_kwh,
     format_number,
+    format_plain,
     format_seconds,
     format_usd,
 )
@@ -84,8 +85,8 @@ def _bill(found: Ways, way: Way) -> str:
 
 
 def _limit(found: Ways) -> str:
-    parts = [] if found.limit_hours is None else [f"{found.limit_hours:g} h"]
-    parts += [] if found.limit_cost is None else [f"${found.limit_cost:g}"]
+    parts = [] if found.limit_hours is None else [f"{format_plain(found.limit_hours)} h"]
+    parts += [] if found.limit_cost is None else [f"${format_plain(found.limit_cost)}"]
     return f"in {' and '.join(parts)}"
 
 
@@ -144,7 +145,7 @@ def _remarks(found: Ways) -> Iterator[str]:
 def _source(found: Ways) -> str:
     """Return how the tokens came about."""
     if found.epochs is not None and found.data_tokens is not None:
-        source = f"{found.epochs:.4g} x {format_count(found.data_tokens)}"
+        source = f"{format_number(found.epochs, digits=4)} x {format_count(found.data_tokens)}"
         return source if found.tokens_source == "given" else f"{source}, {found.tokens_source}"
     if found.tokens_source == "default":
         return "give --tokens, or --epochs and --data-tokens"

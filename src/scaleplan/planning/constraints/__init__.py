@@ -35,7 +35,7 @@ __all__ = [
 CONSTRAINTS: dict[str, Entry] = {
     "repetition": Entry(
         where="scaleplan.planning.constraints.repetition:Repetition",
-        options=(Option("unique_tokens", "D", "Distinct tokens there are; beyond them data repeats: 300B.", True),),
+        options=(Option("unique_tokens", "D", "Distinct tokens there are: 300B. Beyond them data repeats.", True),),
         keys=(
             Key("unique_tokens", "unique tokens", "tokens"),
             Key("epochs", "epochs"),
@@ -99,7 +99,7 @@ CONSTRAINTS: dict[str, Entry] = {
     "inference": Entry(
         where="scaleplan.planning.constraints.inference:Inference",
         options=(
-            Option("inference_tokens", "D", "Tokens the model will serve; the budget pays for them too: 2T.", True),
+            Option("inference_tokens", "D", "Tokens the model will serve: 2T. The budget pays for them too.", True),
             Option("inference_mfu", "F", "Utilisation of inference, to count it in money; decoding may reach 1%."),
             Option(
                 "inference_price",

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Self
 from scaleplan.errors import Notice, UsageError
 from scaleplan.laws.mixtures import FineGrainedMoE, JointMoE
 from scaleplan.planning.constraints.base import Variant, choice_of
-from scaleplan.units import GIGA, format_gigabytes, format_number, parse_count, parse_gigabytes
+from scaleplan.units import (
+    GIGA,
+    format_count,
+    format_factor,
+    format_gigabytes,
+    format_plain,
+    parse_count,
+    parse_gigabytes,
+)
 from scaleplan.units.limits import Limit
 
 if TYPE_CHECKING:
@@ -45,7 +53,8 @@ class ExpertCount(Variant):
         memory, cached = options.get("max_memory"), options.get("kv_tokens")
         if value is not None and (value % 1 or value > _MOST_EXPERTS):
             raise UsageError(
-                f"a number of experts is a whole one up to {_MOST_EXPERTS:,}, not {value:g}", hint="for example 64"
+                f"a number of experts is a whole one up to {_MOST_EXPERTS:,}, not {format_plain(value)}",
+                hint="for example 64",
             )
         return cls(
             value=value,
@@ -79,19 +88,23 @@ class ExpertCount(Variant):
         assert isinstance(law, JointMoE)
         needed = law.elements(point.params, cached_tokens=self.cached_tokens) * _BYTES / GIGA
         if self.memory_gb is not None and needed > self.memory_gb * (1 + 1e-9):  # of a size that was given
-            message = f"{law.experts:g} experts of this size need {format_gigabytes(needed)} of memory"
+            message = f"{format_count(law.experts)} experts of this size need {format_gigabytes(needed)} of memory"
             return (Notice(code="memory_exceeded", message=f"{message}, above {format_gigabytes(self.memory_gb)}"),)
         most = law.choices[-1]
         if self.value is None and not self.auto:
-            message = f"{law.experts:g} experts are assumed; give --experts, a number or auto"
+            message = f"{format_plain(law.experts)} experts are assumed; give --experts, a number or auto"
             return (Notice(code="experts_assumed", message=message),)
         if law.experts > most:
             message = (
-                f"{law.experts:g} experts are {format_number(law.experts / most)}x the most this law was fitted on"
+                f"{format_plain(law.experts)} experts are {format_factor(law.experts / most)} the most this law "
+                "was fitted on"
             )
-            return (Notice(code="extrapolated_experts", message=f"{message} ({most:g})"),)
+            return (Notice(code="extrapolated_experts", message=f"{message} ({format_plain(most)})"),)
         if self.auto and law.experts == most and self.memory_gb is None:
-            message = f"without --max-memory more experts are always better; {most:g} are the most this law knows"
+            message = (
+                f"without --max-memory more experts are always better; {format_plain(most)} are the most this "
+                "law knows"
+            )
             return (Notice(code="experts_unbounded", message=message),)
         return ()
 
@@ -131,13 +144,19 @@ class Granularity(Variant):
         law = point.surface
         assert isinstance(law, FineGrainedMoE)
         if self.value is None and not self.auto:
-            message = f"a granularity of {law.granularity:g} is assumed; give --granularity, a number or auto"
+            message = (
+                f"a granularity of {format_plain(law.granularity)} is assumed; give --granularity, a number or auto"
+            )
             return (Notice(code="granularity_assumed", message=message),)
         if law.granularity > _FITTED:
             message = (
-                f"a granularity of {law.granularity:g} is {format_number(law.granularity / _FITTED)}x the finest"
+                f"a granularity of {format_plain(law.granularity)} is "
+                f"{format_factor(law.granularity / _FITTED)} the finest"
             )
             return (
-                Notice(code="extrapolated_granularity", message=f"{message} this law was fitted on ({_FITTED:g})"),
+                Notice(
+                    code="extrapolated_granularity",
+                    message=f"{message} this law was fitted on ({format_plain(_FITTED)})",
+                ),
             )
         return ()

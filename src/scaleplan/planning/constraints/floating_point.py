@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.planning.constraints.recipe import Scaled
-from scaleplan.units import format_count, parse_integer
+from scaleplan.units import format_count, format_plain, parse_integer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ class FloatingPoint(EffectiveQuantity):
             )
         size = _BLOCK if block is None else float(parse_integer(block))
         if size < 2:
-            raise UsageError(f"a block of {size:g} shares no scale", hint="give at least 2, such as 128")
+            raise UsageError(f"a block of {format_plain(size)} shares no scale", hint="give at least 2, such as 128")
         return cls(exponent=int(match[1]), mantissa=int(match[2]), block=size)
 
     @property
@@ -103,7 +103,8 @@ class FloatingPoint(EffectiveQuantity):
         if point.tokens <= critical:
             return ()
         message = (
-            f"training in {self.name} with blocks of {self.block:g} does harm beyond {format_count(critical)} tokens "
+            f"training in {self.name} with blocks of {format_plain(self.block)} does harm beyond "
+            f"{format_count(critical)} tokens "
             f"at this size (Sun et al. 2025); use more bits or smaller blocks"
         )
         return (Notice(code="format_critical_tokens", message=message),)

@@ -16,6 +16,7 @@ from scaleplan.planning.constraints.base import Term
 from scaleplan.units import (
     SECONDS_PER_HOUR,
     format_count,
+    format_factor,
     format_fraction,
     format_number,
     parse_count,
@@ -158,7 +159,7 @@ class Inference(Term):
         share, more = format_fraction(other.params_ratio), format_number(other.tokens_ratio)
         line = (
             f"best for training alone at this loss: {size} on {data} tokens; this model has {share} of its size, "
-            f"sees {more}x the tokens and takes {format_number(other.flops_ratio)}x the training compute"
+            f"sees {more}x the tokens and takes {format_factor(other.flops_ratio)} the training compute"
         )
         if abs(other.saving) < _ROUNDING and abs(other.params_ratio - 1) < _ROUNDING:
             return (f"no better for training alone at this loss: {size} on {data} tokens is the best for both",)

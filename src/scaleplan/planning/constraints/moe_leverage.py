@@ -14,7 +14,7 @@ from scaleplan.laws.mixtures import FITTED_FLOPS, efficiency_leverage
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.planning.solver import bisect
-from scaleplan.units import format_flops, format_number, parse_fraction, parse_positive
+from scaleplan.units import format_factor, format_flops, parse_fraction, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,9 +87,9 @@ class MixtureLeverage(EffectiveQuantity):
         compute = self.equivalent_flops(point.flops)
         message = "the leverage of a mixture is advice carried over from Ling 2025"
         if compute > high:
-            message += f", here {format_number(compute / high)}x above the compute of its runs"
+            message += f", here {format_factor(compute / high)} above the compute of its runs"
         elif compute < low:
-            message += f", here {format_number(low / compute)}x below the compute of its runs"
+            message += f", here {format_factor(low / compute)} below the compute of its runs"
         return (Notice(code="carried_over", message=message),)
 
     @staticmethod
@@ -98,5 +98,5 @@ class MixtureLeverage(EffectiveQuantity):
         factor, compute = facts["moe_leverage"], facts["moe_flops"]
         if not isinstance(factor, float) or not isinstance(compute, float):
             return ()
-        less = f"{format_number(factor)}x less compute, {format_flops(compute)}"
+        less = f"{format_factor(factor)} less compute, {format_flops(compute)}"
         return (f"such a mixture reaches this dense plan's loss with {less}",)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.planning.constraints.recipe import Scaled
-from scaleplan.units import parse_positive
+from scaleplan.units import format_plain, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,11 +70,12 @@ class TrainingPrecision(EffectiveQuantity):
             value = REFERENCE_BITS if amount is None else parse_positive(amount)
             if value < _LEAST[part]:
                 raise UsageError(
-                    f"{part} of {value:g} bits are below what trains: runs diverged under {_LEAST[part]:g}",
-                    hint=f"use at least {_LEAST[part]:g} bits for the {part}",
+                    f"{part} of {format_plain(value)} bits are below what trains: runs diverged under "
+                    f"{format_plain(_LEAST[part])}",
+                    hint=f"use at least {format_plain(_LEAST[part])} bits for the {part}",
                 )
             if value > REFERENCE_BITS:
-                raise UsageError(f"{part} of {value:g} bits: 16, bf16, is the most that was measured")
+                raise UsageError(f"{part} of {format_plain(value)} bits: 16, bf16, is the most that was measured")
             bits[part] = value
         return cls(weights=bits["weights"], activations=bits["activations"], kv=bits["kv"])
 

@@ -15,7 +15,7 @@ from scaleplan.errors import Notice, UsageError
 from scaleplan.planning.constraints.base import EffectiveQuantity
 from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.planning.solver import minimum
-from scaleplan.units import format_count, format_number, parse_positive
+from scaleplan.units import format_count, format_number, format_plain, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,9 @@ class Quantisation(EffectiveQuantity):
         assert amount is not None
         bits = parse_positive(amount)
         if not _LEAST_BITS <= bits <= _MOST_BITS:
-            raise UsageError(f"{bits:g} bits are outside the 3 to 16 that were measured", hint="try --ptq-bits 4")
+            raise UsageError(
+                f"{format_plain(bits)} bits are outside the 3 to 16 that were measured", hint="try --ptq-bits 4"
+            )
         return cls(bits=bits)
 
     def increase(self, params: float, tokens: float) -> float:

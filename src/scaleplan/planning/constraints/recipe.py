@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from scaleplan.errors import Notice
 from scaleplan.planning.constraints.base import EffectiveQuantity
-from scaleplan.units import parse_positive
+from scaleplan.units import format_plain, parse_positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ class Recipe(EffectiveQuantity):
         if self.multiplier == 1:
             return ()
         message = (
-            f"a compute multiplier of {self.multiplier:g} is your assumption, applied at every scale; "
+            f"a compute multiplier of {format_plain(self.multiplier)} is your assumption, applied at every scale; "
             "published gains range from 1.1x to 1.9x and disagree on whether they last"
         )
         return (Notice(code="assumed_multiplier", message=message),)

@@ -1,0 +1,471 @@
+"""Lay out a chart: every line, marker and text of the picture with its place, before anything draws it.
+
+Units are CSS pixels, 96 an inch, with y downwards. :mod:`svg` and :mod:`figure` draw the same scene. Lines that end at
+the right edge are named in the margin beside their ends, others where the search of :mod:`placing` finds room; what
+cannot be named so is in the legend. Markers are for runs alone: a law has lines, and a plan a diamond.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from scaleplan.charts.chart import scales, tick_texts, value_text
+from scaleplan.charts.lettering import text_width, wrapped
+from scaleplan.charts.placing import Box, Candidate, Ink, around, placed, spread
+from scaleplan.errors import UsageError
+from scaleplan.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scaleplan.charts.chart import Chart, GuideLine, Series
+
+__all__ = ["SIZES", "WEIGHTS", "Hit", "Lettering", "Scene", "Shape", "lay_out", "source_line"]
+
+Spot = tuple[float, float]
+
+SIZES = {"title": 15.0, "caption": 11.0, "source": 11.0}
+"""The sizes of text by its role, in px; 12 for all others."""
+
+WEIGHTS = {"title": 650, "value": 600}
+"""The weights of text by its role; 400 for all others."""
+
+_TEXT = 12.0
+_LINE = 18.0
+_SMALL = 15.0  # height of a line of the caption
+_PAD = 14.0
+_KEY = 24.0  # length of a line in the legend
+_EDGE = 0.93  # from here on, as a share of the width, a line ends at the right edge
+_APART = 1e-6  # of the height, between the ends of lines that can be named there
+_MARGIN = 0.27  # of the width, at most, for names
+_LONGEST = 22  # letters of a name that is written inside the picture
+_LEAST = (200.0, 130.0)  # px of the frame in which something can be seen
+_HITS = 24
+_MARK, _RUN, _RING = 6.0, 4.2, 8.0
+
+
+class Shape(NamedTuple):
+    """A line, a closed polygon or a circle (one spot and a radius), with its role, its tone and the style of a line."""
+
+    kind: Literal["line", "polygon", "circle"]
+    spots: tuple[Spot, ...]
+    role: str
+    tone: int | None = None
+    style: str = ""
+    radius: float = 0.0
+
+
+class Lettering(NamedTuple):
+    """A line of text; ``y`` is that of its baseline."""
+
+    x: float
+    y: float
+    text: str
+    role: str
+    anchor: Literal["start", "middle", "end"] = "start"
+    tone: int | None = None
+
+    @property
+    def size(self) -> float:
+        """The size of the letters."""
+        return SIZES.get(self.role, _TEXT)
+
+    @property
+    def box(self) -> Box:
+        """The room that it takes, in a wide font."""
+        width = text_width(self.text, self.size, bold=self.role in WEIGHTS)
+        left = self.x - {"start": 0.0, "middle": 0.5, "end": 1.0}[self.anchor] * width
+        return Box(left, self.y - 0.8 * self.size, left + width, self.y + 0.25 * self.size)
+
+
+class Hit(NamedTuple):
+    """A place of a curve whose value is shown under the pointer."""
+
+    x: float
+    y: float
+    tone: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A picture that is laid out; shapes are painted in this order, and texts above them."""
+
+    width: float
+    height: float
+    frame: Box
+    shapes: tuple[Shape, ...]
+    texts: tuple[Lettering, ...]
+    hits: tuple[Hit, ...]
+
+
+class _Frame:
+    """The box of the plot inside the picture, and the places of values in it."""
+
+    def __init__(self, chart: Chart, box: Box) -> None:
+        self.box = box
+        self.across, self.up = scales(chart)
+
+    def x(self, value: float) -> float:
+        """Return the horizontal place of a value."""
+        return self.box.left + self.across.place(value) * (self.box.right - self.box.left)
+
+    def y(self, value: float) -> float:
+        """Return the vertical place of a value, from the top."""
+        return self.box.bottom - self.up.place(value) * (self.box.bottom - self.box.top)
+
+    def spots(self, x: Sequence[float], y: Sequence[float]) -> list[Spot]:
+        """Return the places of points, of those that have one."""
+        found = [(self.x(a), self.y(b)) for a, b in zip(x, y, strict=True)]
+        return [spot for spot in found if math.isfinite(spot[0]) and math.isfinite(spot[1])]
+
+
+def lay_out(chart: Chart, width: float, height: float, *, titled: bool = True) -> Scene:
+    """Return the scene of a chart.
+
+    ``titled`` scenes hold their title, caption and source; a page writes those beside a picture without them.
+    Raises UsageError where the size leaves no room for the curves.
+    """
+    texts: list[Lettering] = []
+    shapes: list[Shape] = []
+    y = 4.0
+    pad = _PAD if titled else 4.0
+    if titled:
+        y = _PAD
+        for line in wrapped(chart.title, width - 2 * pad, SIZES["title"], bold=True):
+            texts.append(Lettering(pad, y + 13, line, "title"))
+            y += 21
+        y += 3
+    up = scales(chart)[1]
+    named = _named(chart, width)
+    below = _below(chart, width - 2 * pad) if titled else []
+    top = _legend(chart, named.legend, Box(pad, y, width - pad, height), shapes, texts) + _TEXT + 10
+    bottom = height - 44 - (len(below) * _SMALL + 16 if titled else 0)
+    y_ticks = up.ticks(7 if bottom - top > 230 else 5)
+    y_texts = tick_texts(chart.y, y_ticks)
+    left = pad + 8 + max(text_width(text, _TEXT) for text in y_texts)
+    frame = _Frame(chart, Box(left, top, width - pad - named.margin, bottom))
+    if frame.box.right - left < _LEAST[0] or bottom - top < _LEAST[1]:
+        wide, high = width + _LEAST[0] - (frame.box.right - left), height + _LEAST[1] - (bottom - top)
+        raise UsageError(
+            f"a picture of {_inches(width)} by {_inches(height)} inches has no room for its curves",
+            hint=f"--size {_inches(max(wide, width))}x{_inches(max(high, height))} has",
+        )
+    for number, line in enumerate(below):
+        texts.append(Lettering(pad, bottom + 62 + number * _SMALL, line, "caption"))
+    _axes(chart, frame, y_ticks, y_texts, pad, shapes, texts)
+    ink = Ink()
+    _content(chart, frame, shapes, ink)
+    _labels(chart, frame, named, ink, shapes, texts)
+    hits = tuple(hit for series in chart.series for hit in _hits(chart, series, frame))
+    return Scene(width, height, frame.box, tuple(shapes), tuple(texts), hits)
+
+
+def _inches(pixels: float) -> str:
+    return f"{math.ceil(pixels / 9.6) / 10:g}"
+
+
+def source_line(chart: Chart) -> str:
+    """Return what the picture stands on, and the program that drew it."""
+    return f"{chart.source} Drawn by scaleplan {__version__}.".strip()
+
+
+def _below(chart: Chart, width: float) -> list[str]:
+    """Return the lines of the caption and the source."""
+    return [line for text in (chart.caption, source_line(chart)) for line in wrapped(text, 0.97 * width, SIZES["caption"])]
+
+
+class _Named(NamedTuple):
+    """Where the names of series stand: in the margin, inside the picture, or in the legend."""
+
+    margin: float
+    beside: dict[str, int]
+    inside: dict[str, int]
+    legend: dict[str, int]
+
+
+def _named(chart: Chart, width: float) -> _Named:
+    labels = chart.labels
+    of_lines = {s.label: labels[s.label] for s in chart.series if s.style != "points"}
+    if len(labels) < 2:
+        return _Named(0.0, {}, {}, {})
+    legend = {label: tone for label, tone in labels.items() if label not in of_lines}
+    across, up = scales(chart)
+    ends = []
+    for label in of_lines:
+        part = [s for s in chart.series if s.label == label and s.style != "points" and s.x][-1]
+        ends.append((across.place(part.x[-1]), up.place(part.y[-1])))
+    heights = sorted(end[1] for end in ends)
+    apart = all(b - a > _APART for a, b in zip(heights, heights[1:], strict=False))
+    if of_lines and apart and all(math.isfinite(x) and math.isfinite(y) for x, y in ends):
+        margin = max(text_width(label, _TEXT) for label in of_lines) + 20
+        if min(end[0] for end in ends) >= _EDGE:
+            if margin <= _MARGIN * width:
+                return _Named(margin, of_lines, {}, legend)
+        elif max(map(len, of_lines)) <= _LONGEST:
+            return _Named(0.0, {}, of_lines, legend)
+    return _Named(0.0, {}, {}, labels)
+
+
+def _legend(chart: Chart, names: dict[str, int], room: Box, shapes: list[Shape], texts: list[Lettering]) -> float:
+    """Add the names of series and of signs in rows, and return where they end."""
+    of_lines = {s.label for s in chart.series if s.style != "points"}
+    of_runs = {s.label for s in chart.series if s.style == "points"}
+    entries: list[tuple[str, str, int | None]] = []
+    for label, tone in names.items():
+        kind = "both" if label in of_lines & of_runs else "line" if label in of_lines else "run"
+        entries.append((kind, label, tone))
+    if chart.has("extrapolated"):
+        entries.append(("extrapolated", "beyond the fitted runs", None))
+    if chart.has("near_optimal"):
+        entries.append(("near_optimal", "near-optimal", None))
+    banded = {s.label for s in chart.series if s.low and s.style != "points"}
+    if banded - names.keys():
+        entries.append(("band", "interval", None))
+    if chart.fitted is not None:
+        entries.append(("fitted", "compute of the fitted runs", None))
+    if not entries:
+        return room.top
+    x, y = room.left, room.top
+    for kind, label, tone in entries:
+        length = _KEY + 7 + text_width(label, _TEXT)
+        if x > room.left and x + length > room.right:
+            x, y = room.left, y + _LINE
+        middle = y + 8.0
+        line = ((x, middle), (x + _KEY, middle))
+        box = ((x, middle - 6), (x + _KEY, middle - 6), (x + _KEY, middle + 6), (x, middle + 6))
+        if label in banded & names.keys():
+            shapes.append(Shape("polygon", box, "band", tone))
+        if kind in ("band", "fitted"):
+            shapes.append(Shape("polygon", box, kind, None if kind == "fitted" else 8))
+        elif kind != "run":
+            style = kind if kind in ("extrapolated", "near_optimal") else _style(chart, label)
+            shapes.append(Shape("line", line, "line", tone, style))
+        if kind in ("run", "both"):
+            shapes.append(marker(tone or 0, x + _KEY / 2, middle))
+        texts.append(Lettering(x + _KEY + 7, middle + 4, label, "key"))
+        x += length + 16
+    return y + _LINE + 2
+
+
+def _style(chart: Chart, label: str) -> str:
+    """Return the style that stands for a series: its own where it has one throughout, unbroken otherwise."""
+    styles = {s.style for s in chart.series if s.label == label and s.style not in ("points", "near_optimal")}
+    return "dashed" if styles == {"dashed"} else "measured"
+
+
+def _axes(
+    chart: Chart,
+    frame: _Frame,
+    y_ticks: Sequence[float],
+    y_texts: Sequence[str],
+    pad: float,
+    shapes: list[Shape],
+    texts: list[Lettering],
+) -> None:
+    left, top, right, bottom = frame.box
+    if chart.fitted is not None:
+        ends = [min(max(frame.x(value), left), right) for value in chart.fitted]
+        if ends[1] > ends[0]:
+            corners = ((ends[0], top), (ends[1], top), (ends[1], bottom), (ends[0], bottom))
+            shapes.append(Shape("polygon", corners, "fitted"))
+    for value, text in zip(y_ticks, y_texts, strict=True):
+        y = frame.y(value)
+        shapes.append(Shape("line", ((left, y), (right, y)), "grid"))
+        texts.append(Lettering(left - 8, y + 4, text, "tick", "end"))
+    x_ticks = frame.across.ticks(max(3, int((right - left) / 76)))
+    free = 0.0
+    for value, text in zip(x_ticks, tick_texts(chart.x, x_ticks), strict=True):
+        x, half = frame.x(value), 0.5 * text_width(text, _TEXT)
+        shapes.append(Shape("line", ((x, bottom), (x, bottom + 5)), "axis"))
+        if x - half >= free and x + half <= right + 12 + (pad - 4):
+            texts.append(Lettering(x, bottom + 19, text, "tick", "middle"))
+            free = x + half + 8
+    shapes.append(Shape("line", ((left, bottom), (right, bottom)), "axis"))
+    half = 0.5 * text_width(chart.x.title, _TEXT)
+    middle = max((left + right) / 2, pad + half)
+    texts.append(Lettering(middle, bottom + 37, chart.x.title, "name", "middle"))
+    texts.append(Lettering(pad, top - 9, chart.y.title, "name"))
+
+
+def _content(chart: Chart, frame: _Frame, shapes: list[Shape], ink: Ink) -> None:
+    """Add rules, bands, curves, runs and marks, and remember them as ink."""
+    left, top, right, bottom = frame.box
+    for rule in chart.rules:
+        at = frame.y(rule.at) if rule.axis == "y" else frame.x(rule.at)
+        spots = ((left, at), (right, at)) if rule.axis == "y" else ((at, top), (at, bottom))
+        shapes.append(Shape("line", spots, "rule"))
+        ink.line(spots)
+    for series in chart.series:
+        if series.low:
+            edge = [*frame.spots(series.x, series.high), *reversed(frame.spots(series.x, series.low))]
+            shapes.append(Shape("polygon", tuple(edge), "band", series.tone))
+    for series in chart.series:
+        spots = tuple(frame.spots(series.x, series.y))
+        if series.style != "points" and len(spots) > 1:
+            shapes.append(Shape("line", spots, "line", series.tone, series.style))
+            ink.line(spots)
+    for series in chart.series:
+        if series.style == "points":
+            for i, (x, y) in enumerate(frame.spots(series.x, series.y)):
+                if series.low:  # the interval of a share, say
+                    shapes.append(_whisker((x, frame.y(series.low[i])), (x, frame.y(series.high[i])), series.tone))
+                shapes.append(marker(series.tone, x, y))
+                ink.run(Box.of(x, y, 2 * _RUN + 1, 2 * _RUN + 1))
+    for mark in chart.marks:
+        x, y = frame.x(mark.x), frame.y(mark.y)
+        if mark.since is not None:
+            spots = (frame.x(mark.since), y), (x, y)
+            shapes.append(Shape("line", spots, "leader", mark.tone))
+            ink.line(spots)
+        if mark.span is not None:
+            ends = (frame.x(mark.span[0]), y), (frame.x(mark.span[1]), y)
+            shapes.append(_whisker(*ends, mark.tone))
+            ink.line(ends)
+        if mark.sign == "run":
+            shapes.append(Shape("circle", ((x, y),), "ring", mark.tone, radius=_RING))
+        else:
+            corners = ((x, y - _MARK), (x + _MARK, y), (x, y + _MARK), (x - _MARK, y))
+            shapes.append(Shape("polygon", corners, "mark", mark.tone))
+        half = _RING if mark.sign == "run" else _MARK
+        ink.points.append(Box.of(x, y, 2 * half + 1, 2 * half + 1))
+
+
+def _whisker(one: Spot, other: Spot, tone: int) -> Shape:
+    """Return an interval as a line with caps at both ends."""
+    (x, y), (to_x, to_y) = one, other
+    cap_x, cap_y = (0.0, 4.0) if y == to_y else (4.0, 0.0)
+    spots = (
+        (x - cap_x, y - cap_y),
+        (x + cap_x, y + cap_y),
+        (x, y),
+        (to_x, to_y),
+        (to_x - cap_x, to_y - cap_y),
+        (to_x + cap_x, to_y + cap_y),
+    )
+    return Shape("line", spots, "whisker", tone)
+
+
+def _labels(
+    chart: Chart, frame: _Frame, named: _Named, ink: Ink, shapes: list[Shape], texts: list[Lettering]
+) -> None:
+    """Add the labels of marks, rules and lines, each where there is room, with a line to what they name if far."""
+    _names_beside(chart, frame, named.beside, shapes, texts)
+    wanted: list[tuple[str, str, int | None, Spot | None, list[Candidate]]] = []
+    for mark in chart.marks:
+        if mark.label:
+            spot = frame.x(mark.x), frame.y(mark.y)
+            width = text_width(mark.label, _TEXT, bold=True)
+            wanted.append((mark.label, "value", mark.tone, spot, list(around(*spot, width, _TEXT * 1.05))))
+    for label, tone in named.inside.items():
+        width = text_width(label, _TEXT)
+        wanted.append((label, "value", tone, None, list(_along(chart, frame, label, width * 1.13))))
+    wanted += [
+        (rule.label, "note", None, None, list(_beside_rule(rule, frame))) for rule in chart.rules if rule.label
+    ]
+    boxes = placed([places for *_, places in wanted], ink, frame.box)
+    for (label, role, tone, spot, _), box in zip(wanted, boxes, strict=True):
+        if spot is not None:
+            near = min(max(spot[0], box.left), box.right), min(max(spot[1], box.top), box.bottom)
+            if math.dist(near, spot) > _FAR:
+                shapes.append(Shape("line", (_towards(spot, near, _MARK + 1), near), "leader", tone))
+        texts.append(Lettering(box.left, box.bottom - 0.22 * _TEXT, label, role, tone=tone))
+
+
+_FAR = 16.0  # px from a point to its label, beyond which a line leads there
+
+
+def _towards(spot: Spot, other: Spot, distance: float) -> Spot:
+    share = distance / math.dist(spot, other)
+    return spot[0] + (other[0] - spot[0]) * share, spot[1] + (other[1] - spot[1]) * share
+
+
+def _names_beside(
+    chart: Chart, frame: _Frame, names: dict[str, int], shapes: list[Shape], texts: list[Lettering]
+) -> None:
+    """Add the names of lines in the margin, apart from each other, with a line to each end."""
+    ends = []
+    for label in names:
+        part = [s for s in chart.series if s.label == label and s.style != "points" and s.x][-1]
+        ends.append((frame.x(part.x[-1]), frame.y(part.y[-1])))
+    heights = spread([y for _, y in ends], _TEXT * 1.25, frame.box.top + 2, frame.box.bottom - 4)
+    for (label, tone), (x, y), height in zip(names.items(), ends, heights, strict=True):
+        right = frame.box.right
+        shapes.append(Shape("line", ((x + 1, y), (right + 2, y), (right + 11, height)), "leader", tone))
+        texts.append(Lettering(right + 14, height + 4, label, "series", tone=tone))
+
+
+def _along(chart: Chart, frame: _Frame, label: str, width: float) -> Iterator[Candidate]:
+    """Yield places for the name of a line: around its ends, the right one first, and around places between."""
+    spots = [
+        spot
+        for s in chart.series
+        if s.label == label and s.style not in ("points", "near_optimal")
+        for spot in frame.spots(s.x, s.y)
+    ]
+    for share, cost in ((1.0, 0.0), (0.0, 12.0), (0.85, 25.0), (0.15, 30.0), (0.7, 40.0), (0.3, 45.0)):
+        x, y = spots[round(share * (len(spots) - 1))]
+        for box, own in around(x, y, width, _TEXT * 1.05):
+            yield Candidate(box, own * 2 + cost)
+
+
+def _beside_rule(rule: GuideLine, frame: _Frame) -> Iterator[Candidate]:
+    """Yield places for the label of a rule, along it on both sides."""
+    width, height = text_width(rule.label, _TEXT), _TEXT * 1.05
+    left, top, right, bottom = frame.box
+    if rule.axis == "y":
+        y = frame.y(rule.at)
+        x = left + 6
+        while x + width <= right:
+            for side, cost in ((-1, 0.0), (1, 3.0)):
+                yield Candidate(
+                    Box.of(x + width / 2, y + side * (height / 2 + 3), width, height), (x - left) / 8 + cost
+                )
+            x += 12
+        yield Candidate(Box.of(left + width / 2, y - height / 2 - 3, width, height), right)
+        return
+    x, y = frame.x(rule.at), bottom - 10
+    while y - height > top:
+        for side, cost in ((1, 0.0), (-1, 3.0)):
+            yield Candidate(Box.of(x + side * (width / 2 + 5), y, width, height), (bottom - y) / 8 + cost)
+        y -= 8
+    yield Candidate(Box.of(min(max(x, left + width / 2), right - width / 2), bottom - 10, width, height), bottom)
+
+
+def _hits(chart: Chart, series: Series, frame: _Frame) -> Iterator[Hit]:
+    if series.style == "near_optimal":
+        return
+    indices = [i for i, y in enumerate(series.y) if math.isfinite(frame.up.place(y))]
+    most = len(indices) if series.style == "points" else _HITS
+    if len(indices) > most:
+        indices = [indices[round(i * (len(indices) - 1) / (most - 1))] for i in range(most)]
+    for i in indices:
+        place = f"{chart.x.label} {value_text(chart.x, series.x[i])}"
+        text = f"{series.label}: {value_text(chart.y, series.y[i])} at {place}"
+        if series.low:
+            text += f" ({value_text(chart.y, series.low[i])} – {value_text(chart.y, series.high[i])})"
+        yield Hit(frame.x(series.x[i]), frame.y(series.y[i]), series.tone, text)
+
+
+_MARKERS: tuple[tuple[Spot, ...], ...] = (
+    (),
+    ((-3.7, -3.7), (3.7, -3.7), (3.7, 3.7), (-3.7, 3.7)),
+    ((0, -4.8), (4.6, 3.6), (-4.6, 3.6)),
+    ((0, -5.2), (5.2, 0), (0, 5.2), (-5.2, 0)),
+    ((-4.6, -3.6), (4.6, -3.6), (0, 4.8)),
+    ((0, -4.8), (4.6, -1.5), (2.8, 3.9), (-2.8, 3.9), (-4.6, -1.5)),
+    ((-4.8, -1.6), (4.8, -1.6), (4.8, 1.6), (-4.8, 1.6)),
+    ((-1.6, -4.8), (1.6, -4.8), (1.6, 4.8), (-1.6, 4.8)),
+    ((-3.6, -4.6), (4.8, 0), (-3.6, 4.6)),
+)
+"""The outline of the marker of each tone around its point, all of about the same weight; the first is a circle."""
+
+
+def marker(tone: int, x: float, y: float) -> Shape:
+    """Return the marker of a run."""
+    corners = _MARKERS[tone % len(_MARKERS)]
+    if not corners:
+        return Shape("circle", ((x, y),), "run", tone, radius=_RUN)
+    return Shape("polygon", tuple((x + dx, y + dy) for dx, dy in corners), "run", tone)

@@ -1,7 +1,7 @@
 """Draw a chart as a PNG or PDF file by matplotlib, which only paints: the scene is laid out already.
 
-matplotlib is an extra (``scaleplan[plot]``) and imported only when such a file is drawn. The same chart gives the same
-bytes: no date is written.
+matplotlib is an extra (``scaleplan[plot]``) and imported only when such a file is drawn. The same chart gives the
+same bytes: no date is written.
 """
 
 from __future__ import annotations

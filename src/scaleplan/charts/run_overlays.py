@@ -50,7 +50,7 @@ def budgets_of(points: Points) -> list[float]:
         return [float(np.median(points.flops[labels == each])) for each in range(int(labels.max()) + 1)]
     low, high = float(np.min(points.flops)), float(np.max(points.flops))
     number = min(_MOST_BUDGETS, 1 + math.ceil(math.log10(high / low) * 1.5))
-    if number < 2:  # noqa: PLR2004
+    if number < 2:
         return [low]
     return [low * (high / low) ** (each / (number - 1)) for each in range(number)]
 
@@ -86,9 +86,7 @@ def on_loss(chart: Chart, points: Points) -> Chart:
     ends = max(chart.values("x"))
     series, left_out = runs_and_best(points, (0.0, ends), max(chart.values("y")))
     omitted = f"; {counted(left_out, 'run')} of higher loss left out" if left_out else ""
-    return replace(
-        chart, series=(*chart.series, *series), caption=f"{chart.caption} Markers are runs{omitted}."
-    )
+    return replace(chart, series=(*chart.series, *series), caption=f"{chart.caption} Markers are runs{omitted}.")
 
 
 def on_sizes(chart: Chart, points: Points) -> Chart:

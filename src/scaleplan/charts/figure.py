@@ -175,7 +175,7 @@ def _runs(axes: Any, shapes: list[Shape], theme: Theme, tone: int) -> None:  # n
     from matplotlib.path import Path
 
     paths = [
-        Path.circle(shape.spots[0], shape.radius)  # type: ignore[arg-type]
+        Path.circle(shape.spots[0], shape.radius)
         if shape.kind == "circle"
         else Path([*shape.spots, shape.spots[0]], closed=True)
         for shape in shapes

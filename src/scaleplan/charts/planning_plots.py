@@ -305,8 +305,10 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float], *, span: tuple[flo
         series += parted(whole_curve, beyond(planner, sizes, tokens))
         if len(near_x) > 1:
             series.append(Series(label=label, x=near_x, y=near_y, style="near_optimal", tone=tone))
-        alone = "" if len(spent) > 1 and len(sizes) > 1 else f" at {label}"
-        marks.append(Mark(x=best, y=least, label=f"{format_count(best)}{alone}", tone=tone))
+        marks.append(Mark(x=best, y=least, label=format_count(best), tone=tone))
+    if len({each.label for each in series}) < len(marks) or len(marks) == 1:  # no line to name the budget beside
+        named = [f"{mark.label} at {format_flops(flops)}" for mark, (flops, *_) in zip(marks, spent, strict=True)]
+        marks = [replace(mark, label=label) for mark, label in zip(marks, named, strict=True)]
     return Chart(
         kind="isoflop",
         title=f"Loss of each size at fixed compute, {planner.preset.id}",
@@ -315,7 +317,7 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float], *, span: tuple[flo
         series=tuple(series),
         marks=tuple(marks),
         caption=(
-            "Each curve spends one budget on models of different size. The diamond is the optimum; the thick part "
+            "Each curve spends one budget on models of different size. The marked point is the optimum; the thick part "
             f"needs at most {format_fraction(planner.overhead)} more compute than the optimum for the same loss."
             + _held_back(planner, budgets, spent)
         ),
@@ -526,9 +528,10 @@ def _increment_interval(planner: Planner, at: float, share: float, flops: float)
         before, after = (frontier.best(each) for each in (at, flops))
         gain = before[2] - after[2]  # type: ignore[operator]  # a surface has a loss
         places = (frontier.problem.counted(*each[:2]) for each in (before, after))
-        low, high = gain_interval(preset.forecast, *places, level=planner.level)
-        if not 0 < low <= high:
+        found = gain_interval(preset.forecast, *places, level=planner.level)
+        if found is None or not 0 < found[0] <= found[1]:
             return None
+        low, high = found
         ends = [frontier.least_flops(before[2] - gain * gain / each) for each in (high, low)]  # type: ignore[operator]
         return None if None in ends or min(ends) <= at else (ends[0] - at, ends[1] - at)  # type: ignore[type-var, operator]
 
@@ -541,10 +544,10 @@ def _increment_interval(planner: Planner, at: float, share: float, flops: float)
         return params, tokens, needed - at
 
     try:
-        found = interval(preset, outcome, level=planner.level, factor=1.0)
+        of_law = interval(preset, outcome, level=planner.level, factor=1.0)
     except UnreachableError:
         return None
-    return None if found is None else found.loss
+    return None if of_law is None else of_law.loss
 
 
 def _losses(planner: Planner, plans: PlanArray) -> list[float]:

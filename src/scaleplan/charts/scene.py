@@ -357,12 +357,12 @@ def _labels(sheet: _Sheet, named: _Named) -> None:
     wanted: list[tuple[str, str, int | None, Spot | None, list[Candidate]]] = []
     for mark in sheet.chart.marks:
         if mark.label:
-            spot = sheet.x(mark.x), sheet.y(mark.y)
+            at = sheet.x(mark.x), sheet.y(mark.y)
             width = text_width(mark.label, _TEXT, bold=True)
-            wanted.append((mark.label, "value", mark.tone, spot, list(around(*spot, width, _HIGH))))
-    for label, tone in named.inside.items():
-        width = text_width(label, _TEXT, bold=True)
-        wanted.append((label, "value", tone, None, list(_along(sheet, label, width))))
+            wanted.append((mark.label, "value", mark.tone, at, list(around(*at, width, _HIGH))))
+    for name, shade in named.inside.items():
+        width = text_width(name, _TEXT, bold=True)
+        wanted.append((name, "value", shade, None, list(_along(sheet, name, width))))
     wanted += [
         (rule.label, "note", None, None, list(_beside_rule(rule, sheet))) for rule in sheet.chart.rules if rule.label
     ]

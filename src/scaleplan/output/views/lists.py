@@ -320,4 +320,4 @@ def schemas_report(result: SchemaList) -> Report:
 
 def chart_report(chart: Chart) -> Report:
     """Return the report of a chart."""
-    return Report(title=chart.title, drawing=("", *chart_lines(chart)), remarks=(chart.caption,))
+    return Report(title=chart.title, drawing=("", *chart_lines(chart)), remarks=tuple(filter(None, (chart.caption, chart.source))))

@@ -128,7 +128,8 @@ def test_an_unknown_name_always_has_a_hint():
     assert many.startswith("99 are known, among them name-0, ")
     with pytest.raises(UnknownNameError) as caught:
         Accelerators().get("b500")
-    assert caught.value.hint == "'scaleplan gpus list' lists them"
+    own = "one of your own: --gpu FILE.toml, which 'scaleplan gpus validate FILE.toml' checks"
+    assert caught.value.hint == f"'scaleplan gpus list' lists them; {own}"
 
 
 def test_the_hint_for_an_unknown_key_is_never_empty():
@@ -150,7 +151,11 @@ def test_the_hint_for_an_unknown_key_is_never_empty():
         (("optimal", "--flops", "1e21", "--country", "France"), "did you mean '--region'?"),
         (("convert", "--flops", "1e21", "--grid", "France"), "name the GPU, such as --gpu h100-sxm"),
         (("optimal", "--flops", "1e21", "--get", "size"), "did you mean 'params'?"),
-        (("optimal", "--flops", "1e21", "--gpu", "b500"), "'scaleplan gpus list' lists them"),
+        (
+            ("optimal", "--flops", "1e21", "--gpu", "b500"),
+            "'scaleplan gpus list' lists them; one of your own: --gpu FILE.toml, which 'scaleplan gpus validate "
+            "FILE.toml' checks",
+        ),
     ],
 )
 def test_the_command_line_says_so(words, hint, capsys):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scaleplan.advice.advising import hyperparameters, precisions, vocab
     from scaleplan.advice.break_even import break_even
+    from scaleplan.advice.gpu_comparison import compare_gpus
     from scaleplan.advice.marginal import marginal
     from scaleplan.advice.ways import ways
     from scaleplan.api import compare, convert, loss, optimal, optimal_array, sweep, target
@@ -58,6 +59,7 @@ __all__ = [
     "check",
     "choose_runs",
     "compare",
+    "compare_gpus",
     "convert",
     "design",
     "diff",
@@ -112,6 +114,7 @@ _HOMES = {
     "check": "project.judging",
     "choose_runs": "fitting.candidate_pool",
     "compare": "api",
+    "compare_gpus": "advice.gpu_comparison",
     "convert": "api",
     "design": "fitting.pilot",
     "diff": "project.judging",

@@ -254,7 +254,8 @@ class QuantityError(UsageError):
 class UnknownNameError(UsageError):
     """A name that is not among the ``choices`` of its ``kind`` (``"preset"``, ``"field"``).
 
-    ``listing`` is the command that lists them, and ``reason`` why a name that is known is not among them.
+    ``listing`` is the command that lists them, ``reason`` why a name that is known is not among them, and ``otherwise``
+    the way for one that is meant and not there.
     """
 
     code = "unknown_name"
@@ -267,6 +268,7 @@ class UnknownNameError(UsageError):
         *,
         listing: str | None = None,
         reason: str | None = None,
+        otherwise: str | None = None,
     ) -> None:
         known = list(choices)
         close = did_you_mean(name, known) if reason is None else None
@@ -274,7 +276,7 @@ class UnknownNameError(UsageError):
         if close is not None:
             hints.append(f"did you mean '{escape_control(close)}'?")
         if listing is not None:
-            hints.append(f"'{listing}' lists them")
+            hints.append(f"'{listing}' lists them" + (f"; {otherwise}" if otherwise and close is None else ""))
         elif close is None:
             few = len(known) <= 40
             some = ", ".join(map(escape_control, known if few else known[:12]))

@@ -420,10 +420,15 @@ def read_data(name: str, folders: Iterable[Path] | None = None) -> list[Table]:
         path = folder / name
         if not is_absent(path):
             table = read_table(path, what="data file")
-            if table.integer("schema") != DATA_SCHEMA:
-                raise table.error("schema", f"expected {DATA_SCHEMA}")
+            require_schema(table)
             tables.append(table)
     return tables
+
+
+def require_schema(table: Table) -> None:
+    """Refuse a data file of another schema; raises FileError."""
+    if table.integer("schema") != DATA_SCHEMA:
+        raise table.error("schema", f"expected {DATA_SCHEMA}")
 
 
 def is_absent(path: Path) -> bool:

@@ -119,6 +119,32 @@ def runs():
     return "\n".join(["params,tokens,loss", *rows]) + "\n"
 
 
+OWN_GPUS = """\
+schema = 1
+
+[[accelerator]]
+id = "our-b200"
+name = "B200 of our cluster"
+vendor = "NVIDIA"
+year = 2025
+memory_gb = 192
+bandwidth_gbs = 8000
+tdp_w = 1000
+class = "blackwell"
+sources = ["our acceptance tests, 2026-10"]
+tflops = { bf16 = 2250, fp8 = 4500 }
+"""
+OWN_PRICES = """\
+schema = 1
+
+[[default]]
+accelerators = ["our-b200"]
+usd_per_hour = 2.40
+date = "2026-10"
+source = "our contract"
+"""
+
+
 def training_log():
     """Return the log of the first three quarters of a run of 400 steps, with an even ripple for its noise."""
     lines = (
@@ -155,6 +181,8 @@ FILES = {
     "bad.toml": LAW.replace("alpha", "alfa"),
     "runs.csv": runs(),
     "part.log": training_log(),
+    "own-gpus.toml": OWN_GPUS,
+    "own-prices.toml": OWN_PRICES,
     "settings.toml": '[defaults]\npreset = "kaplan-2020"\nlevel = 0.5\n',
     "budgets": "1e18\n500 PF-days\n\n1e22\nlots\n",
 }
@@ -221,6 +249,25 @@ CASES = {
         "evaluate besiroglu-2024 params=7B tokens=2T",
         "evaluate kaplan-2020 flops=1e21 --json",
         "evaluate own.toml params=1B",
+    ),
+    "deadlines": (
+        "",
+        "target --loss 2.1 --gpu h100-sxm --time 30d --quiet",
+        "loss --params 70B --tokens 1B --gpu h100-sxm --time 60d --cost 2k --quiet",
+        "convert --flops 1e23 --params 7B --gpu h100-sxm --gpus 128 --time 30d",
+        "optimal --cost 250k --gpu h100-sxm --time 30d --get budget.deadline.gpus --quiet",
+    ),
+    "gpus-compare": (
+        "",
+        "gpus compare --params 7B --tokens 2T --time 30d",
+        "gpus compare h100-sxm rtx-4090 gb10 --params 70B --tokens 200B --gpus 8 --region France --quiet",
+        "gpus compare h100-sxm a100-sxm-80 --cost 50k --format csv --quiet",
+    ),
+    "gpus-validate": (
+        "own-gpus.toml own-prices.toml",
+        "gpus validate own-gpus.toml own-prices.toml",
+        "gpus validate own-prices.toml --json",
+        "gpus show own-gpus.toml",
     ),
     "target": ("", "target --loss 2.1 --quiet", "target --loss 2.1 --format tsv --quiet", "target --loss 1.5"),
     "sweep": (

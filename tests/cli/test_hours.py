@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,12 @@ ASK = {
     "convert": ("convert", "--flops", "1e22", "--params", "7B", *CLUSTER),
     "precisions": ("precisions", "--time", "30d", *CLUSTER),
     "hyperparameters": ("hyperparameters", "--flops", "1e22", *CLUSTER),
+    "loss by a deadline": ("loss", "--params", "7B", "--tokens", "1T", "--gpu", "h100-sxm", "--time", "30d"),
+    "target by a deadline": ("target", "--loss", "2.2", "--time", "30d", "--cost", "20k", *CLUSTER),
+    "convert by a deadline": ("convert", "--flops", "1e22", "--params", "7B", "--time", "30d", *CLUSTER),
 }
-MEASURED = {name: words for name, words in ASK.items() if name != "precisions"}
+NOT_OF_ONE = ("precisions", "loss by a deadline")  # the speed of some GPUs says nothing of others
+MEASURED = {name: words for name, words in ASK.items() if name not in NOT_OF_ONE}
 
 
 @pytest.mark.parametrize("words", ASK.values(), ids=ASK)
@@ -32,6 +37,48 @@ def test_every_command_prints_the_band_and_the_price(words):
     assert found.status == 0
     assert "80 %" in found.out
     assert "price: $2.95/h, default of 2026-05: round figure" in " ".join(found.out.split())
+
+
+@pytest.mark.parametrize("words", ASK.values(), ids=ASK)
+def test_every_command_dates_a_named_price(words):
+    """``--price spot`` has its source and its date, too."""
+    found = command_line(*words, "--price", "spot", "--quiet")
+    assert found.status == 0
+    assert re.search(r"\$\d+\.\d+/h, spot, [^:]+ of \d{4}[-\d]*: \w", " ".join(found.out.split())), found.out
+
+
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        (
+            "loss --params 7B --tokens 2T --time 30d",
+            "144 x h100-sxm in the median, 233 to be 90 % sure; in servers of 8: 144",
+        ),
+        (
+            "convert --flops 1e23 --params 7B --time 30d",
+            "30.0 days take 172 x h100-sxm in the median, 279 to be 90 %",
+        ),
+        ("convert --flops 1e23 --params 7B --time 30d --gpus 128", "chance of keeping 30.0 days: 22 %"),
+        ("target --loss 2.1 --time 30d --gpus 64 --cost 70k", "chance of keeping 30.0 days: 94 %, $70,000: 41 %"),
+        ("optimal --flops 1e23 --gpus 100 --limit days<=20", "chance of keeping 20.0 days: 50 %"),
+        ("optimal --time 30d --gpus 64", "chance of keeping 30.0 days: 50 %"),
+        ("convert --gpu-hours 7200 --time 30d", "30.0 days take 10 x h100-sxm; in servers of 8: 16 10 x"),
+    ],
+)
+def test_deadlines_and_chances_are_told(words, line):
+    """In one line each, below the bill."""
+    found = command_line(*words.split(), "--gpu", "h100-sxm", "--quiet")
+    assert line in " ".join(found.out.split()), found.out
+
+
+def test_a_policy_tells_its_chance():
+    """In the message, which annotations show, and in JSON."""
+    project(RUN)
+    found = command_line("check", "--limit", "days <= 60", "--json")
+    verdict = found.json["verdicts"][0]
+    assert verdict["message"] == f"days 67.0 > 60 ({round(100 * verdict['chance'])} % chance to keep it)"
+    found = command_line("check", "--limit", "days@80% <= 60", "--format", "github")
+    assert "(estimate 67.0, 38 %25 chance to keep it)" in found.out
 
 
 @pytest.mark.parametrize("words", MEASURED.values(), ids=MEASURED)

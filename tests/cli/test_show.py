@@ -88,6 +88,10 @@ presets validate scaleplan.toml
 gpus show h100
 gpus list
 gpus show m4
+gpus compare h100-sxm a40 rtx-4090 --params 70B --tokens 1T --gpus 8 --time 90d --region France
+gpus compare h100-sxm a100-sxm-80 --cost 50k
+gpus validate scaleplan.toml mine.toml
+loss --params 7B --tokens 2T --gpu h100-sxm --time 30d --cost 300k
 models show gpt2
 models list
 families list
@@ -122,7 +126,9 @@ IN_EVERY_FORMAT = [  # one of each schema
     "resolve forecasts/big.json --loss 2.3 --dry-run", "forecasts forecasts", "track part.log --steps 400",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
-    "presets list", "schema", "gpus show h100", "gpus list", "models show gpt2", "models list", "families list",
+    "presets list", "schema", "gpus show h100", "gpus list", "gpus validate scaleplan.toml",
+    "gpus compare h100-sxm rtx-4090 --params 7B --tokens 1T --time 90d", "models show gpt2", "models list",
+    "families list",
     "families show llama --config config.json", "families validate mine.toml", "presets path kaplan",
     "presets validate scaleplan.toml",
     "evaluate besiroglu-2024 params=7B tokens=2T", "model config.json", "model levanter.yaml", "shape 7B",

@@ -625,6 +625,7 @@ SAVED = (
     ("presets", "path"),
     ("gpus", "list", "--vendor", "amd"),
     ("gpus", "show", "h100"),
+    ("gpus", "compare", "h100-sxm", "a40", "--params", "7B", "--tokens", "1T", "--time", "30d"),
     ("families", "list"),
     ("families", "show", "mixtral"),
     ("models", "list", "--family", "qwen3"),

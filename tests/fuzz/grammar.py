@@ -98,7 +98,7 @@ def _option(parameter: Any) -> Option:
 
 _WEIGHTS = {
     "optimal": 8, "loss": 6, "target": 6, "check": 8, "model": 6, "show": 6, "fit": 6, "plot": 3, "report": 2,
-    "break-even": 2, "presets": 2, "gpus": 1, "families": 3, "models": 1, "init": 1, "vocab": 2,
+    "break-even": 2, "presets": 2, "gpus": 2, "families": 3, "models": 1, "init": 1, "vocab": 2,
 }  # fmt: skip
 _WEIGHT = 4
 """How often a command is tried: the more that stands behind it, and the less time that a call takes."""
@@ -115,6 +115,7 @@ _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "design": (("target",), ("target", "runs"), ("pool", "flops"), ("pool", "flops", "target_runs")),
     "track": (("steps",), ("steps", "plan"), ("steps", "pilots"), ("tokens",)), "resolve": (("loss",), ("log",)),
     "register": (*_BUDGETS, ("params", "tokens")),
+    "gpus": (("names", "params", "tokens", "time"), ("names", "cost"), ("names", "loss"), ("names", "flops")),
 }  # fmt: skip
 """What a command needs beside its required options, in one of several ways; of budgets where it has none here."""
 _PARTNERS = {
@@ -131,7 +132,7 @@ _PARTNERS = {
 }  # fmt: skip
 """The options without which another has no effect or is refused."""
 
-RARE = {"help", "debug", "verbose", "quiet", "color", "no_color", "get"}
+RARE = {"help", "debug", "verbose", "quiet", "color", "no_color", "get", "fields"}
 """The options of every command that say little about one: drawn in a twentieth of the cases."""
 
 
@@ -428,6 +429,9 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ),
     ("families", "config"): _config,
     ("gpus", "name"): lambda builder: values.amount(builder.rng, "gpu"),
+    ("gpus", "names"): lambda builder: values.amount(builder.rng, "gpu"),
+    ("gpus", "sort"): lambda builder: builder.rng.choice(["cost", "days", "energy_kwh", "carbon_kg", "x"]),
+    ("gpus", "files"): lambda builder: builder.file(*files.data_file(builder.rng)),
     ("models", "name"): lambda builder: builder.rng.choice(
         ["llama-3.1-8b", "Qwen/Qwen3-8B", "gpt2", "opt-1_3b", "x"]
     ),

@@ -206,6 +206,8 @@ class Chart(Result):
         text: str = _drawer("notebook")(self)
         return text
 
+    _repr_html_ = _repr_svg_  # which notebooks prefer to a drawing, and which shows the report of other results
+
 
 _DRAWERS = {
     "save": "scaleplan.charts.drawing:save",

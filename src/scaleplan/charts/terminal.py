@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from scaleplan.charts.chart import Chart, Scale, Series
 
-__all__ = ["chart_lines"]
+__all__ = ["CHART_WIDTH", "chart_lines"]
 
-_WIDTH, _HEIGHT = 78, 20
+CHART_WIDTH, _HEIGHT = 78, 20
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column of a cell
 _BLANK = 0x2800
@@ -88,7 +88,7 @@ class _Canvas:
             yield "".join(cells)
 
 
-def chart_lines(chart: Chart, *, width: int = _WIDTH, height: int = _HEIGHT) -> tuple[str, ...]:
+def chart_lines(chart: Chart, *, width: int = CHART_WIDTH, height: int = _HEIGHT) -> tuple[str, ...]:
     """Return the chart as lines of at most ``width`` characters."""
     across, up = scales(chart)
     ticks = up.ticks(max(3, height // 3))
@@ -130,6 +130,14 @@ def _draw(canvas: _Canvas, chart: Chart, across: Scale, up: Scale, *, inside: bo
                 canvas.letters[canvas.cell(x, y)] = _letter(chart, series.label) if len(chart.labels) > 1 else _POINT
         else:
             canvas.polyline(spots, _DASHES[series.style], thick=series.style == "near_optimal")
+    _set_marks(canvas, chart, across, up)
+    if inside and len(chart.labels) > 1:
+        for label in chart.labels:
+            _name(canvas, [s for s in chart.series if s.label == label], _letter(chart, label), across, up)
+
+
+def _set_marks(canvas: _Canvas, chart: Chart, across: Scale, up: Scale) -> None:
+    """Set the signs of marks, with their intervals and increments."""
     for number, mark in enumerate(chart.marks):
         x, y = across.place(mark.x), up.place(mark.y)
         if mark.since is not None:
@@ -137,9 +145,6 @@ def _draw(canvas: _Canvas, chart: Chart, across: Scale, up: Scale, *, inside: bo
         if mark.span is not None:
             canvas.polyline([(across.place(end), y) for end in mark.span], _DASHES["measured"])
         canvas.letters[canvas.cell(x, y)] = _sign(chart, number)
-    if inside and len(chart.labels) > 1:
-        for label in chart.labels:
-            _name(canvas, [s for s in chart.series if s.label == label], _letter(chart, label), across, up)
 
 
 def _sign(chart: Chart, number: int) -> str:

@@ -1,4 +1,4 @@
-"""The commands about scaling laws and accelerators: list them, show one, evaluate a law at given values."""
+"""The commands about scaling laws and published models: list them, show one, evaluate a law at given values."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from scaleplan.presets.library import validate as validate_files
 __all__ = ["APPS"]
 
 _presets = group("The scaling laws: list, show, validate, path.")
-_gpus = group("The GPUs: list, show.")
 _models = group("The published models that are known by name: list, show.")
-APPS = {"presets": _presets, "gpus": _gpus, "models": _models, "evaluate": single()}
+APPS = {"presets": _presets, "models": _models, "evaluate": single()}
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="An id, an alias or a .toml file.")]
 
@@ -56,20 +55,6 @@ def path(
     library = Context().library
     found = map(str, library.folders) if name is None else [library.load(name).origin]
     return Answer(result=PresetPaths(paths=tuple(found)))
-
-
-@command(_gpus, "list", examples=["scaleplan gpus list", "scaleplan gpus list --vendor amd --json"])
-def list_gpus(
-    *, vendor: Annotated[str | None, typer.Option(metavar="NAME", help="Only GPUs of this vendor.")] = None
-) -> Answer:
-    """List the GPUs, with dense peaks and default prices."""
-    return Answer(result=lookup.list_gpus(vendor=vendor))
-
-
-@command(_gpus, "show", examples=["scaleplan gpus show h100", "scaleplan gpus show mi300x --json"])
-def show_gpu(*, name: Annotated[str, typer.Argument(metavar="NAME", help="An id or an alias.")]) -> Answer:
-    """Show one accelerator: peaks, memory, power, prices, sources."""
-    return Answer(result=lookup.show_gpu(name))
 
 
 @command(_models, "list", examples=["scaleplan models list", "scaleplan models list --family qwen3 --json"])

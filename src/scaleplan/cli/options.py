@@ -28,6 +28,7 @@ __all__ = [
     "PANELS",
     "BoundOptions",
     "BudgetOptions",
+    "ComparedOptions",
     "ConstraintOptions",
     "DeviceOptions",
     "HardwareOptions",
@@ -193,6 +194,20 @@ class KeepingOptions(
 
 class BudgetOptions(HardwareOptions, groups=("budget",)):
     """The budget, in exactly one of its forms, and the hardware that some of them need."""
+
+
+class ComparedOptions(
+    OptionGroup,
+    groups=("budget",),
+    names={
+        "gpus": "Number of each GPU; as many as --time takes, or as hold the model, if not given.",
+        "time": "Deadline of a run or a loss, or with --gpus alone the budget: 30d.",
+        "cost": "Money: the budget, or beside a run or a loss what it is to keep.",
+        **dict.fromkeys(name for name in option_names("hardware") if name != "gpu"),
+        **dict.fromkeys(("model", "context", "region", "margins")),
+    },
+):
+    """The budget of several GPUs, or what is asked of their money and time, and what each plan has beside them."""
 
 
 class LawOptions(OptionGroup, groups=("law",)):

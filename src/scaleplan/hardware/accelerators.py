@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from scaleplan.errors import UnknownNameError, UsageError, quote
-from scaleplan.files import read_data
+from scaleplan.errors import FileError, UnknownNameError, UsageError, quote
+from scaleplan.files import read_data, read_table, require_schema
 from scaleplan.record import Result
-from scaleplan.units import GIGA
+from scaleplan.units import GIGA, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from scaleplan.hardware.prices import Price
     from scaleplan.toml_table import Table
 
 __all__ = [
     "BASES",
+    "FILE_ENDING",
     "PRECISIONS",
     "STATUSES",
     "Accelerator",
     "AcceleratorList",
     "Accelerators",
     "PricedAccelerator",
+    "read_accelerator",
 ]
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")
@@ -39,6 +41,11 @@ BASES = ("design", "estimated", "measured maximum")
 STATUSES = ("verified", "partly verified")
 
 _TERA = 1e12
+
+FILE_ENDING = ".toml"
+"""The end of what names a file of one accelerator in place of an id."""
+
+_OWN = "one of your own: --gpu FILE.toml, which 'scaleplan gpus validate FILE.toml' checks"
 
 _GIBI = 2.0**30
 
@@ -167,7 +174,7 @@ class Accelerators:
         self._shown: list[str] = []
         self._without: dict[str, str] = {}
         for table in read_data("accelerators.toml", folders):
-            self._add(table)
+            self.add(table)
 
     def ids(self) -> tuple[str, ...]:
         """Return the ids in the order of the files."""
@@ -175,18 +182,37 @@ class Accelerators:
 
     def all(self) -> tuple[Accelerator, ...]:
         """Return every accelerator."""
-        return tuple(_accelerator(*pair) for pair in self._tables.values())
+        return tuple(read_accelerator(*pair) for pair in self._tables.values())
 
     def get(self, name: str) -> Accelerator:
-        """Return the accelerator of an id or alias, whatever its case, spaces and dashes; else UnknownNameError."""
+        """Return the accelerator of an id or alias, whatever its case, spaces and dashes; else UnknownNameError.
+
+        A path ending in ``.toml`` is a file with one accelerator, which is known by its id from then on.
+        """
+        if name.casefold().endswith(FILE_ENDING):
+            return self._of_file(name)
         wanted = _squeeze(name)
         found = self._names.get(wanted)
         if found is None:
             reason = self._without.get(wanted)
-            raise UnknownNameError("GPU", name, self._shown, listing="scaleplan gpus list", reason=reason)
-        return _accelerator(*self._tables[found])
+            raise UnknownNameError(
+                "GPU", name, self._shown, listing="scaleplan gpus list", reason=reason, otherwise=_OWN
+            )
+        return read_accelerator(*self._tables[found])
 
-    def _add(self, top: Table) -> None:
+    def _of_file(self, name: str) -> Accelerator:
+        """Return the only accelerator of a file; raises FileError where it has none, or several."""
+        top = read_table(Path(name), what="GPU file")
+        require_schema(top)
+        ids = [table.text("id") for table in top.tables("accelerator")]
+        if len(ids) != 1:
+            hint = "leave one [[accelerator]], or put the file into your preset folder and name one by its id"
+            raise FileError(f"{top.source} has {counted(len(ids), 'GPU')}, and --gpu names one", hint=hint)
+        self.add(top)
+        return self.get(ids[0])
+
+    def add(self, top: Table) -> None:
+        """Add the accelerators of a file, which win over those of their ids; raises FileError for its names."""
         top.text("as_of", "")
         top.table("sources")
         names: dict[str, str] = {}
@@ -214,7 +240,8 @@ def _squeeze(name: str) -> str:
     return "".join(word for word in words if word not in _MAKERS)
 
 
-def _accelerator(top: Table, table: Table) -> Accelerator:
+def read_accelerator(top: Table, table: Table) -> Accelerator:
+    """Return the accelerator of one table of a file; raises FileError for what is none."""
     rates = table.table("tflops")
     peaks = {name: rates.number(name, above=0) * _TERA for name in PRECISIONS if name in rates}
     rates.done()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scaleplan.toml_table import Table
     from scaleplan.units import ExchangeRate
 
-__all__ = ["HourlyPrice", "Price", "Prices"]
+__all__ = ["HourlyPrice", "Price", "Prices", "default_prices", "listed_price", "owned_prices"]
 
 _DEFAULT, _GIVEN = "default", "given"
 
@@ -79,14 +79,12 @@ class Prices:
         self._owned: dict[str, Ownership] = {}
         for top in read_data("prices.toml", folders):
             for table in top.tables("default"):
-                for accelerator in table.texts("accelerators"):
-                    self._defaults[accelerator] = _default(table, accelerator)
-                    self._owned.pop(accelerator, None)
-                table.done()
+                for price in default_prices(table):
+                    self._defaults[price.accelerator] = price
+                    self._owned.pop(price.accelerator, None)
             for table in top.tables("owned"):
-                self._owned |= dict.fromkeys(table.texts("accelerators"), ownership_in(table))
-                table.done()
-            newer = [_listed(table) for table in top.tables("price")]
+                self._owned |= owned_prices(table)
+            newer = [listed_price(table) for table in top.tables("price")]
             own = {(price.accelerator, price.commitment) for price in newer}
             self._listed = newer + [p for p in self._listed if (p.accelerator, p.commitment) not in own]
             top.done()
@@ -132,6 +130,13 @@ class Prices:
         return f"give --price in USD per GPU-hour{known}"
 
 
+def default_prices(table: Table) -> list[Price]:
+    """Return the price of each accelerator that a table of defaults names; raises FileError for what is none."""
+    found = [_default(table, accelerator) for accelerator in table.texts("accelerators")]
+    table.done()
+    return found
+
+
 def _default(table: Table, accelerator: str) -> Price:
     return Price(
         accelerator=accelerator,
@@ -145,7 +150,15 @@ def _default(table: Table, accelerator: str) -> Price:
     )
 
 
-def _listed(table: Table) -> Price:
+def owned_prices(table: Table) -> dict[str, Ownership]:
+    """Return what each accelerator of one's own that a table names costs; raises FileError for what is none."""
+    found = dict.fromkeys(table.texts("accelerators"), ownership_in(table))
+    table.done()
+    return found
+
+
+def listed_price(table: Table) -> Price:
+    """Return a dated price; raises FileError for what is none."""
     price = Price(
         accelerator=table.text("accelerator"),
         usd_per_hour=table.number("usd_per_hour", above=0),

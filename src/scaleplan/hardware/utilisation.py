@@ -145,6 +145,10 @@ class UtilisationTable:
                 raise table.error("aliases", f"{quote(each)} already names a profile")
         table.done()
 
+    def classes(self) -> tuple[str, ...]:
+        """Return the ids of the kinds of device that have a default."""
+        return tuple(self._classes)
+
     def profiles(self) -> tuple[Profile, ...]:
         """Return every profile once."""
         return tuple({each.name: each for each in self._profiles.values()}.values())

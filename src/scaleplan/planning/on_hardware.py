@@ -60,6 +60,9 @@ def plan_budget(planner: Planner, request: Request) -> Plan:
             flops_per_token=_measured_flops(planner, request),
         )
     plan = planner.on(found.budget).optimal(found.flops, budget=found.budget)
+    if request.deadline is not None and plan.flops < found.flops:  # the deadline is that of the training, not of all
+        budget = budget_at(planner, request, plan.flops, plan.params)
+        plan = replace(plan, budget=replace(budget, source=found.budget.source))
     return _with_run(replace(plan, warnings=(*plan.warnings, *found.notices)), planner, request)
 
 
@@ -151,7 +154,15 @@ def _with_chances(plan: Plan, planner: Planner, request: Request) -> Plan:
         "days": None if days is None else days / SECONDS_PER_DAY,
         "cost": request.cost,
     }
-    limits = [*request.limits(), *(upper_limit(name, most) for name, most in amounts.items() if most is not None)]
+    currency = plan.budget.currency
+    limits = [
+        *request.limits(),
+        *(
+            upper_limit(name, most, currency=currency if name == "cost" else None)
+            for name, most in amounts.items()
+            if most is not None
+        ),
+    ]
     if planner.constraints.priced:  # the money is that of training and of inference, which scatters otherwise
         limits = [limit for limit in limits if limit.quantity != "cost"]
     chances = chances_of(plan.budget, limits)
@@ -159,7 +170,7 @@ def _with_chances(plan: Plan, planner: Planner, request: Request) -> Plan:
 
 
 def _with_run(plan: Plan, planner: Planner, request: Request) -> Plan:
-    """Return a plan with its run where the request has one, on devices that hold it, and the chances of its limits."""
+    """Return a plan with its run where the request has one, and the chances of its limits."""
     on_devices = plan.budget.gpu is not None and plan.budget.gpus is not None
     drawn = (request.shape, request.style, request.batch, request.region, request.context)
     placed = on_devices or request.margins or any(drawn)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.arrays import whole
 from scaleplan.errors import Notice, ScaleplanError, UsageError
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Request
     from scaleplan.presets.preset import Preset
 
-__all__ = ["count_by", "model_of", "read_model_of", "sizes_in_memory", "with_training_run"]
+__all__ = ["Holding", "count_by", "holding", "model_of", "read_model_of", "sizes_in_memory", "with_training_run"]
 
 BATCH_RULE = "step-law-2025"
 """The rule of thumb for the tokens of a step, where none are given; in the middle of the published ones."""
@@ -103,6 +103,8 @@ def with_training_run(
                 raise UsageError(f"--{name} says nothing about a plan without its run", hint="add --shape")
         notice = _misfit_of(plan, request, model, context)
         return plan if notice is None else replace(plan, warnings=(*plan.warnings, notice))
+    if request.region is not None and plan.budget.gpu is None:
+        raise UsageError("--region says nothing about a plan without a GPU: its energy is unknown", hint="add --gpu")
     run, notices = _training_run(plan, request, model, context)
     return replace(plan, blueprint=run, warnings=(*plan.warnings, *notices))
 
@@ -150,6 +152,22 @@ def _held(plan: Plan, request: Request, model: Model | None, context: Context, o
     chance = budget.chance_below(deadline.days / (budget.days or deadline.days))
     deadline = replace(deadline, memory_gpus=fewest, chance=chance)
     return replace(plan, budget=replace(budget, source=plan.budget.source, deadline=deadline))
+
+
+class Holding(NamedTuple):
+    """Whether the devices of a plan hold its model, None where it has none, and the fewest that do, None for none."""
+
+    fits: bool | None
+    fewest: int | None
+
+
+def holding(plan: Plan, request: Request, model: Model | None, context: Context) -> Holding | None:
+    """Return how many accelerators of a plan hold its model; None where its law does not determine what they hold."""
+    architecture = _architecture_of(plan, request, model)
+    if architecture is None:
+        return None
+    search = _search(plan, request, architecture, context)
+    return Holding(None if plan.budget.gpus is None else search.feasible.fits(plan.budget.gpus), search.fewest)
 
 
 def _model_for(plan: Plan, request: Request, model: Model | None) -> tuple[Model, dict[str, object] | None]:

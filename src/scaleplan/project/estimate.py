@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaleplan.documents.document import DataDocument, leaves, located
 from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError, escape_control, quote
+from scaleplan.hardware.accelerators import FILE_ENDING
 from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.hardware.chances import limit_chance
 from scaleplan.models.model import read_model
@@ -132,6 +133,11 @@ class Estimator:
     def plan(self, run: Run, given: Mapping[str, Given], *, level: float) -> Plan:
         """Return the plan of a run and its values, with intervals at ``level``."""
         options: dict[str, Any] = {name: item.value for name, item in given.items() if name not in OWN_KEYS}
+        if str(options.get("gpu", "")).casefold().endswith(FILE_ENDING):
+            raise UsageError(
+                f"gpu {quote(options['gpu'])} is a file, and a run names a GPU by its id",
+                hint="put the file into the preset folder; 'scaleplan gpus path' prints where that is",
+            )
         if "preset" in options:
             options["preset"] = self._preset(str(options["preset"]), run)
         if "model" in options:

@@ -113,6 +113,8 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/presets/1": "scaleplan.presets.preset:PresetList",
     "scaleplan/gpu/1": "scaleplan.hardware.accelerators:PricedAccelerator",
     "scaleplan/gpus/1": "scaleplan.hardware.accelerators:AcceleratorList",
+    "scaleplan/gpu-comparison/1": "scaleplan.advice.gpu_comparison:GpuComparison",
+    "scaleplan/gpu-validation/1": "scaleplan.project.own_hardware:HardwareValidation",
     "scaleplan/family/1": "scaleplan.models.families.listing:FamilySummary",
     "scaleplan/families/1": "scaleplan.models.families.listing:FamilyList",
     "scaleplan/family-validation/1": "scaleplan.models.families.listing:FamilyValidation",

@@ -91,9 +91,12 @@ class Limit:
         }[self.op]
 
 
-def upper_limit(quantity: str, most: float) -> Limit:
-    """Return the limit that a quantity is at most some amount, in the base unit of its kind."""
-    return Limit(quantity, "<=", most, None, f"{quantity} <= {exact(QUANTITIES[quantity], most)}")
+def upper_limit(quantity: str, most: float, *, currency: str | None = None) -> Limit:
+    """Return the limit that a quantity is at most some amount, in the base unit of its kind or a ``currency``."""
+    written = exact(QUANTITIES[quantity], most)
+    if currency is not None:
+        written = written.replace(USD, currency)
+    return Limit(quantity, "<=", most, None, f"{quantity} <= {written}", currency=currency)
 
 
 def parse_limit(text: str, *, quantities: Mapping[str, str] = QUANTITIES) -> tuple[Limit, ...]:

@@ -1,0 +1,155 @@
+"""Show GPUs side by side: what a run takes on each, or what a budget buys there, and whether it fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scaleplan.hardware.budget import band_text, dated_price
+from scaleplan.hardware.chances import percent
+from scaleplan.output import Report, ReportTable
+from scaleplan.output.views.plan import format_loss
+from scaleplan.units import (
+    SECONDS_PER_DAY,
+    counted,
+    format_count,
+    format_flops,
+    format_fraction,
+    format_hours,
+    format_kilograms,
+    format_kwh,
+    format_number,
+    format_seconds,
+    money_in,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scaleplan.advice.gpu_comparison import GpuChoice, GpuComparison
+
+__all__ = ["gpu_comparison_report"]
+
+_WORDS = {"gpu_hours": "GPU-hours", "energy_kwh": "energy", "carbon_kg": "carbon"}
+
+
+def gpu_comparison_report(result: GpuComparison) -> Report:
+    """Return the table of GPUs, and below it what its figures stand on."""
+    columns = dict(_budget_columns(result) if result.budget not in (None, "flops") else _goal_columns(result))
+    cells = {name: [written(row) for row in result.compared] for name, written in columns.items()}
+    filled = {name: column for name, column in cells.items() if any(column)}
+    by = _WORDS.get(result.sort, result.sort)
+    kinds = counted(len(result.compared), "kind") + " of GPU"
+    return Report(
+        title=f"{_subject(result)}: {kinds}, by {by}",
+        grid=ReportTable([*filled], rows=[*zip(*filled.values(), strict=True)], text={"GPU", "memory"}),
+        remarks=[*_remarks(result)],
+    )
+
+
+def _subject(result: GpuComparison) -> str:
+    row = result.compared[0]
+    size = f"{format_count(row.params)} on {format_count(row.tokens)} tokens"
+    if result.budget in (None, "flops"):
+        what = f"loss {format_loss(row.loss)}, {size}" if result.goal == "loss" and row.loss is not None else size
+        return f"{what} ({format_flops(row.flops)})"
+    if result.budget == "cost":
+        return f"what {money_in(row.currency)(row.cost or 0.0)} buys"
+    if result.budget == "gpu_hours":
+        return f"what {format_hours(row.gpu_hours or 0.0, unit='GPU-hours')} buy"
+    return f"what {counted(row.gpus or 0, 'GPU')} do in {format_seconds((row.days or 0.0) * SECONDS_PER_DAY)}"
+
+
+Column = tuple[str, "Callable[[GpuChoice], str]"]
+
+
+def _goal_columns(result: GpuComparison) -> Iterator[Column]:
+    """Yield what reaching one goal takes on each GPU."""
+    yield "GPU", lambda row: row.gpu
+    yield "GPUs", lambda row: _cell(row.gpus, lambda number: f"{number:,}")
+    if any(row.days is not None for row in result.compared):
+        yield "days", lambda row: _cell(row.days, format_number)
+    else:
+        yield "GPU-hours", lambda row: _cell(row.gpu_hours, lambda hours: format_hours(hours, unit="").strip())
+    yield "cost", lambda row: _cell(row.cost, money_in(row.currency))
+    if result.interval_level is not None:
+        yield format_fraction(result.interval_level), lambda row: _span(row.cost_interval, money_in(row.currency))
+    if result.grid is None:
+        yield "energy", lambda row: _cell(row.energy_kwh, format_kwh)
+    else:
+        yield "carbon", lambda row: _cell(row.carbon_kg, format_kilograms)
+    yield "memory", _memory
+
+
+def _budget_columns(result: GpuComparison) -> Iterator[Column]:
+    """Yield what one budget buys on each GPU; a column that is the budget itself stands in the title."""
+    yield "GPU", lambda row: row.gpu
+    if result.budget != "time":
+        yield "GPUs", lambda row: _cell(row.gpus, lambda number: f"{number:,}")
+        yield "days", lambda row: _cell(row.days, format_number)
+    if result.budget != "cost":
+        yield "cost", lambda row: _cell(row.cost, money_in(row.currency))
+    if result.budget != "gpu_hours":
+        yield "compute", lambda row: format_flops(row.flops)
+    yield "params", lambda row: format_count(row.params)
+    yield "tokens", lambda row: format_count(row.tokens)
+    yield "loss", lambda row: _cell(row.loss, format_loss)
+    yield "memory", _memory
+
+
+def _memory(row: GpuChoice) -> str:
+    """Write whether the GPUs hold the model, and how many do where these do not."""
+    if row.fits:
+        return "fits"
+    if row.fits is None:
+        return "" if row.fewest_gpus is None else f"{row.fewest_gpus:,} or more"
+    return "never fits" if row.fewest_gpus is None else f"needs {row.fewest_gpus:,}"
+
+
+def _cell(value: float | None, written: Callable[..., str]) -> str:
+    return "" if value is None else written(value)
+
+
+def _span(interval: tuple[float, float] | None, written: Callable[[float], str]) -> str:
+    return "" if interval is None else " – ".join(map(written, interval))
+
+
+def _remarks(result: GpuComparison) -> Iterator[str]:
+    sources = {row.gpus_source for row in result.compared}
+    if result.deadline_days is not None and "given" not in sources:
+        time = format_seconds(result.deadline_days * SECONDS_PER_DAY)
+        held = ", or hold the model where that takes more" if "memory" in sources else ""
+        yield f"GPUs: the fewest that finish in {time} in the median{held}"
+    elif "memory" in sources:
+        yield "GPUs: the fewest whose memory holds the model; --gpus or --time chooses other numbers"
+    yield from _chances(result)
+    bands = sorted({row.band for row in result.compared if row.band is not None})
+    for band in bands:
+        profiles = sorted({str(row.profile) for row in result.compared if row.band == band})
+        what = "days, cost and energy" if result.budget in (None, "flops") else "the compute that the budget buys"
+        yield f"{what}: {band_text(band)} (default utilisation, {' and '.join(profiles)})"
+    if any(row.band is None for row in result.compared):
+        given = sorted({str(row.utilisation_source) for row in result.compared if row.band is None})
+        yield f"utilisation: {'; '.join(given)}"
+    prices: dict[str, list[str]] = {}
+    for row in result.compared:
+        if row.price_per_hour is not None:
+            dated = dated_price(row.price_per_hour, row.price_source, row.price_date, currency=row.currency)
+            price, _, origin = dated.partition(", ")
+            prices.setdefault(origin, []).append(f"{row.gpu} {price}")
+    for origin, several in prices.items():
+        yield f"price: {', '.join(several)}; {origin}"
+    if result.grid is not None:
+        intensity = f"{result.grid_g_co2_per_kwh:g} g CO2e/kWh in {result.grid_year}, location-based"
+        yield f"carbon: {result.grid}, {intensity}"
+
+
+def _chances(result: GpuComparison) -> Iterator[str]:
+    """Yield the chances of keeping limits, of those that the numbers of GPUs were not found for."""
+    given = any(row.gpus_source == "given" for row in result.compared)
+    names = dict.fromkeys(name for row in result.compared for name in row.chances)
+    for name in names if given else [name for name in names if name != "days"]:  # else each number has its deadline
+        several = [(row.gpu, row.chances[name]) for row in result.compared if name in row.chances]
+        each = [f"{gpu} {percent(chance.chance)}" for gpu, chance in several]
+        alike = len({percent(chance.chance) for _, chance in several}) == 1
+        shown = f"{percent(several[0][1].chance)} on each" if alike else ", ".join(each)
+        yield f"chance of keeping {several[0][1].limit}: {shown}"

@@ -75,7 +75,7 @@ def on_isoflop(chart: Chart, points: Points, at: Mapping[str, float]) -> Chart:
     ]
     off = math.exp(float(np.max(np.abs(np.log(points.flops) - budgets[nearest]))))
     apart = f", from which theirs differs by up to {off:.2g}x" if off > _SAME else ""
-    text = f" Markers are {counted(len(points), 'run')}, in the colour of the nearest budget{apart}."
+    text = f" Markers are {counted(len(points), 'run')}, each with the nearest budget{apart}."
     return replace(
         chart, series=(*chart.series, *(each for each in found if each.x)), caption=f"{chart.caption}{text}"
     )
@@ -86,9 +86,7 @@ def on_loss(chart: Chart, points: Points) -> Chart:
     ends = max(chart.values("x"))
     series, left_out = runs_and_best(points, (0.0, ends), max(chart.values("y")))
     omitted = f"; {counted(left_out, 'run')} of higher loss left out" if left_out else ""
-    return replace(
-        chart, series=(*chart.series, *series), caption=f"{chart.caption} Markers are runs{omitted}."
-    )
+    return replace(chart, series=(*chart.series, *series), caption=f"{chart.caption} Markers are runs{omitted}.")
 
 
 def on_sizes(chart: Chart, points: Points) -> Chart:

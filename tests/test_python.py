@@ -28,7 +28,7 @@ PLANNING = ("optimal", "loss", "target", "sweep", "compare", "register", "report
 
 OF_GROUPS = {
     "presets": ("list_presets", "show_preset", "validate_presets"),
-    "gpus": ("list_gpus", "show_gpu"),
+    "gpus": ("list_gpus", "show_gpu", "compare_gpus"),
     "models": ("list_models", "show_model"),
     "families": ("list_families", "show_family", "validate_families"),
 }

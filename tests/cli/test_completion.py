@@ -30,7 +30,7 @@ FREE = {"ID", "KIND", "NAME", "NAMES", "LIST", "UNIT", "WHEN", "FIELD", "FLAG", 
 COLUMNS = {"log10", "group", "x", "y", "inputs", "pool_cost"}
 """Options whose values are in a file."""
 
-OWN = {"id", "run", "quantity", "margins"}
+OWN = {"id", "run", "quantity", "margins", "owned", "interruptions"}
 """Names that only the user knows, and lists of settings."""
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import typer
 
-    from scaleplan.cli.options import Place
+    from scaleplan.cli.options import OptionPlace
 
 __all__ = ["DOCUMENTATION", "first_line", "help_of_command", "help_of_group", "help_of_program", "page"]
 
@@ -105,7 +105,7 @@ def help_of_command(command: Any, ctx: typer.Context) -> str:  # noqa: ANN401
     panels: dict[str, list[Row]] = {title: [] for title in _titles(command.layout.values())}
     hidden = 0
     for parameter in command.params:
-        place: Place = command.layout[parameter.name]
+        place: OptionPlace = command.layout[parameter.name]
         if parameter.param_type_name == "argument":
             panels[PANELS["arguments"]].append(Row(parameter.metavar, parameter.help or ""))
         elif everything or parameter.required or place.is_everyday:
@@ -134,7 +134,7 @@ def help_of_command(command: Any, ctx: typer.Context) -> str:  # noqa: ANN401
     )
 
 
-def _titles(places: Iterable[Place]) -> list[str]:
+def _titles(places: Iterable[OptionPlace]) -> list[str]:
     """Return the titles of all panels, in their order.
 
     Panels that only one command has stand beside its own options, or after the shared ones if declared after them.
@@ -156,7 +156,7 @@ def _titles(places: Iterable[Place]) -> list[str]:
     return [*shared[:first], *before, *shared[first:last], *after, *shared[last:]]
 
 
-def _title(place: Place) -> str:
+def _title(place: OptionPlace) -> str:
     title: str = place.option.rich_help_panel or place.panel or PANELS["own"]
     return title
 

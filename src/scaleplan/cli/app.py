@@ -142,7 +142,8 @@ class LazyGroup(TyperGroup):
         """Complete a command, without importing any, or an option."""
         if incomplete.startswith("-"):
             return completion().complete_options(self.params, TyperCommand.shell_complete(self, ctx, incomplete))
-        return completion().complete_commands(((name, line) for name, (_, line) in COMMANDS.items()), incomplete)
+        rows = [*((name, line) for name, (_, line) in COMMANDS.items()), ("help", "this help, or that of a command")]
+        return completion().complete_commands(rows, incomplete)
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
         """Write the help, the commands without importing any."""

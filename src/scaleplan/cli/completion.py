@@ -54,6 +54,7 @@ class Completion(NamedTuple):
 
 def complete(root: Any) -> int:  # noqa: ANN401  the class belongs to typer
     """Answer the shell, and return the exit status; whatever goes wrong, a prompt shows no error."""
+    _join_values()
     before = sys.modules.get("rich")
     sys.modules["rich"] = None  # type: ignore[assignment]  # typer would render each help by it, which takes too long
     try:
@@ -66,6 +67,15 @@ def complete(root: Any) -> int:  # noqa: ANN401  the class belongs to typer
     finally:
         sys.modules.pop("rich") if before is None else sys.modules.update(rich=before)
     return 0
+
+
+def _join_values() -> None:
+    """Make ``--option value`` of the three words that bash parts ``--option=value`` into."""
+    words, place = os.environ.get("COMP_WORDS", "").split("\n"), os.environ.get("COMP_CWORD", "")
+    at = int(place) if place.isdigit() else 0
+    if 1 < at < len(words) and words[at - 1] == "=" and words[at - 2].startswith("--"):
+        del words[at - 1]
+        os.environ |= {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(at - 1)}
 
 
 def complete_commands(rows: Iterable[tuple[str, str]], incomplete: str) -> list[Completion]:

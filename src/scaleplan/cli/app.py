@@ -92,7 +92,10 @@ PAGES = {
     **dict.fromkeys(("register", "resolve", "forecasts"), "guides/registered-forecasts"),
     "presets": "reference/laws",
     "gpus": "guides/hardware-and-prices",
+    "models": "guides/models-and-machines",
     "families": "guides/architectures",
+    "schema": "guides/scripts",
+    "evaluate": "guides/plan",
 }
 """Pages of the documentation about one command, where the page of its section is not it."""
 

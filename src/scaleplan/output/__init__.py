@@ -8,7 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.output.screen import USUAL
 from scaleplan.record import Record, as_mapping
 
 if TYPE_CHECKING:
@@ -17,7 +16,11 @@ if TYPE_CHECKING:
 
     from scaleplan.output.ci import Judgement
 
-__all__ = ["FORMATS", "JUDGING", "REPORTS", "Fact", "Rendering", "Report", "ReportTable", "load_part"]
+__all__ = ["FORMATS", "JUDGING", "REPORTS", "USUAL", "Fact", "Rendering", "Report", "ReportTable", "load_part"]
+
+
+USUAL = 80
+"""The width of text where nothing is known of a screen."""
 
 
 class Fact(NamedTuple):

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.record import Record, as_mapping
+from scaleplan.units import bare_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -45,7 +46,7 @@ class Fact(NamedTuple):
     ) -> Self:
         """Return the fact of a value, and of its interval unless that is a point."""
         low, high = map(written, interval) if interval is not None and interval[0] < interval[1] else ("", "")
-        return cls(label, written(value), low=low, high=high, unit=unit)
+        return cls(label, written(value), low=bare_end(low, high), high=high, unit=unit)
 
 
 class ReportTable(NamedTuple):

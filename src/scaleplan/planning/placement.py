@@ -134,7 +134,7 @@ def _architecture_of(plan: Plan, request: Request, model: Model | None) -> Archi
             return None
         if total > MOST_COUNT:
             raise UsageError(
-                f"this plan has {total:.3g} parameters in all its experts: no run is like that",
+                f"this plan has {format_count(total)} parameters in all its experts: no run is like that",
                 hint="check --experts",
             ) from None
         return typical(total)

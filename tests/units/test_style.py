@@ -98,7 +98,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("path", sorted(FROZEN.glob("*.txt")), ids=lambda path: path.stem)
 def test_frozen_texts_have_no_number_in_another_style(path):
-    """Of every command, as text or Markdown; what is typed, its help and data for programs have forms of their own."""
+    """Of every command, as text or Markdown; what is typed, help and data for programs have other forms."""
     for answer in path.read_text(encoding="utf-8").split("$ scaleplan ")[1:]:
         command, _, text = answer.partition("\n")
         text = text.partition("\n--- file ")[0]

@@ -12,8 +12,8 @@ Whoever prints a number takes a function of this module. The rules are:
 * Percent has a space: ``90 %``, ``38.5 %``; a change has its sign, ``+0.12 %``.
 * A factor ends in an x, ``3.2x``, and is above 1 where words beside it can say the direction: ``3.2x below``, not
   ``1/3.2x``. A band is ``1.6x either way``.
-* A range has a dash between spaces and its unit once, ``28,800 – 73,700 h``; a value with its error is ``93 ± 50``, with the digits that
-  the error justifies.
+* A range has a dash between spaces and its unit once, ``28,800 – 73,700 h``.
+* A value with its error, ``93 ± 50``, has the digits that the error justifies.
 
 ``docs/reference/units-and-numbers.md`` has the same for users, and what they may type.
 """

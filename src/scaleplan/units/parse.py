@@ -159,7 +159,8 @@ def parse_fraction(value: str | SupportsFloat) -> float:
     if number <= 1:
         return number
     text = str(value)[:100]
-    hint = f"{shown(number)}% or {shown(number / 100)}?" if number <= 100 and "%" not in text else "at most 1, or 100%"
+    meant = number <= 100 and "%" not in text
+    hint = f"{shown(number)}% or {shown(number / 100)}?" if meant else "at most 1, or 100%"
     raise refuse(text, f"{quote(text)} is not a fraction between 0 and 1", hint=hint)
 
 

@@ -139,7 +139,9 @@ def _remarks(result: GpuComparison) -> Iterator[str]:
     for origin, several in prices.items():
         yield f"price: {', '.join(several)}; {origin}"
     if result.grid is not None:
-        intensity = f"{result.grid_g_co2_per_kwh:g} g CO2e/kWh in {result.grid_year}, location-based"
+        intensity = (
+            f"{format_number(result.grid_g_co2_per_kwh or 0.0)} g CO2e/kWh in {result.grid_year}, location-based"
+        )
         yield f"carbon: {result.grid}, {intensity}"
 
 

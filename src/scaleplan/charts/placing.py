@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Box", "Candidate", "Ink", "around", "placed", "spread"]
+__all__ = ["Box", "LabelPlace", "Ink", "around", "placed", "spread"]
 
 Spot = tuple[float, float]
 
@@ -59,7 +59,7 @@ class Box(NamedTuple):
         )
 
 
-class Candidate(NamedTuple):
+class LabelPlace(NamedTuple):
     """A place for a label, and what it costs in itself."""
 
     box: Box
@@ -103,7 +103,7 @@ def _squares(box: Box) -> list[tuple[int, int]]:
     return [(column, row) for column in columns for row in rows]
 
 
-def around(x: float, y: float, width: float, height: float) -> Iterator[Candidate]:
+def around(x: float, y: float, width: float, height: float) -> Iterator[LabelPlace]:
     """Yield places around a point, the nearest and upper right ones first among equals."""
     for distance in _DISTANCES:
         for turn in range(_ANGLES):
@@ -113,10 +113,10 @@ def around(x: float, y: float, width: float, height: float) -> Iterator[Candidat
             centre_x = x + across * distance + width / 2 * max(-1.0, min(1.0, 1.6 * across))
             centre_y = y - up * distance - height / 2 * max(-1.0, min(1.0, 1.6 * up))
             preference = 2.0 - up - 0.5 * across
-            yield Candidate(Box.of(centre_x, centre_y, width, height), distance + preference)
+            yield LabelPlace(Box.of(centre_x, centre_y, width, height), distance + preference)
 
 
-def placed(wanted: Sequence[Sequence[Candidate]], ink: Ink, frame: Box) -> list[Box]:
+def placed(wanted: Sequence[Sequence[LabelPlace]], ink: Ink, frame: Box) -> list[Box]:
     """Return the chosen box of each label, in order."""
     own = [[(box, cost + _own_cost(box, ink, frame)) for box, cost in places] for places in wanted]
     chosen: list[Box | None] = [None] * len(own)

@@ -494,7 +494,7 @@ def money_chart(
 
 
 def _reach_of(planner: Planner, step: Increment, band: float | None) -> float | None:
-    """Return how far the interval of an increment reaches in its logarithm: what law and hours leave open together."""
+    """Return how far the interval of an increment reaches in its logarithm, by law and hours together."""
     sigmas, parts = sigmas_of(planner.level), []
     if step.interval is not None:
         parts.append(0.5 * math.log(step.interval[1] / step.interval[0]))

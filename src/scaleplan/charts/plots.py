@@ -306,9 +306,8 @@ class Picture(NamedTuple):
     """A picture: its need of a budget, a range of budgets, a file of runs or the log of one, and its function.
 
     ``draw`` takes a :class:`RunsRequest` where the picture needs runs, what was tracked where it needs a log, and a
-    :class:`ChartRequest` otherwise. Of the
-    options of a plan, a picture of runs ``takes`` those of its fit, each with its keyword there, and the range. Others
-    may show ``runs`` beside a law: that of ``preset``, or the one fitted to them.
+    :class:`ChartRequest` otherwise. Of the options of a plan, a picture of runs ``takes`` those of its fit, each with
+    its keyword there, and the range. Others may show ``runs`` beside a law: that of ``preset``, or the one fitted.
     """
 
     need: Literal["range", "budget", "runs", "log"]

@@ -369,7 +369,7 @@ def _labels(sheet: _Sheet, named: _Named) -> None:
     boxes = placed([places for *_, places in wanted], sheet.ink, sheet.box)
     for (label, role, tone, spot, _), box in zip(wanted, boxes, strict=True):
         if spot is not None:
-            near = min(max(spot[0], box.left), box.right), min(max(spot[1], box.top), box.bottom)
+            near = box.nearest(spot)
             if math.dist(near, spot) > _FAR:
                 sheet.shapes.append(Stroke("line", (_towards(spot, near, _MARK + 1), near), "leader", tone))
         sheet.texts.append(Lettering(box.left, box.bottom - 0.25 * _TEXT, label, role, tone=tone))
@@ -408,7 +408,7 @@ def _along(sheet: _Sheet, label: str, width: float) -> Iterator[LabelPlace]:
     ]
     for share, cost in ((1.0, 0.0), (0.0, 12.0), (0.85, 25.0), (0.15, 30.0), (0.7, 40.0), (0.3, 45.0)):
         x, y = spots[round(share * (len(spots) - 1))]
-        for box, own in around(x, y, width, _HIGH):
+        for box, own, _ in around(x, y, width, _HIGH):
             yield LabelPlace(box, own * 2 + cost)
 
 

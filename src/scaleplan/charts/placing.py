@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Box", "LabelPlace", "Ink", "around", "placed", "spread"]
+__all__ = ["Box", "Ink", "LabelPlace", "around", "placed", "spread"]
 
 Spot = tuple[float, float]
 

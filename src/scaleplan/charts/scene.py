@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scaleplan.charts.chart import scales, tick_texts, value_text
 from scaleplan.charts.lettering import text_width, wrapped
-from scaleplan.charts.placing import Box, LabelPlace, Ink, around, placed, spread
+from scaleplan.charts.placing import Box, Ink, LabelPlace, around, placed, spread
 from scaleplan.errors import UsageError
 from scaleplan.version import __version__
 

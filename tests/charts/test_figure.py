@@ -130,7 +130,7 @@ def test_looks_that_no_file_has_are_refused(extension, words, message):
 
 
 def test_python_saves_and_shows(charts, tmp_path, capsys):
-    """``chart.save`` by the ending of the file, in a theme and under a title; ``show`` prints text without a notebook."""
+    """``chart.save`` by the ending of the file, in a theme, under a title; ``show`` prints text outside a notebook."""
     chart = charts["loss"]
     path = chart.save(tmp_path / "loss.svg", size="10x6", theme="dark", title="My loss")
     root = ET.fromstring(path.read_bytes())

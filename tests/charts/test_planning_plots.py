@@ -135,7 +135,7 @@ def test_a_law_sized_in_flop_per_token_is_named_and_not_drawn():
 
 
 def test_the_next_percent_costs_what_target_says(charts):
-    """One, two and three percent less loss: the increment to the least budget that reaches each, with its interval."""
+    """One, two and three percent less loss: the increment to the least budget of each, with its interval."""
     start, *steps = charts["cost"].marks
     assert start.x == 1e21
     for share, mark in zip((0.01, 0.02, 0.03), steps, strict=True):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import scaleplan
 from scaleplan.charts.theme import THEMES, TONES, contrast, theme_of
 from scaleplan.errors import UnknownNameError
 
@@ -24,6 +28,14 @@ def test_lines_and_text_can_be_seen_on_their_paper(name):
         assert contrast(theme.text(tone), theme.paper) >= 4.5
     for ink in (theme.ink, theme.soft):
         assert min(contrast(ink, theme.paper), contrast(ink, theme.fitted)) >= 4.5
+
+
+def test_pictures_of_a_page_have_the_same_colours():
+    """The style sheet of the report defines the tones of light and dark as the files have them."""
+    sheet = (Path(scaleplan.__file__).parent / "output/html/style.css").read_text(encoding="utf-8")
+    light, dark = (dict(re.findall(r"--(t\d): (#\w+)", part)) for part in sheet.split("@media", 2)[:2])
+    for found, name in ((light, "light"), (dark, "dark")):
+        assert tuple(found[f"t{tone}"] for tone in range(TONES)) == THEMES[name].tones
 
 
 def test_in_print_lines_differ_without_colour():

@@ -317,8 +317,8 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float], *, span: tuple[flo
         series=tuple(series),
         marks=tuple(marks),
         caption=(
-            "Each curve spends one budget on models of different size. The marked point is the optimum; the thick part "
-            f"needs at most {format_fraction(planner.overhead)} more compute than the optimum for the same loss."
+            "Each curve spends one budget on models of different size. The marked point is the optimum; the thick "
+            f"part needs at most {format_fraction(planner.overhead)} more compute than the optimum for the same loss."
             + _held_back(planner, budgets, spent)
         ),
         source=law_source(planner.preset),

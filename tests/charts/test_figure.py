@@ -130,7 +130,7 @@ def test_looks_that_no_file_has_are_refused(extension, words, message):
 
 
 def test_python_saves_and_shows(charts, tmp_path, capsys):
-    """``chart.save`` by the ending of the file, in a theme, under a title; ``show`` prints text outside a notebook."""
+    """``chart.save`` by the ending of the file, in a theme, under a title; ``show`` prints text elsewhere."""
     chart = charts["loss"]
     path = chart.save(tmp_path / "loss.svg", size="10x6", theme="dark", title="My loss")
     root = ET.fromstring(path.read_bytes())
@@ -141,7 +141,8 @@ def test_python_saves_and_shows(charts, tmp_path, capsys):
         chart.save(tmp_path / "loss.gif")
     chart.show()
     assert capsys.readouterr().out.startswith(chart.title)
-    assert ET.fromstring(chart._repr_svg_()).find(f"{SVG}circle") is not None
+    for shown in (chart._repr_svg_(), chart._repr_html_()):
+        assert ET.fromstring(shown).find(f"{SVG}circle/{SVG}title").text.startswith("loss: ")
 
 
 def test_without_matplotlib_an_svg_is_drawn_all_the_same(charts, monkeypatch, tmp_path):

@@ -628,6 +628,7 @@ def break_even_chart(planner: Planner, plan: Plan) -> Chart:
             "Training and inference together for two models of the same loss. Left of the crossing the model that "
             "is best for training alone is cheaper, right of it the smaller one on more tokens."
         ),
+        source=law_source(planner.preset),
     )
 
 

@@ -73,7 +73,9 @@ def forecast_chart(fit: FitResult, *, low: float | None = None, high: float | No
         for (name, tone), (least, most) in zip(names, bands, strict=True)
         for part in parted(_series(name, flops, loss, (least, most), tone=tone), outside)
     ]
-    runs, left_out = runs_and_best(fit.runs.points(), (flops[0], flops[-1]), max(max(*each.y, *each.high) for each in curves))
+    runs, left_out = runs_and_best(
+        fit.runs.points(), (flops[0], flops[-1]), max(max(*each.y, *each.high) for each in curves)
+    )
     target = fit.target_flops
     marks = []
     if target is not None and flops[0] <= target <= flops[-1]:

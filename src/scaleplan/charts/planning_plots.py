@@ -166,10 +166,17 @@ def beyond(planner: Planner, params: Sequence[float], tokens: Sequence[float]) -
     watched, training = edges(planner.preset), planner.cost.training
     found = []
     for size, data in zip(params, tokens, strict=True):
-        values = {"params": size, "tokens": data, "tokens_per_param": data / size, "flops": training.flops(size, data)}
+        values = {
+            "params": size,
+            "tokens": data,
+            "tokens_per_param": data / size,
+            "flops": training.flops(size, data),
+        }
         found.append(
             any(
-                values[edge.name] > edge.value * (1 + _EDGE) if edge.above else values[edge.name] < edge.value * (1 - _EDGE)
+                values[edge.name] > edge.value * (1 + _EDGE)
+                if edge.above
+                else values[edge.name] < edge.value * (1 - _EDGE)
                 for edge in watched
             )
         )
@@ -269,9 +276,7 @@ def frontier_chart(planner: Planner, budgets: Sequence[float], *, at: float | No
     )
 
 
-def isoflop_chart(
-    planner: Planner, budgets: Sequence[float], *, span: tuple[float, float] | None = None
-) -> Chart:
+def isoflop_chart(planner: Planner, budgets: Sequence[float], *, span: tuple[float, float] | None = None) -> Chart:
     """Return the loss of every size at fixed compute: one curve a budget, its optimum and its near-optimal sizes.
 
     Curves reach twelve times smaller and larger than the optimum, and not beyond ``span``, the sizes of runs.
@@ -354,7 +359,9 @@ _SAME_BUDGET = 1e-3  # relative: nobody tells curves apart that are closer
 
 def _held_back(planner: Planner, budgets: Sequence[float], spent: Sequence[tuple[float, float, float]]) -> str:
     """Return what is not drawn since limits keep compute from being spent."""
-    left = [format_flops(flops) for flops in sorted(budgets) if all(abs(flops / used - 1) > _SPENT for used, *_ in spent)]
+    left = [
+        format_flops(flops) for flops in sorted(budgets) if all(abs(flops / used - 1) > _SPENT for used, *_ in spent)
+    ]
     if left:
         return f" The limits let no plan spend {', '.join(left)}: the curves are of what they allow."
     if planner.bounds.free:
@@ -485,7 +492,11 @@ def money_chart(
         fitted=fitted_range(planner) if price is None else None,
         caption="The loss of the compute-optimal model against what it costs"
         + (f", and what less loss costs on top: {'; '.join(told)}." if told else ".")
-        + (f" Bars are {format_fraction(planner.level)} intervals of what {what} leave{'s' * (' and ' not in what)} open." if banded else "")
+        + (
+            f" Bars are {format_fraction(planner.level)} intervals of what {what} leave{'s' * (' and ' not in what)} open."
+            if banded
+            else ""
+        )
         + (f" No budget reaches {' or '.join(missing)} less." if missing else ""),
         source=law_source(planner.preset),
     )

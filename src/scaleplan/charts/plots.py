@@ -96,7 +96,9 @@ class ChartRequest:
             plan = plan_budget(planner, request)
             planner = planner.on(plan.budget)
             flops = planner.cost.flops(plan.params, plan.tokens) if planner.constraints.terms else plan.flops
-        return cls(request=request, planner=planner, flops=flops, plan=plan, start=start, stop=stop, laws=laws, runs=runs)
+        return cls(
+            request=request, planner=planner, flops=flops, plan=plan, start=start, stop=stop, laws=laws, runs=runs
+        )
 
     def budgets(self) -> list[float]:
         """Return the budgets of a curve."""
@@ -220,7 +222,15 @@ def residuals_chart(fit: DiagnosedFit) -> Chart:
         x=Axis(label="training compute", kind="flops", unit="FLOP"),
         y=Axis(label="fitted over observed loss, minus 1", kind="percent", scale="linear"),
         series=(_points("runs", points.flops, wrong),),
-        marks=(Mark(x=float(points.flops[far]), y=float(wrong[far]), label=f"row {int(points.rows[far])}", tone=1, sign="run"),),
+        marks=(
+            Mark(
+                x=float(points.flops[far]),
+                y=float(wrong[far]),
+                label=f"row {int(points.rows[far])}",
+                tone=1,
+                sign="run",
+            ),
+        ),
         rules=(_ZERO,),
         caption=(
             f"One point a run of {len(points)}; root mean square {format_fraction(rms(wrong))}. A trend along the "

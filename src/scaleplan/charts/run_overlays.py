@@ -86,9 +86,7 @@ def on_loss(chart: Chart, points: Points) -> Chart:
     ends = max(chart.values("x"))
     series, left_out = runs_and_best(points, (0.0, ends), max(chart.values("y")))
     omitted = f"; {counted(left_out, 'run')} of higher loss left out" if left_out else ""
-    return replace(
-        chart, series=(*chart.series, *series), caption=f"{chart.caption} Markers are runs{omitted}."
-    )
+    return replace(chart, series=(*chart.series, *series), caption=f"{chart.caption} Markers are runs{omitted}.")
 
 
 def on_sizes(chart: Chart, points: Points) -> Chart:

@@ -174,7 +174,9 @@ def source_line(chart: Chart) -> str:
 
 def _below(chart: Chart, width: float) -> list[str]:
     """Return the lines of the caption and the source."""
-    return [line for text in (chart.caption, source_line(chart)) for line in wrapped(text, 0.97 * width, SIZES["caption"])]
+    return [
+        line for text in (chart.caption, source_line(chart)) for line in wrapped(text, 0.97 * width, SIZES["caption"])
+    ]
 
 
 class _Named(NamedTuple):

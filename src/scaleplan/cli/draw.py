@@ -55,7 +55,9 @@ class LookOptions:
         str | None, typer.Option(metavar="WxH", help="Size of the file: 8x5.4 (inches), 16x10cm, 1200x800px.")
     ] = None
     dpi: Annotated[str | None, typer.Option(metavar="N", help="Dots an inch of a .png; 200 if not given.")] = None
-    theme: Annotated[str | None, typer.Option(metavar="NAME", help=f"Colours of the file: {', '.join(THEMES)}.")] = None
+    theme: Annotated[str | None, typer.Option(metavar="NAME", help=f"Colours of the file: {', '.join(THEMES)}.")] = (
+        None
+    )
 
 
 @command(
@@ -178,7 +180,11 @@ def _look(look: LookOptions, path: Path | None) -> Look | None:
         return Look.of(path.suffix[1:].lower(), size=look.size, dpi=look.dpi, theme=look.theme)
     idle = [name for name in ("size", "dpi", "theme") if given[name] is not None]
     if idle:
-        hint = "add -o picture.svg; COLUMNS sets the width of a picture in text" if idle[0] == "size" else "add -o picture.svg"
+        hint = (
+            "add -o picture.svg; COLUMNS sets the width of a picture in text"
+            if idle[0] == "size"
+            else "add -o picture.svg"
+        )
         raise UsageError(f"--{idle[0]} is for a file", hint=hint)
     return None
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from scaleplan.charts.chart import Style
     from scaleplan.laws.base import Law
-    from scaleplan.planning.plan import Plan
+    from scaleplan.planning.plan import Edge, Plan
     from scaleplan.planning.planner import Planner
     from scaleplan.planning.solver_array import PlanArray
     from scaleplan.presets.preset import Preset
@@ -166,21 +166,15 @@ def beyond(planner: Planner, params: Sequence[float], tokens: Sequence[float]) -
     watched, training = edges(planner.preset), planner.cost.training
     found = []
     for size, data in zip(params, tokens, strict=True):
-        values = {
-            "params": size,
-            "tokens": data,
-            "tokens_per_param": data / size,
-            "flops": training.flops(size, data),
-        }
-        found.append(
-            any(
-                values[edge.name] > edge.value * (1 + _EDGE)
-                if edge.above
-                else values[edge.name] < edge.value * (1 - _EDGE)
-                for edge in watched
-            )
-        )
+        spent = training.flops(size, data)
+        values = {"params": size, "tokens": data, "tokens_per_param": data / size, "flops": spent}
+        found.append(any(_leaves(edge, values[edge.name]) for edge in watched))
     return found
+
+
+def _leaves(edge: Edge, value: float) -> bool:
+    """Return whether a value lies beyond an end of the fitted range, by more than rounding."""
+    return value > edge.value * (1 + _EDGE) if edge.above else value < edge.value * (1 - _EDGE)
 
 
 def parted(line: Series, outside: Sequence[bool]) -> list[Series]:
@@ -311,8 +305,10 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float], *, span: tuple[flo
         series += parted(whole_curve, beyond(planner, sizes, tokens))
         if len(near_x) > 1:
             series.append(Series(label=label, x=near_x, y=near_y, style="near_optimal", tone=tone))
-        alone = "" if len(spent) > 1 and len(sizes) > 1 else f" at {label}"
-        marks.append(Mark(x=best, y=least, label=f"{format_count(best)}{alone}", tone=tone))
+        marks.append(Mark(x=best, y=least, label=format_count(best), tone=tone))
+    if len({each.label for each in series}) < len(marks) or len(marks) == 1:  # no line to name the budget beside
+        named = [f"{mark.label} at {format_flops(flops)}" for mark, (flops, *_) in zip(marks, spent, strict=True)]
+        marks = [replace(mark, label=label) for mark, label in zip(marks, named, strict=True)]
     return Chart(
         kind="isoflop",
         title=f"Loss of each size at fixed compute, {planner.preset.id}",
@@ -321,7 +317,7 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float], *, span: tuple[flo
         series=tuple(series),
         marks=tuple(marks),
         caption=(
-            "Each curve spends one budget on models of different size. The diamond is the optimum; the thick part "
+            "Each curve spends one budget on models of different size. The marked point is the optimum; the thick part "
             f"needs at most {format_fraction(planner.overhead)} more compute than the optimum for the same loss."
             + _held_back(planner, budgets, spent)
         ),
@@ -359,9 +355,8 @@ _SAME_BUDGET = 1e-3  # relative: nobody tells curves apart that are closer
 
 def _held_back(planner: Planner, budgets: Sequence[float], spent: Sequence[tuple[float, float, float]]) -> str:
     """Return what is not drawn since limits keep compute from being spent."""
-    left = [
-        format_flops(flops) for flops in sorted(budgets) if all(abs(flops / used - 1) > _SPENT for used, *_ in spent)
-    ]
+    used = [flops for flops, *_ in spent]
+    left = [format_flops(flops) for flops in sorted(budgets) if all(abs(flops / each - 1) > _SPENT for each in used)]
     if left:
         return f" The limits let no plan spend {', '.join(left)}: the curves are of what they allow."
     if planner.bounds.free:
@@ -476,7 +471,7 @@ def money_chart(
         ends = None if reach is None else (extra * math.exp(-reach), extra * math.exp(reach))
         span = None if ends is None else (base + ends[0], base + ends[1])
         marks.append(Mark(x=base + extra, y=step.loss, label=f"{less}: {text}", tone=1, span=span, since=base))
-        told.append(f"{less} {text}" + (f" ({written(ends[0])} – {written(ends[1])})" if ends else ""))
+        told.append(f"{less} for {text}" + (f" ({written(ends[0])} – {written(ends[1])})" if ends else ""))
     missing = [format_fraction(share) for share in NEXT_STEPS if share not in {step.share for step in steps}]
     banded = any(mark.span for mark in marks[1:])
     what = " and ".join(
@@ -492,11 +487,7 @@ def money_chart(
         fitted=fitted_range(planner) if price is None else None,
         caption="The loss of the compute-optimal model against what it costs"
         + (f", and what less loss costs on top: {'; '.join(told)}." if told else ".")
-        + (
-            f" Bars are {format_fraction(planner.level)} intervals of what {what} leave{'s' * (' and ' not in what)} open."
-            if banded
-            else ""
-        )
+        + (f" Bars are {format_fraction(planner.level)} intervals, by the uncertainty of {what}." if banded else "")
         + (f" No budget reaches {' or '.join(missing)} less." if missing else ""),
         source=law_source(planner.preset),
     )
@@ -537,9 +528,10 @@ def _increment_interval(planner: Planner, at: float, share: float, flops: float)
         before, after = (frontier.best(each) for each in (at, flops))
         gain = before[2] - after[2]  # type: ignore[operator]  # a surface has a loss
         places = (frontier.problem.counted(*each[:2]) for each in (before, after))
-        low, high = gain_interval(preset.forecast, *places, level=planner.level)
-        if not 0 < low <= high:
+        found = gain_interval(preset.forecast, *places, level=planner.level)
+        if found is None or not 0 < found[0] <= found[1]:
             return None
+        low, high = found
         ends = [frontier.least_flops(before[2] - gain * gain / each) for each in (high, low)]  # type: ignore[operator]
         return None if None in ends or min(ends) <= at else (ends[0] - at, ends[1] - at)  # type: ignore[type-var, operator]
 
@@ -552,10 +544,10 @@ def _increment_interval(planner: Planner, at: float, share: float, flops: float)
         return params, tokens, needed - at
 
     try:
-        found = interval(preset, outcome, level=planner.level, factor=1.0)
+        of_law = interval(preset, outcome, level=planner.level, factor=1.0)
     except UnreachableError:
         return None
-    return None if found is None else found.loss
+    return None if of_law is None else of_law.loss
 
 
 def _losses(planner: Planner, plans: PlanArray) -> list[float]:

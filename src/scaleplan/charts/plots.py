@@ -428,7 +428,8 @@ def plot(
         return _of_runs(kind, partial(fit, runs, **read), options, first, last)
     context = Context()
     given: dict[str, Any] = dict(options)
-    points, warnings = None, ()
+    points: Points | None = None
+    warnings: tuple[Notice, ...] = ()
     if runs is not None:
         points, preset, warnings = _with_law(runs, read, given)
         given["preset"] = preset

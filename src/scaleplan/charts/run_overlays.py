@@ -75,7 +75,7 @@ def on_isoflop(chart: Chart, points: Points, at: Mapping[str, float]) -> Chart:
     ]
     off = math.exp(float(np.max(np.abs(np.log(points.flops) - budgets[nearest]))))
     apart = f", from which theirs differs by up to {off:.2g}x" if off > _SAME else ""
-    text = f" Markers are {counted(len(points), 'run')}, in the colour of the nearest budget{apart}."
+    text = f" Markers are {counted(len(points), 'run')}, each with the nearest budget{apart}."
     return replace(
         chart, series=(*chart.series, *(each for each in found if each.x)), caption=f"{chart.caption}{text}"
     )

@@ -14,7 +14,11 @@ from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
 from scaleplan.charts.theme import THEMES
 from scaleplan.cli.command import Answer, chosen_format, command, single
-from scaleplan.cli.fit import ObjectiveOptions, ReadingOptions, SurfaceOptions
+from scaleplan.cli.fit import (  # read at run time, for their options
+    ObjectiveOptions,  # noqa: TC001
+    ReadingOptions,  # noqa: TC001
+    SurfaceOptions,  # noqa: TC001
+)
 from scaleplan.cli.options import (
     PANELS,
     BoundOptions,

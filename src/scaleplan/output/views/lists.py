@@ -375,5 +375,5 @@ def chart_report(chart: Chart) -> Report:
     return Report(
         title=chart.title,
         drawing=lambda width: ("", *chart_lines(chart, width=min(width, CHART_WIDTH))),
-        remarks=(chart.caption,),
+        remarks=tuple(filter(None, (chart.caption, chart.source))),
     )

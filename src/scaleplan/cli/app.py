@@ -66,7 +66,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "presets": ("lists", "the scaling laws: list, show, validate, path"),
     "gpus": ("gpus", "the GPUs: list, show, compare for a plan, validate your own"),
     "models": ("lists", "the published models that are known by name: list, show"),
-    "schema": ("schema", "the JSON Schema of a result or a file, for scripts and editors"),
+    "schema": ("schema", "JSON Schemas of results and files, for scripts and editors"),
     "families": ("families", "the model families: list, show, validate your own"),
     "evaluate": ("lists", "any law at given values → its value, with interval"),
 }

@@ -46,7 +46,7 @@ def test_from_runs_to_a_plan(cli, runs, tmp_path):
     assert fitted.status == 0
     assert fitted.err.startswith(f"wrote {law} (")
     assert "64 runs, identified" in fitted.out
-    assert f"--preset {law}" in fitted.out
+    assert f"--preset {law}" in " ".join(fitted.out.split())
     plan = cli("optimal", "--preset", law, "--flops", "1e23", "--json", "--quiet").json
     truth = EPOCH.best_split(1e23 / 6)[0]
     assert plan["interval"]["params"][0] < truth < plan["interval"]["params"][1]

@@ -84,7 +84,9 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
         if output.get is not None:
             chunks = list(rendering.bare_values(output.get))
         elif output.fields is not None:
-            chunks = [_rendered(partial(rendering.write_fields, output.fields, name), answer)]
+            chunks = [
+                _rendered(partial(rendering.write_fields, output.fields, name, width=width_of(sys.stdout)), answer)
+            ]
         elif name == "text" and colour:
             report = _rendered(rendering.report, answer)
         else:

@@ -220,7 +220,7 @@ def plan_chunks(
             yield render_jsonl([record if style.names is None else {name: take(record, name) for name in columns}])
         elif table is not None:
             shown = columns if style.names is not None else table.names
-            yield table.line({name: take(record, name) for name in shown})
+            yield table.line({name: take(record, name) for name in shown}, take(record, "budget.currency"))
         else:
             header = render_header(columns, delimiter=style.delimiter) if first else ""
             yield header + render_rows([record], columns, delimiter=style.delimiter)

@@ -7,9 +7,11 @@ author = "the scaleplan developers"
 copyright = f"2026, {author}"  # noqa: A001  the name that Sphinx reads
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns: list[str] = []
 root_doc = "index"
+
+nb_execution_mode = "off"  # the outputs are stored, and a test runs the cells
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

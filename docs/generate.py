@@ -40,7 +40,7 @@ def reference() -> str:
         inner = getattr(build(words[0]), "commands", {}) if words else {}
         for path in [words, *([*words, name] for name in inner)]:
             title = " ".join(["scaleplan", *path])
-            parts.append(f"## {title}\n\n```text\n{_run([*path, '--help']).rstrip()}\n```")
+            parts.append(f"## {title}\n\n```text\n{_run([*path, '--help-all']).rstrip()}\n```")
     return "\n\n".join(parts)
 
 

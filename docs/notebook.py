@@ -1,7 +1,7 @@
 """Run the notebooks of the documentation and keep what their cells give: ``python docs/notebook.py``.
 
-With ``--check`` nothing is written, and the exit status is 1 where a cell gives another text than it did. Pictures and
-the tables of data frames are not compared: they look different by every version of their libraries.
+With ``--check`` nothing is written, and the exit status is 1 where a cell gives another text than it did. Pictures
+and the tables of data frames are not compared: they look different by every version of their libraries.
 """
 
 from __future__ import annotations

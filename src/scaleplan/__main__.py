@@ -99,6 +99,8 @@ def _is_of_output(error: Exception) -> bool:
 def _settle_streams() -> None:
     """Put nothing in place of a closed stream, and ASCII for what an encoding lacks: ``->`` for an arrow.
 
+    A locale that says C means ASCII; Python would write UTF-8 nevertheless.
+
     What goes to standard error never changes the answer: where it cannot be written, it is lost.
     """
     codecs.register_error("scaleplan", _spell)
@@ -107,7 +109,7 @@ def _settle_streams() -> None:
         if stream is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         else:
-            stream.reconfigure(errors="scaleplan")
+            stream.reconfigure(encoding="ascii" if _is_plain_locale() else None, errors="scaleplan")
     sys.stderr = cast("TextIO", _Unfailing(sys.stderr))
 
 
@@ -115,6 +117,14 @@ def _spell(error: UnicodeError) -> tuple[str | bytes, int]:
     from scaleplan.ascii import replace_unencodable  # where something cannot be written as it is
 
     return replace_unencodable(error)
+
+
+def _is_plain_locale() -> bool:
+    """Return whether the user's locale is C, and no encoding is chosen for Python."""
+    if os.environ.get("PYTHONIOENCODING") or os.environ.get("PYTHONUTF8"):
+        return False
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return next(filter(None, names), "") in ("C", "POSIX")
 
 
 class _Unfailing:

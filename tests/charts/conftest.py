@@ -41,6 +41,6 @@ def charts(planner):
         planning.isoflop_chart(planner, [1e20, 1e21, 1e23]),
         planning.loss_chart(planner, budgets, at=1e23),
         planning.compare_chart(laws, budgets, at=1e23),
-        planning.money_chart(planner, budgets, at=1e21),
+        planning.money_chart(planner, budgets, at=1e21, steps=[*planning.next_steps(planner, 1e21)]),
     )
     return {chart.kind: chart for chart in drawn}

@@ -1,15 +1,18 @@
-"""Help, examples, version and shell completion."""
+"""Help, examples and version."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
 import scaleplan
-from scaleplan.cli.app import COMMANDS, build
+from scaleplan.cli.app import COMMANDS, PAGES, SECTIONS, build
+from scaleplan.cli.help import DOCUMENTATION
+from scaleplan.cli.options import OLD_NAMES, PANELS
 
 CORE = ("optimal", "loss", "target", "sweep", "compare", "convert", "gpus", "presets")
 WORDS = [
@@ -39,13 +42,136 @@ def test_every_option_says_what_it_is(words):
     assert [option.name for option in command.params if not getattr(option, "help", None)] == []
 
 
-@pytest.mark.parametrize("words", [[], ["presets"], ["gpus"]], ids=lambda words: " ".join(words) or "scaleplan")
-def test_without_a_command_the_help_is_shown(cli, words):
-    """As it is, on standard error, since standard output carries results only."""
-    found = cli(*words)
+@pytest.mark.parametrize("group", ["presets", "gpus"])
+def test_a_group_without_a_command_shows_its_help(cli, group):
+    """On standard error, since standard output carries results only."""
+    found = cli(group)
     assert (found.status, found.out) == (2, "")
-    assert found.err.startswith("Usage: scaleplan")
-    assert "\n\nOptions:\n" in found.err
+    assert found.err.startswith(f"Usage: scaleplan {group} COMMAND [OPTIONS]")
+    assert "\n\nCommands:\n" in found.err
+
+
+def test_alone_it_prints_a_few_lines_to_begin_with(cli):
+    """What it is, three commands that can be pasted, and where the help is; that is no error."""
+    found = cli()
+    assert (found.status, found.err) == (0, "")
+    lines = [line for line in found.out.splitlines() if line]
+    assert len(lines) == 5
+    assert len([line for line in lines if line.startswith("  scaleplan ")]) == 3
+    assert "scaleplan --help" in lines[-1]
+
+
+def test_the_top_help_has_a_line_for_each_command(cli):
+    """Grouped by job, none wrapped, and the address of the documentation at the end: one screen."""
+    lines = cli("--help").out.splitlines()
+    assert len(lines) <= 65
+    titles = [line[:-1] for line in lines if re.fullmatch(r"\w[\w ]+:", line)]
+    assert titles == [
+        "Plan",
+        "Models and machines",
+        "Your own runs",
+        "Projects and CI",
+        "Look up",
+        "Options",
+        "Examples",
+    ]
+    rows = re.findall(r"^  ([a-z][\w-]+)  +(\S.*)$", "\n".join(lines), re.MULTILINE)
+    assert [name for name, _ in rows if name != "scaleplan"] == list(COMMANDS)
+    assert [text for name, text in rows if name in COMMANDS and text != COMMANDS[name][1]] == []
+    assert lines[-1] == f"Docs: {DOCUMENTATION}"
+
+
+def test_the_everyday_options_of_a_plan_fit_a_screen(cli):
+    """The form of the budget stands first; the rest is counted, and shown by another option."""
+    lines = cli("optimal", "--help").out.splitlines()
+    assert len(lines) <= 60
+    assert lines.index("Budget, in one form:") < lines.index("GPUs:") < lines.index("Law:") < lines.index("Output:")
+    hidden = next(int(line.split()[0]) for line in lines if "more options" in line)
+    everything = cli("optimal", "--help-all").out
+    assert len(_options(everything)) == len(_options("\n".join(lines))) + hidden + 2  # of the help itself
+    assert "SCALEPLAN_GPU" in everything
+    assert "SCALEPLAN_GPU" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_every_command_has_everyday_options_in_panels_of_one_order(cli, words):
+    """Required ones first; whatever a panel is called, those that commands share stand in the same order."""
+    short, whole = cli(*words, "--help").out, cli(*words, "--help-all").out
+    assert len(short.splitlines()) <= 80
+    assert "--json" in _options(short)
+    assert set(_options(short)) <= set(_options(whole))
+    assert _options(whole)[-1] == "--help-all"
+    for text in (short, whole):
+        titles = re.findall(r"^(\w[\w, ]+):$", text.partition("Examples:")[0], re.MULTILINE)
+        shared = [title for title in titles if title in PANELS.values()]
+        assert shared == [title for title in dict.fromkeys(PANELS.values()) if title in shared]
+        assert len(titles) == len(set(titles))
+    assert ("more options:" in short) == (len(_options(whole)) > len(_options(short)))
+    address = short.splitlines()[-1].removeprefix(f"Docs: {DOCUMENTATION}/page/").removesuffix(".html")
+    assert (Path(__file__).parents[2] / "docs" / f"{address}.md").is_file() or address in UNWRITTEN
+
+
+UNWRITTEN = {"guides/pictures", "guides/report", "guides/hardware-and-prices"}
+
+
+def _options(text):
+    """Return the long names of the options that a help lists."""
+    lines = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text.partition("Examples:")[0], re.MULTILINE)
+    assert len(lines) == len(set(lines))
+    return lines
+
+
+@pytest.mark.parametrize("words", [["optimal"], ["presets"], ["presets", "list"], ["help"], []], ids=" ".join)
+def test_help_is_a_command_too(cli, words):
+    """It shows what the option shows; all options where they are wanted."""
+    assert cli("help", *words) == cli(*words, "--help")
+    assert cli("help", *words, "--help-all").status == 0
+
+
+def test_help_on_an_unknown_command_says_what_is_meant(cli):
+    """As where the command is run."""
+    for words, hint in ((["optmal"], "optimal"), (["presets", "lst"], "list"), (["helpp"], "help")):
+        found = cli("help", *words)
+        assert (found.status, found.out) == (2, "")
+        assert f"hint: did you mean '{hint}'?" in found.err
+    assert cli("helpp").err == cli("help", "helpp").err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_old_names_are_accepted_and_shown_nowhere(command):
+    """Each beside another name, which is the one that the help, completion and corrections have."""
+    built = build(command)
+    for each in getattr(built, "commands", {command: built}).values():
+        assert not OLD_NAMES & {name for option in each.params for name in option.opts}
+
+
+def test_an_old_name_means_the_new_one(cli):
+    """In the answer, and in what is said about it."""
+    new = cli("compare", "--flops", "1e21", "--preset", "chinchilla", "--verbose")
+    old = cli("compare", "--flops", "1e21", "--with", "chinchilla", "--verbose")
+    assert old == new
+    assert "setting: preset = " in old.err
+    assert "--with" not in cli("compare", "--help-all").out
+    assert "did you mean '--region'" in cli("convert", "--flops", "1e21", "--regoin", "France").err
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_help_keeps_to_the_width(cli, monkeypatch, columns):
+    """All but examples, which are to be pasted, and addresses."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for words in ((), ("optimal",), ("memory",), ("fit",), ("presets", "show")):
+        lines = cli(*words, "--help-all").out.splitlines()
+        wide = [line for line in lines if len(line) > columns]
+        assert [line for line in wide if not line.startswith(("  scaleplan ", "  N=$(", "Docs: "))] == []
+        assert max(map(len, lines)) > min(columns, 100) - 20
+
+
+def test_help_is_readable_in_ascii(cli, process):
+    """Signs are spelled, and nothing fails."""
+    command, environment = process("--help", PYTHONIOENCODING="ascii")
+    found = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert found.stdout.decode("ascii") == cli("--help").out.replace("↔", "<->").replace("→", "->")
 
 
 @pytest.mark.parametrize("words", [words for words in WORDS if words[0] in CORE], ids=" ".join)
@@ -64,55 +190,29 @@ def test_version_is_printed(cli):
     assert cli("--version").out == cli("-V").out == f"scaleplan {scaleplan.__version__}\n"
 
 
-def test_the_commands_stand_in_sections(cli):
-    """Each once, in the order of the table; those of a run in the order in which one needs them."""
-    text = cli("--help").out.partition("Examples:")[0].partition("Options:")[2]
-    assert re.findall(r"^  ([a-z][\w-]+)  ", text, re.MULTILINE) == list(COMMANDS)
-    section = text.partition("The life of a run")[2].partition("Pictures")[0]
-    names = re.findall(r"^  ([a-z][\w-]+)  ", section, re.MULTILINE)
-    assert names == ["design", "runs", "fit", "backtest", "register", "track", "resolve", "forecasts"]
+def test_every_section_begins_with_a_command():
+    """And the pages of commands are those of commands that there are."""
+    assert set(SECTIONS) <= set(COMMANDS)
+    assert set(PAGES) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", ["track", "optimal", "plot", "fit"])
 def test_what_all_commands_have_stands_last(cli, name):
     """After the options of the question."""
-    options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", cli(name, "--help").out.partition("Examples:")[0], re.MULTILINE)
-    common = ["--format", "--json", "--get", "--color", "--no-color", "--quiet", "--verbose", "--debug", "--help"]
+    options = re.findall(
+        r"^  (?:-\w, )?(--[\w-]+)", cli(name, "--help-all").out.partition("Examples:")[0], re.MULTILINE
+    )
+    common = ["--format", "--json", "--get", "--fields", "--color", "--no-color", "--quiet", "--verbose", "--debug"]
+    common += ["--help", "--help-all"]
     assert options[-len(common) :] == common
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_are_generated(process, shell):
-    """For the shells that people use; the script asks back by the variable that the next test answers."""
-    command, environment = process(_SCALEPLAN_COMPLETE=f"source_{shell}")
-    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stderr) == (0, "")
-    assert "_SCALEPLAN_COMPLETE=complete" in found.stdout
-
-
-def test_completion_answers_with_commands_and_options(process):
-    """What bash asks on the tab key."""
-    for words, place, expected in (("scaleplan op", 1, "optimal"), ("scaleplan optimal --fl", 2, "--flops")):
-        command, environment = process(_SCALEPLAN_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(place))
-        found = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert found.returncode == 0
-        assert expected in found.stdout.split()
-
-
 def test_the_options_of_memory_stand_in_sections(cli):
-    """Devices, the comparison, one way, the layout and serving, each option once; what all commands have is last."""
-    text = cli("memory", "--help").out.partition("Examples:")[0]
+    """The devices, the comparison, one way, the layout and serving, each option once; the answer is last."""
+    text = cli("memory", "--help-all").out.partition("Examples:")[0]
     heads = re.findall(r"^(\w[\w, ]+):$", text, re.MULTILINE)
-    assert heads[0] == "Arguments"
-    assert heads[1] == "GPUs"
-    assert heads[-1] == "Options"
-    assert len(heads) == 8
-    options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", text, re.MULTILINE)
-    assert len(options) == len(set(options)) > 50
-    assert (
-        text.index("Every way, compared:")
-        < text.index("--ways")
-        < text.index("One way to train")
-        < text.index("--tune")
-    )
-    assert text.index("Serving:") < text.index("--cache-bits") < text.index("\nOptions:") < text.index("--json")
+    assert heads[:4] == ["Arguments", "GPUs and batch", "Every way, compared", "One way to train or tune"]
+    assert heads[-2:] == ["Output", "General"]
+    assert len(heads) == 9
+    assert len(_options(text)) > 50
+    assert text.index("One way to train") < text.index("--tune") < text.index("Serving:") < text.index("--cache-bits")

@@ -332,7 +332,8 @@ def test_standard_input_that_is_closed_or_no_text_is_one_error(cli, question, mo
 def test_a_stream_has_the_digits_of_single_plans(preset):
     """All of them, although one works with arrays and the other with Python's numbers."""
     context = Context()
-    request = Request.of({"preset": preset}, context)
+    options = {"preset": preset, "bytes_per_token": "4.3"} if preset == "hoffmann-2022" else {"preset": preset}
+    request = Request.of(options, context)
     planner = Planner.of(request, context)
     budgets = [1.3**i * 1e18 for i in range(60)]
     for flops, line in zip(budgets, json_lines(plan_array(planner, budgets)), strict=True):

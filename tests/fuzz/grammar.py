@@ -132,7 +132,7 @@ _PARTNERS = {
 }  # fmt: skip
 """The options without which another has no effect or is refused."""
 
-RARE = {"help", "debug", "verbose", "quiet", "color", "no_color", "get"}
+RARE = {"help", "debug", "verbose", "quiet", "color", "no_color", "get", "fields"}
 """The options of every command that say little about one: drawn in a twentieth of the cases."""
 
 

@@ -536,10 +536,11 @@ def _mentions_infinity(case: Case) -> bool:
 
 
 def _parse_json(text: str) -> None:
-    for part in [text] if text.startswith("{\n") else text.splitlines():
+    for part in [text] if text.startswith(("{\n", "[")) else text.splitlines():
         data = json.loads(part, parse_constant=_refused, parse_float=_finite)
-        if not isinstance(data, dict):
-            raise ValueError("no object")  # noqa: TRY004  of the text, not of a type
+        rows = data if isinstance(data, list) else [data]  # those of --fields
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("no object")
 
 
 def _refused(name: str) -> Any:

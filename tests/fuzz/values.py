@@ -120,6 +120,7 @@ _NAMES: dict[str, Callable[[], Sequence[str]]] = {
     "region": lambda: [name for row in _table("grid_carbon")["grid"] for name in (row["code"], row["name"])],
     "format": lambda: [*FORMATS, *JUDGING],
     "get": _plan_keys,
+    "fields": lambda: ["params", "gpu_hours", "level", "params,loss", "flops,interval.loss", "id,name", "low", "x,"],
     "color": lambda: ["auto", "always", "never"],
     "by": lambda: [*SWEPT],
     "count": lambda: ["total", "non_embedding", "active"],

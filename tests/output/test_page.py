@@ -14,6 +14,7 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.__main__ import run
+from scaleplan.errors import UsageError
 from scaleplan.output.data import flat
 from scaleplan.output.html.page import report
 
@@ -194,6 +195,7 @@ def test_words_of_the_person_are_inert(parse):
         {"flops": "1e22", "inference_tokens": "1T"},
         {"flops": "1e21", "params": "7B"},
         {"flops": "1e21", "shape": True, "style": "gpt2"},
+        {"flops": "1e21", "gpu": "h100-sxm", "gpus": "8", "model": "llama-3-8b"},
         {"gpu_hours": "10k", "gpu": "h100-sxm", "region": "France", "limit": ["params <= 7B"]},
     ],
     ids=str,
@@ -203,7 +205,7 @@ def test_every_kind_of_question_has_a_report(words, parse):
     page = parse(report(**words))
     sections = [a["id"] for a, _ in page.all("section")]
     assert {"answer", "what-if", "budget", "pictures", "laws", "provenance", "reproduce", "values"} <= set(sections)
-    assert ("layout" in sections) == bool(words.keys() & {"shape", "region"})
+    assert ("layout" in sections) == bool(words.keys() & {"shape", "region", "gpus"})
     assert ("limits" in sections) == bool(words.keys() & {"limit", "params"})
     assert [a["href"][1:] for a, _ in page.all("a")[1:]] == sections
 
@@ -292,3 +294,9 @@ def test_text_stands_out_from_its_paper(page, theme):
 def test_the_page_is_one_small_file(text):
     """With all its pictures and values."""
     assert len(text.encode()) < 1_000_000
+
+
+def test_a_region_without_a_gpu_is_refused():
+    """There is no energy to count the carbon of."""
+    with pytest.raises(UsageError, match="--region says nothing"):
+        report(flops="1e21", region="France")

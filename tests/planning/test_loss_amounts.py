@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -28,7 +28,7 @@ def test_a_plan_has_its_perplexity_with_its_interval():
     low, high = plan.bits_per_byte_interval
     assert low < plan.bits_per_byte < high
     assert sp.optimal(flops="1e21").bits_per_byte is None
-    assert [*plan.to_dict()][-5:] == [
+    assert [*plan.to_dict()][-6:-1] == [
         *("perplexity", "perplexity_interval", "bytes_per_token", "bits_per_byte", "bits_per_byte_interval")
     ]
 
@@ -105,7 +105,7 @@ def test_bytes_of_a_token_that_no_tokenizer_has_are_refused(value, hint):
 def test_a_preset_may_state_the_bytes_of_a_token(tmp_path):
     """A key of [conventions], for losses per token alone."""
     text = Library().load("besiroglu-2024").origin
-    lines = open(text, encoding="utf-8").read().replace("[conventions]", "[conventions]\nbytes_per_token = 4.3")
+    lines = Path(text).read_text(encoding="utf-8").replace("[conventions]", "[conventions]\nbytes_per_token = 4.3")
     path = tmp_path / "own.toml"
     path.write_text(lines, encoding="utf-8")
     assert sp.optimal(flops=1e21, preset=str(path)).bytes_per_token == 4.3
@@ -113,15 +113,3 @@ def test_a_preset_may_state_the_bytes_of_a_token(tmp_path):
     path.write_text(lines.replace('loss = "nats/token"', 'loss = "bits/byte"'), encoding="utf-8")
     with pytest.raises(FileError, match="bytes_per_token"):
         sp.optimal(flops=1e21, preset=str(path))
-
-
-def test_streams_have_the_same_numbers(command_line):
-    """To the last digit, as plan by plan."""
-    given = "".join(f"{flops}\n" for flops in ("1e19", "1e20", "3e21", "7e22"))
-    result = command_line("optimal", "-", "--bytes-per-token", "4.3", "--format", "jsonl", stdin=given)
-    for line, flops in zip(result.out.splitlines(), given.split(), strict=True):
-        assert json.loads(line) == json.loads(
-            json.dumps(
-                sp.optimal(flops=flops, bytes_per_token=4.3).to_dict() | {"budget": json.loads(line)["budget"]}
-            )
-        )

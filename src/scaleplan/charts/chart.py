@@ -82,7 +82,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """One labelled point: a plan, or a run among others (``sign``); ``span`` is the interval of its ``x``."""
+    """One labelled point: a plan, or a run among others (``sign``).
+
+    ``span`` is the interval of its ``x``; ``since`` is where an increment begins that ends at ``x``.
+    """
 
     x: float
     y: float
@@ -90,6 +93,7 @@ class Mark:
     tone: int = 0
     sign: Literal["plan", "run"] = "plan"
     span: tuple[float, float] | None = None
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +205,8 @@ class Chart(Result):
         """Return the drawing that a notebook shows for the last value of a cell."""
         text: str = _drawer("notebook")(self)
         return text
+
+    _repr_html_ = _repr_svg_  # which notebooks prefer to a drawing, and which shows the report of other results
 
 
 _DRAWERS = {

@@ -1,7 +1,7 @@
 """Draw a chart as a PNG or PDF file by matplotlib, which only paints: the scene is laid out already.
 
-matplotlib is an extra (``scaleplan[plot]``) and imported only when such a file is drawn. The same chart gives the same
-bytes: no date is written.
+matplotlib is an extra (``scaleplan[plot]``) and imported only when such a file is drawn. The same chart gives the
+same bytes: no date is written.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _runs(axes: Any, shapes: list[Shape], theme: Theme, tone: int) -> None:  # n
     from matplotlib.path import Path
 
     paths = [
-        Path.circle(shape.spots[0], shape.radius)  # type: ignore[arg-type]
+        Path.circle(shape.spots[0], shape.radius)
         if shape.kind == "circle"
         else Path([*shape.spots, shape.spots[0]], closed=True)
         for shape in shapes

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
-from scaleplan.charts.planning_plots import COMPUTE, budgets_around, end_of_forecast, parted, plans_of
+from scaleplan.charts.planning_plots import COMPUTE, beyond, budgets_around, end_of_forecast, parted, plans_of
+from scaleplan.charts.run_overlays import runs_and_best
+from scaleplan.charts.sources import law_source
 from scaleplan.errors import UnreachableError, UsageError
-from scaleplan.fitting.approaches import fit_envelope
 from scaleplan.fitting.fit_tables import DOWN_WEIGHTED
 from scaleplan.fitting.objective import rms
 from scaleplan.planning.planner import ImplausibleError, Planner
@@ -26,17 +27,16 @@ from scaleplan.units import counted, format_flops, format_fraction, format_numbe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scaleplan.arrays import Array, Index, Mask
+    from scaleplan.arrays import Array, Index
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.forecaster import Forecaster
-    from scaleplan.fitting.runs import Points
     from scaleplan.laws.base import LossSurface
     from scaleplan.laws.forecast import Forecast
 
 __all__ = ["discrepancy_chart", "forecast_chart"]
 
-_FORECAST, _LAW, _BEST, _ONE_RUN, _OTHERS = 0, 1, 4, 6, 8
-"""Tones: the runs are black and grey, so that they do not belong to a curve."""
+_FORECAST, _LAW, _ONE_RUN = 0, 1, 6
+"""Tones; the runs are black and grey, so that they do not belong to a curve."""
 
 _SLICES = 3  # of the runs by compute, each with its own curve
 _ONE_BUDGET = 0.05  # in ln C: runs closer together than 5 % were meant to spend the same
@@ -64,15 +64,18 @@ def forecast_chart(fit: FitResult, *, low: float | None = None, high: float | No
             hint="scaleplan plot discrepancy shows them by tokens per parameter",
         )
     loss = np.asarray(surface.loss(params, tokens))
+    outside = beyond(planner, params.tolist(), tokens.tolist())
     bands = loss_intervals(surface, (params, tokens), loss, level=planner.level)
     names = ("forecast of one run", _ONE_RUN), ("forecast of the expected loss", _FORECAST)
     curves = _law_alone(fit, planner, budgets)
     curves += [
         part
         for (name, tone), (least, most) in zip(names, bands, strict=True)
-        for part in parted(_series(name, flops, loss, (least, most), tone=tone), flops.tolist(), _spent(fit))
+        for part in parted(_series(name, flops, loss, (least, most), tone=tone), outside)
     ]
-    runs, left_out = _runs(fit.runs.points(), (flops[0], flops[-1]), max(max(*each.y, *each.high) for each in curves))
+    runs, left_out = runs_and_best(
+        fit.runs.points(), (flops[0], flops[-1]), max(max(*each.y, *each.high) for each in curves)
+    )
     target = fit.target_flops
     marks = []
     if target is not None and flops[0] <= target <= flops[-1]:
@@ -96,6 +99,7 @@ def forecast_chart(fit: FitResult, *, low: float | None = None, high: float | No
             f"The forecast {_course(fit, planner)}, with the {level} intervals of the loss of one run and, darker, "
             f"of the mean of many alike. The law alone is the formula without its correction{_omitted(left_out)}."
         ),
+        source=law_source(planner.preset),
     )
 
 
@@ -147,6 +151,7 @@ def discrepancy_chart(fit: FitResult) -> Chart:
             f"root mean square of what the law misses is {typical}."
             f"{f' Outliers left out: {left_out}.' if left_out else ''}"
         ),
+        source=law_source(preset),
     )
 
 
@@ -183,25 +188,7 @@ def _law_alone(fit: FitResult, planner: Planner, budgets: Sequence[float]) -> li
     except (ImplausibleError, UnreachableError):  # of coefficients of no use without the correction
         return []
     line = _series("law alone", flops, np.asarray(law.loss(params, tokens)), tone=_LAW)
-    return parted(line, flops.tolist(), _spent(fit))
-
-
-def _runs(points: Points, span: tuple[float, float], top: float) -> tuple[list[Series], int]:
-    """Return the best runs of each budget and the others up to a loss, and how many are above it."""
-    try:
-        best: Mask = np.isin(points.rows, fit_envelope(points).rows)
-    except UsageError:  # too few budgets to tell good from bad by
-        best = np.ones(len(points), dtype=bool)
-    within = (span[0] * (1 - 1e-9) <= points.flops) & (points.flops <= span[1])
-    top = max(top, float(np.max(points.loss[best & within], initial=0.0)))
-    shown = within & (points.loss <= top)
-    found = []
-    for name, some, tone in (("other runs", ~best, _OTHERS), ("best runs by compute", best, _BEST)):
-        chosen = np.flatnonzero(shown & some)
-        chosen = chosen[np.argsort(points.flops[chosen], kind="stable")]
-        if len(chosen):
-            found.append(replace(_series(name, points.flops[chosen], points.loss[chosen], tone=tone), style="points"))
-    return found, int(np.count_nonzero(within & ~shown))
+    return parted(line, beyond(planner, params.tolist(), tokens.tolist()))
 
 
 def _slices(flops: Array) -> list[Index]:

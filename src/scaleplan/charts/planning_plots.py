@@ -9,17 +9,22 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.api import evenly_spaced
 from scaleplan.arrays import whole
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
+from scaleplan.charts.sources import law_source, laws_source
 from scaleplan.errors import UnreachableError, UsageError
+from scaleplan.hardware.budget import BAND_LEVEL
 from scaleplan.laws.forecast import REACH
 from scaleplan.planning.constraints.inference import TrainingOnly
 from scaleplan.planning.frontier import SolvedFrontier
+from scaleplan.planning.plan import edges
 from scaleplan.planning.planner import ImplausibleError
+from scaleplan.planning.posterior import gain_interval
 from scaleplan.planning.solver_array import plan_array
+from scaleplan.planning.uncertainty import interval, sigmas_of
 from scaleplan.presets.conventions import convert_params, unconvertible
 from scaleplan.units import (
     SECONDS_PER_HOUR,
@@ -40,7 +45,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scaleplan.charts.chart import Style
-    from scaleplan.planning.plan import Plan
+    from scaleplan.laws.base import Law
+    from scaleplan.planning.plan import Edge, Plan
     from scaleplan.planning.planner import Planner
     from scaleplan.planning.solver_array import PlanArray
     from scaleplan.presets.preset import Preset
@@ -135,11 +141,10 @@ def curve(
     x: Sequence[float] | None = None,
     tone: int = 0,
 ) -> list[Series]:
-    """Part a curve of plans where their training compute leaves the range that the law was fitted on.
+    """Return the curve of plans, parted where they leave the range that the law was fitted on.
 
-    ``x`` is the budget unless given. The points at the edges belong to both parts, so that no gap shows.
+    ``x`` is the budget unless given.
     """
-    trained = plans.planner.cost.training.flops(plans.params, plans.tokens).tolist()
     return parted(
         Series(
             label=label,
@@ -149,24 +154,43 @@ def curve(
             high=() if interval is None else tuple(interval[1].tolist()),
             tone=tone,
         ),
-        trained,
-        plans.planner.preset.range.flops,
+        beyond(plans.planner, plans.params.tolist(), plans.tokens.tolist()),
     )
 
 
-def parted(line: Series, trained: Sequence[float], fitted: tuple[float, float] | None) -> list[Series]:
-    """Part a curve where its ``trained`` compute leaves the range that was ``fitted``, and where its band ends.
+def beyond(planner: Planner, params: Sequence[float], tokens: Sequence[float]) -> list[bool]:
+    """Return for each plan whether it leaves the range of the law: of compute, size, tokens, or tokens per parameter.
 
-    A band is not a number where nothing is known of the values; there the line goes on without one.
+    Those are the quantities that a plan warns of.
     """
-    low, high = fitted or (-math.inf, math.inf)
-    last = max((i for i, flops in enumerate(trained) if flops <= low * (1 + _EDGE)), default=-1)
-    first = min((i for i, flops in enumerate(trained) if flops >= high * (1 - _EDGE)), default=len(trained))
-    styled: tuple[tuple[Style, range], ...] = (
-        ("extrapolated", range(last + 1)),
-        ("measured", range(max(last, 0), min(first + 1, len(trained)))),
-        ("extrapolated", range(first, len(trained))),
-    )
+    watched, training = edges(planner.preset), planner.cost.training
+    found = []
+    for size, data in zip(params, tokens, strict=True):
+        spent = training.flops(size, data)
+        values = {"params": size, "tokens": data, "tokens_per_param": data / size, "flops": spent}
+        found.append(any(_leaves(edge, values[edge.name]) for edge in watched))
+    return found
+
+
+def _leaves(edge: Edge, value: float) -> bool:
+    """Return whether a value lies beyond an end of the fitted range, by more than rounding."""
+    return value > edge.value * (1 + _EDGE) if edge.above else value < edge.value * (1 - _EDGE)
+
+
+def parted(line: Series, outside: Sequence[bool]) -> list[Series]:
+    """Part a curve where its plans leave the range of the law, and where its band ends.
+
+    A piece outside reaches to the last point inside, so that no gap shows. A band is not a number where nothing is
+    known of the values; there the line goes on without one.
+    """
+    styled: list[tuple[Style, range]] = []
+    last = len(outside) - 1
+    for out, group in groupby(range(len(outside)), key=outside.__getitem__):
+        part = [*group]
+        if out:
+            styled.append(("extrapolated", range(max(part[0] - 1, 0), min(part[-1] + 1, last) + 1)))
+        else:
+            styled.append(("measured", range(part[0], part[-1] + 1)))
     known = [math.isfinite(value) for value in line.low]
     return [
         replace(
@@ -242,11 +266,14 @@ def frontier_chart(planner: Planner, budgets: Sequence[float], *, at: float | No
         rules=end_of_forecast(planner, budgets),
         fitted=fitted_range(planner),
         caption=f"The size and training tokens with the least loss for each budget{_band_text(planner, plans)}.",
+        source=law_source(planner.preset),
     )
 
 
-def isoflop_chart(planner: Planner, budgets: Sequence[float]) -> Chart:
+def isoflop_chart(planner: Planner, budgets: Sequence[float], *, span: tuple[float, float] | None = None) -> Chart:
     """Return the loss of every size at fixed compute: one curve a budget, its optimum and its near-optimal sizes.
+
+    Curves reach twelve times smaller and larger than the optimum, and not beyond ``span``, the sizes of runs.
 
     Raises UsageError when the law has no loss for sizes away from the optimum.
     """
@@ -258,24 +285,30 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float]) -> Chart:
             hint="choose a preset with a loss, such as besiroglu-2024",
         )
     planner.require_choice()
-    known = planner.preset.range.flops
     series, marks = [], []
-    for tone, flops in enumerate(sorted(budgets)):
-        best, _, least = line.best(flops)
-        assert least is not None
+    spent = _spendable(planner, budgets)
+    for tone, (flops, best, least) in enumerate(spent):
         near = line.near_optimal(flops, planner.overhead) or (best, best)
         low, high = line.problem.sizes(flops)
-        sizes = sorted({best, *near, *_sizes(best, low, high)})
-        losses = [line.problem.loss(size, line.problem.most_tokens(size, flops)) for size in sizes]
-        style: Style = "measured" if known is None or known[0] <= flops <= known[1] else "extrapolated"
+        ends = [max(min(size, high), low) for size in near]
+        sizes = [
+            size
+            for size in sorted({best, *ends, *_sizes(best, *_shown(low, high, best, span))})
+            if planner.cost.flops(size, line.problem.most_tokens(size, flops)) >= flops * (1 - _SPENT)
+        ]
+        tokens = [line.problem.most_tokens(size, flops) for size in sizes]
+        losses = [line.problem.loss(size, data) for size, data in zip(sizes, tokens, strict=True)]
+        label = format_flops(flops)
+        whole_curve = Series(label=label, x=tuple(sizes), y=tuple(losses), tone=tone)
         kept = [i for i, size in enumerate(sizes) if near[0] <= size <= near[1]]
         near_x, near_y = tuple(sizes[i] for i in kept), tuple(losses[i] for i in kept)
-        label = format_flops(flops)
-        series += [
-            Series(label=label, x=tuple(sizes), y=tuple(losses), style=style, tone=tone),
-            Series(label=label, x=near_x, y=near_y, style="near_optimal", tone=tone),
-        ]
+        series += parted(whole_curve, beyond(planner, sizes, tokens))
+        if len(near_x) > 1:
+            series.append(Series(label=label, x=near_x, y=near_y, style="near_optimal", tone=tone))
         marks.append(Mark(x=best, y=least, label=format_count(best), tone=tone))
+    if len({each.label for each in series}) < len(marks) or len(marks) == 1:  # no line to name the budget beside
+        named = [f"{mark.label} at {format_flops(flops)}" for mark, (flops, *_) in zip(marks, spent, strict=True)]
+        marks = [replace(mark, label=label) for mark, label in zip(marks, named, strict=True)]
     return Chart(
         kind="isoflop",
         title=f"Loss of each size at fixed compute, {planner.preset.id}",
@@ -284,10 +317,51 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float]) -> Chart:
         series=tuple(series),
         marks=tuple(marks),
         caption=(
-            "Each curve spends one budget on models of different size. The point is the optimum; the thick part "
+            "Each curve spends one budget on models of different size. The marked point is the optimum; the thick part "
             f"needs at most {format_fraction(planner.overhead)} more compute than the optimum for the same loss."
+            + _held_back(planner, budgets, spent)
         ),
+        source=law_source(planner.preset),
     )
+
+
+def _shown(low: float, high: float, best: float, span: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the sizes between which a curve is drawn: those possible, near the runs where there are some."""
+    if span is None:
+        return low, high
+    return max(low, min(span[0] / _BEYOND_RUNS, best)), min(high, max(span[1] * _BEYOND_RUNS, best))
+
+
+_BEYOND_RUNS = 1.5
+
+_SPENT = 1e-6  # relative: the rounding of whole tokens
+
+
+def _spendable(planner: Planner, budgets: Sequence[float]) -> list[tuple[float, float, float]]:
+    """Return (FLOP, size, loss) of the optimum of each budget: of what limits let it spend, each once."""
+    found: dict[float, tuple[float, float, float]] = {}
+    for flops in sorted(budgets):
+        params, tokens, least = planner.frontier.best(flops)
+        assert least is not None
+        used = min(planner.cost.flops(params, tokens), flops)
+        used = flops if used >= flops * (1 - _SPENT) else used
+        if all(abs(used / other - 1) > _SAME_BUDGET for other in found):
+            found[used] = used, params, least
+    return list(found.values())
+
+
+_SAME_BUDGET = 1e-3  # relative: nobody tells curves apart that are closer
+
+
+def _held_back(planner: Planner, budgets: Sequence[float], spent: Sequence[tuple[float, float, float]]) -> str:
+    """Return what is not drawn since limits keep compute from being spent."""
+    used = [flops for flops, *_ in spent]
+    left = [format_flops(flops) for flops in sorted(budgets) if all(abs(flops / each - 1) > _SPENT for each in used)]
+    if left:
+        return f" The limits let no plan spend {', '.join(left)}: the curves are of what they allow."
+    if planner.bounds.free:
+        return ""
+    return " Only sizes that can spend the whole budget within the limits are drawn."
 
 
 def loss_chart(planner: Planner, budgets: Sequence[float], *, at: float | None = None) -> Chart:
@@ -314,6 +388,7 @@ def loss_chart(planner: Planner, budgets: Sequence[float], *, at: float | None =
         rules=(*rules, *end_of_forecast(planner, budgets)),
         fitted=fitted_range(planner),
         caption=f"The loss of the compute-optimal model for each budget{_band_text(planner, plans, loss=True)}.",
+        source=law_source(planner.preset),
     )
 
 
@@ -322,7 +397,7 @@ def compare_chart(planners: Sequence[Planner], budgets: Sequence[float], *, at: 
     series: list[Series] = []
     shown = [planner for planner in planners if planner.preset.conventions.params != "flops_per_token"]
     left_out = [planner.preset.id for planner in planners if planner not in shown]
-    unknown = [planner.preset.id for planner in shown if planner.preset.range.flops is None]
+    unknown = [planner.preset.id for planner in shown if not edges(planner.preset)]
     for tone, planner in enumerate(shown):
         known = planner.preset.range.flops
         ends = [flops for flops in known or () if budgets[0] < flops < budgets[-1]]
@@ -347,7 +422,18 @@ def compare_chart(planners: Sequence[Planner], budgets: Sequence[float], *, at: 
             + (f" No range is known, so nothing is dashed: {', '.join(unknown)}." if unknown else "")
             + (f" Sized in FLOP per token, and not drawn: {', '.join(left_out)}." if left_out else "")
         ),
+        source=laws_source(planner.preset for planner in shown),
     )
+
+
+class Increment(NamedTuple):
+    """The compute that a share of the loss takes beyond a budget, with its interval in the law alone, if known."""
+
+    share: float
+    flops: float
+    loss: float
+    extra: float
+    interval: tuple[float, float] | None
 
 
 def money_chart(
@@ -355,51 +441,113 @@ def money_chart(
     budgets: Sequence[float],
     *,
     at: float,
+    steps: Sequence[Increment],
     price: Callable[[float, float], float] | None = None,
     currency: str | None = None,
+    band: float | None = None,
+    spent: tuple[float, float] | None = None,
 ) -> Chart:
-    """Return the loss against its cost, and the cost of the next percents less loss than that of the budget ``at``.
+    """Return the loss against its cost, and what the next percents less loss cost beyond the budget ``at``.
 
     ``budgets`` are in FLOP; ``price`` gives the money for (params, FLOP) in the ``currency``, and without
     it compute itself is the cost.
+    ``band`` is the factor within which real hours lie, and ``spent`` the range of the money of ``at``.
     """
     plans = plans_of(planner, budgets)
     losses = _losses(planner, plans)
     priced = price or (lambda _, flops: flops)
-    spent = [priced(size, flops) for size, flops in zip(plans.params.tolist(), plans.flops.tolist(), strict=True)]
-    series = curve("loss", plans, losses, None, x=spent)
+    costs = [priced(size, flops) for size, flops in zip(plans.params.tolist(), plans.flops.tolist(), strict=True)]
+    series = curve("loss", plans, losses, None, x=costs)
     params, _, start = planner.best_counts(at)
     assert start is not None
     base = priced(params, at)
     written = format_flops if price is None else money_in(currency)
-    paid = Axis(label="cost of the accelerators", kind="usd", unit=currency or USD)
-    marks = [Mark(x=base, y=start, label=f"{format_number(start, digits=4)} for {written(base)}")]
-    for share, flops, value in next_steps(planner, at):
-        needed = priced(planner.frontier.best(flops)[0], flops)
-        marks.append(Mark(x=needed, y=value, label=f"−{format_fraction(share)}: {written(needed)}", tone=1))
+    marks = [Mark(x=base, y=start, label=f"{format_number(start, digits=4)} for {written(base)}", span=spent)]
+    told = []
+    for step in steps:
+        extra = priced(planner.frontier.best(step.flops)[0], step.flops) - base
+        less, text = f"−{format_fraction(step.share)}", f"+{written(extra)}"
+        reach = _reach_of(planner, step, band)
+        ends = None if reach is None else (extra * math.exp(-reach), extra * math.exp(reach))
+        span = None if ends is None else (base + ends[0], base + ends[1])
+        marks.append(Mark(x=base + extra, y=step.loss, label=f"{less}: {text}", tone=1, span=span, since=base))
+        told.append(f"{less} for {text}" + (f" ({written(ends[0])} – {written(ends[1])})" if ends else ""))
+    missing = [format_fraction(share) for share in NEXT_STEPS if share not in {step.share for step in steps}]
+    banded = any(mark.span for mark in marks[1:])
+    what = " and ".join(
+        filter(None, ("the law" if any(step.interval for step in steps) else "", "the hours" if band else ""))
+    )
     return Chart(
         kind="cost",
         title=f"What the next percent costs, {planner.preset.id}",
-        x=compute_axis(planner) if price is None else paid,
+        x=compute_axis(planner) if price is None else Axis(label="cost", kind="usd", unit=currency or USD),
         y=Axis(label="loss", kind="number", unit=planner.preset.conventions.loss, scale="linear"),
         series=tuple(series),
         marks=tuple(marks),
         fitted=fitted_range(planner) if price is None else None,
-        caption="The loss of the compute-optimal model against what it costs, and the cost of one, two and three "
-        "percent less loss.",
+        caption="The loss of the compute-optimal model against what it costs"
+        + (f", and what less loss costs on top: {'; '.join(told)}." if told else ".")
+        + (f" Bars are {format_fraction(planner.level)} intervals, by the uncertainty of {what}." if banded else "")
+        + (f" No budget reaches {' or '.join(missing)} less." if missing else ""),
+        source=law_source(planner.preset),
     )
 
 
-def next_steps(planner: Planner, at: float) -> Iterator[tuple[float, float, float]]:
-    """Yield (share, FLOP, loss) for each percent below the loss at a budget that some budget reaches."""
+def _reach_of(planner: Planner, step: Increment, band: float | None) -> float | None:
+    """Return how far the interval of an increment reaches in its logarithm: what law and hours leave open together."""
+    sigmas, parts = sigmas_of(planner.level), []
+    if step.interval is not None:
+        parts.append(0.5 * math.log(step.interval[1] / step.interval[0]))
+    if band is not None:
+        parts.append(math.log(band) * sigmas / sigmas_of(BAND_LEVEL))
+    return math.hypot(*parts) if parts else None
+
+
+def next_steps(planner: Planner, at: float) -> Iterator[Increment]:
+    """Yield what each percent below the loss at a budget takes beyond it, of those that some budget reaches."""
     start = planner.best_counts(at)[2]
     if start is None:
         return
     for share in NEXT_STEPS:
         value = start * (1 - share)
         flops = planner.frontier.least_flops(value)
-        if flops is not None:
-            yield share, flops, value
+        if flops is not None and flops > at:
+            yield Increment(share, flops, value, flops - at, _increment_interval(planner, at, share, flops))
+
+
+def _increment_interval(planner: Planner, at: float, share: float, flops: float) -> tuple[float, float] | None:
+    """Return the interval of the compute beyond ``at`` that a share of the loss takes; None where it is not known.
+
+    Of a forecast that of the gain is known: a curve whose gains are larger by a factor needs as little more as gains
+    smaller by it do here.
+    """
+    preset = planner.preset
+    if preset.forecast is not None:
+        frontier = planner.frontier
+        assert isinstance(frontier, SolvedFrontier)
+        before, after = (frontier.best(each) for each in (at, flops))
+        gain = before[2] - after[2]  # type: ignore[operator]  # a surface has a loss
+        places = (frontier.problem.counted(*each[:2]) for each in (before, after))
+        found = gain_interval(preset.forecast, *places, level=planner.level)
+        if found is None or not 0 < found[0] <= found[1]:
+            return None
+        low, high = found
+        ends = [frontier.least_flops(before[2] - gain * gain / each) for each in (high, low)]  # type: ignore[operator]
+        return None if None in ends or min(ends) <= at else (ends[0] - at, ends[1] - at)  # type: ignore[type-var, operator]
+
+    def outcome(law: Law) -> tuple[float, float, float | None]:
+        frontier = planner.frontier_for(law)
+        params, tokens, loss = frontier.best(at)
+        needed = None if loss is None else frontier.least_flops(loss * (1 - share))
+        if needed is None or needed <= at:
+            raise UnreachableError("no budget reaches it")
+        return params, tokens, needed - at
+
+    try:
+        of_law = interval(preset, outcome, level=planner.level, factor=1.0)
+    except UnreachableError:
+        return None
+    return None if of_law is None else of_law.loss
 
 
 def _losses(planner: Planner, plans: PlanArray) -> list[float]:

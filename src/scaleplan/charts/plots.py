@@ -23,20 +23,24 @@ from scaleplan.charts.planning_plots import (
     money_chart,
     next_steps,
 )
+from scaleplan.charts.run_overlays import budgets_of, on_isoflop, on_loss, on_sizes, require_comparable
+from scaleplan.charts.sources import law_source
 from scaleplan.charts.track_plots import track_chart
 from scaleplan.errors import UnknownNameError, UsageError, either
 from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.fit import fit
-from scaleplan.fitting.fit_request import changed_reading
+from scaleplan.fitting.fit_request import ObjectiveKeywords, changed_reading, reading_arguments
+from scaleplan.fitting.logged import opened
 from scaleplan.fitting.methods import named_groups
 from scaleplan.fitting.objective import rms
+from scaleplan.fitting.reading import read_runs
 from scaleplan.hardware.budget import band_text, dated_price
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import budget_at, plan_budget
 from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import SETTINGS, SWEPT, BudgetKeywords, Request, option_names
 from scaleplan.tracking.track import tracked
-from scaleplan.units import format_fraction, parse_flops
+from scaleplan.units import format_flops, format_fraction, parse_flops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,9 +48,11 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
+    from scaleplan.errors import Notice
     from scaleplan.fitting.backtest import Backtest
     from scaleplan.fitting.diagnosed_fit import DiagnosedFit
     from scaleplan.fitting.fit_result import FitResult
+    from scaleplan.fitting.runs import Points
     from scaleplan.logs.logged_run import LoggedRuns
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
@@ -71,6 +77,7 @@ class ChartRequest:
     start: float | None = None
     stop: float | None = None
     laws: Sequence[str | Preset] = ()
+    runs: Points | None = None
 
     @classmethod
     def of(
@@ -81,6 +88,7 @@ class ChartRequest:
         start: float | None = None,
         stop: float | None = None,
         laws: Sequence[str | Preset] = (),
+        runs: Points | None = None,
     ) -> ChartRequest:
         """Plan the budget of a request, which may be missing."""
         planner, plan, flops = Planner.of(request, context), None, None
@@ -88,12 +96,18 @@ class ChartRequest:
             plan = plan_budget(planner, request)
             planner = planner.on(plan.budget)
             flops = planner.cost.flops(plan.params, plan.tokens) if planner.constraints.terms else plan.flops
-        return cls(request=request, planner=planner, flops=flops, plan=plan, start=start, stop=stop, laws=laws)
+        return cls(
+            request=request, planner=planner, flops=flops, plan=plan, start=start, stop=stop, laws=laws, runs=runs
+        )
 
     def budgets(self) -> list[float]:
         """Return the budgets of a curve."""
         at = () if self.flops is None else (self.flops,)
-        return budgets_around(self.planner.preset, at, low=self.start, high=self.stop)
+        low = self.start
+        if self.runs is not None:
+            spent = self.runs.flops.tolist()
+            at, low = (*at, max(spent)), min(spent) if low is None else low
+        return budgets_around(self.planner.preset, at, low=low, high=self.stop)
 
     @property
     def price(self) -> Callable[[float, float], float] | None:
@@ -123,21 +137,50 @@ def _cost(request: ChartRequest) -> Chart:
     """Return the picture of the cost of the next percent, from a thirtieth of the budget on."""
     if request.flops is None:
         raise UsageError("cost needs a budget to count from", hint="give one, such as --flops 1e21")
-    steps = [flops for _, flops, _ in next_steps(request.planner, request.flops)]
+    planner, asked = request.planner, request.request
+    steps = [*next_steps(planner, request.flops)]
     low = request.start or request.flops / 30
-    high = request.stop or 3 * max([request.flops, *steps])
-    budgets = budgets_around(request.planner.preset, (request.flops,), low=low, high=high)
-    paid = budget_at(request.planner, request.request, request.flops, 1e9)
-    chart = money_chart(request.planner, budgets, at=request.flops, price=request.price, currency=paid.currency)
+    high = request.stop or 3 * max([request.flops, *(step.flops for step in steps)])
+    budgets = budgets_around(planner.preset, (request.flops,), low=low, high=high)
     if request.price is None:
-        return chart
-    band = "" if paid.band is None else f" Money: {band_text(paid.band)}."
+        return money_chart(planner, budgets, at=request.flops, steps=steps)
+    paid = budget_at(planner, asked, request.flops, planner.best_counts(request.flops)[0])
+    spent = None if asked.cost is not None else paid.cost_interval
+    chart = money_chart(
+        planner,
+        budgets,
+        at=request.flops,
+        steps=steps,
+        price=request.price,
+        currency=paid.currency,
+        band=paid.band,
+        spent=spent,
+    )
     price = dated_price(paid.price_per_hour or 0.0, paid.price_source, paid.price_date, currency=paid.currency)
-    return replace(chart, caption=f"{chart.caption}{band} Price: {price}.")
+    hours = "" if paid.band is None else f" Hours: {band_text(paid.band)}."
+    return replace(chart, source=f"{chart.source} Price: {price}.{hours}")
+
+
+def _isoflop(request: ChartRequest) -> Chart:
+    budgets, runs = _isoflop_budgets(request), request.runs
+    if runs is None:
+        return isoflop_chart(request.planner, budgets)
+    sizes = runs.params.tolist()
+    chart = isoflop_chart(request.planner, budgets, span=(min(sizes), max(sizes)))
+    # a budget that limits hold back has no curve of its own, and its runs the colour of the nearest that has
+    drawn = {label: flops for flops in budgets if (label := format_flops(flops)) in chart.labels}
+    return on_isoflop(chart, runs, drawn or {format_flops(budgets[-1]): budgets[-1]})
+
+
+def _loss(request: ChartRequest) -> Chart:
+    chart = loss_chart(request.planner, request.budgets(), at=request.flops)
+    return chart if request.runs is None else on_loss(chart, request.runs)
 
 
 def _isoflop_budgets(request: ChartRequest) -> list[float]:
-    """Return the budgets of isoFLOP curves: around the given one, or spread over the range."""
+    """Return the budgets of isoFLOP curves: of the runs, around the given one, or spread over the range."""
+    if request.runs is not None and request.start is None and request.stop is None:
+        return sorted({*budgets_of(request.runs), *(() if request.flops is None else (request.flops,))})
     if request.start is None and request.stop is None and request.flops is not None:
         return [request.flops / 10, request.flops, request.flops * 10]
     shown = request.budgets()
@@ -149,7 +192,8 @@ def _isoflop_budgets(request: ChartRequest) -> list[float]:
 def _compare(request: ChartRequest) -> Chart:
     own = request.request.preset
     planners = request.other_laws([*([own] if own else []), *(request.laws or COMPARED)])
-    return compare_chart(planners, request.budgets(), at=request.flops)
+    chart = compare_chart(planners, request.budgets(), at=request.flops)
+    return chart if request.runs is None else on_sizes(chart, request.runs)
 
 
 def _break_even(request: ChartRequest) -> Chart:
@@ -178,7 +222,15 @@ def residuals_chart(fit: DiagnosedFit) -> Chart:
         x=Axis(label="training compute", kind="flops", unit="FLOP"),
         y=Axis(label="fitted over observed loss, minus 1", kind="percent", scale="linear"),
         series=(_points("runs", points.flops, wrong),),
-        marks=(Mark(x=float(points.flops[far]), y=float(wrong[far]), label=f"row {int(points.rows[far])}", tone=1),),
+        marks=(
+            Mark(
+                x=float(points.flops[far]),
+                y=float(wrong[far]),
+                label=f"row {int(points.rows[far])}",
+                tone=1,
+                sign="run",
+            ),
+        ),
         rules=(_ZERO,),
         caption=(
             f"One point a run of {len(points)}; root mean square {format_fraction(rms(wrong))}. A trend along the "
@@ -255,12 +307,14 @@ class Picture(NamedTuple):
 
     ``draw`` takes a :class:`RunsRequest` where the picture needs runs, what was tracked where it needs a log, and a
     :class:`ChartRequest` otherwise. Of the
-    options of a plan, a picture of runs ``takes`` those of its fit, each with its keyword there, and the range.
+    options of a plan, a picture of runs ``takes`` those of its fit, each with its keyword there, and the range. Others
+    may show ``runs`` beside a law: that of ``preset``, or the one fitted to them.
     """
 
     need: Literal["range", "budget", "runs", "log"]
     draw: Callable[[Any], Chart]
     takes: Mapping[str, str | None] = MappingProxyType({})
+    runs: bool = False
 
 
 PICTURES: Mapping[str, Picture] = {
@@ -270,13 +324,11 @@ PICTURES: Mapping[str, Picture] = {
     ),
     "isoflop": Picture(
         "range",
-        lambda request: isoflop_chart(request.planner, _isoflop_budgets(request)),
+        _isoflop,
+        runs=True,
     ),
-    "loss": Picture(
-        "range",
-        lambda request: loss_chart(request.planner, request.budgets(), at=request.flops),
-    ),
-    "compare": Picture("range", _compare),
+    "loss": Picture("range", _loss, runs=True),
+    "compare": Picture("range", _compare, runs=True),
     "cost": Picture("budget", _cost),
     "break-even": Picture("budget", _break_even),
     "forecast": Picture(
@@ -326,9 +378,11 @@ def plot(
         The laws of ``compare``, beside ``preset``.
     runs
         The file of runs for ``forecast``, ``discrepancy``, ``residuals`` and ``backtest``; the log of one for
-        ``track``.
+        ``track``. In ``isoflop``, ``loss`` and ``compare`` runs are drawn beside the law of ``preset``, or beside the
+        one fitted to them.
     reading
-        How that file is read: keywords of :func:`scaleplan.fit`, as in ``{"where": ["lr <= 1e-3"]}``.
+        How that file is read: keywords of :func:`scaleplan.fit`, as in ``{"where": ["lr <= 1e-3"]}``, with
+        the objective and ``form`` of their law.
     tracking
         What is known of the run of a log: further keywords of :func:`scaleplan.track`, as in ``{"steps": 20000}``.
     start, stop, laws
@@ -348,17 +402,21 @@ def plot(
     if kind not in PICTURES:
         raise UnknownNameError("picture", kind, PICTURES)
     need = PICTURES[kind].need
-    if (runs is not None) != (need in ("runs", "log")):
+    if (runs is not None) != (need in ("runs", "log")) and not (runs is not None and PICTURES[kind].runs):
         if need == "log":
             raise UsageError(f"{kind} needs the log of a run", hint=f"scaleplan plot {kind} train.log")
         if need == "runs":
             raise UsageError(f"{kind} needs a file of runs", hint=f"scaleplan plot {kind} runs.csv")
-        raise UsageError(f"{kind} takes no file of runs", hint="leave it out")
+        shown = [name for name, picture in PICTURES.items() if picture.runs or picture.need == "runs"]
+        raise UsageError(f"{kind} takes no file of runs", hint=f"{', '.join(shown[:-1])} and {shown[-1]} do")
     if laws and kind != "compare":
         raise UsageError(f"{kind} shows one law", hint="give --preset once")
-    read: Mapping[str, Any] = changed_reading(reading or {})
+    read: Mapping[str, Any] = {
+        **changed_reading(reading or {}),
+        **{name: (reading or {})[name] for name in _FIT if (reading or {}).get(name) not in (None, False)},
+    }
     known = {name: value for name, value in (tracking or {}).items() if value not in (None, ())}
-    idle = [*(read if need != "runs" else ()), *(known if need != "log" else ())]
+    idle = [*(read if runs is None or need == "log" else ()), *(known if need != "log" else ())]
     if idle:
         raise UsageError(f"{kind} has no use for --{idle[0].replace('_', '-')}", hint="leave it out")
     first, last = (None if each is None else parse_flops(each) for each in (beginning, end))
@@ -366,17 +424,53 @@ def plot(
         return track_chart(
             tracked(cast("TableLike", runs), **known, **_taken(kind, {**options, "from": first, "to": last}))
         )
-    if runs is not None:
+    if runs is not None and need == "runs":
         return _of_runs(kind, partial(fit, runs, **read), options, first, last)
     context = Context()
+    given: dict[str, Any] = dict(options)
+    points: Points | None = None
+    warnings: tuple[Notice, ...] = ()
+    if runs is not None:
+        points, preset, warnings = _with_law(runs, read, given)
+        given["preset"] = preset
     request = ChartRequest.of(
-        Request.of(options, context),
+        Request.of(given, context),
         context,
         start=first,
         stop=last,
         laws=laws,
+        runs=points,
     )
-    return PICTURES[kind].draw(request)
+    chart = PICTURES[kind].draw(request)
+    return replace(chart, warnings=(*chart.warnings, *warnings))
+
+
+_FIT = (*ObjectiveKeywords.__annotations__, "form")
+"""The keywords of a fit that a picture of it takes beside those of reading."""
+
+
+@np.errstate(all="ignore")
+def _with_law(
+    runs: TableLike | LoggedRuns, read: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[Points, str | Preset, tuple[Notice, ...]]:
+    """Return the runs, the law to draw them with, which is fitted to them unless one is named, and its warnings.
+
+    Raises UsageError for options of a fit beside a law that is fitted already, or losses of different units.
+    """
+    preset = options.get("preset")
+    if preset is None:
+        level = {} if options.get("level") is None else {"level": options["level"]}
+        found = fit(runs, samples=0, **level, **read)
+        return found.runs.points(), found.preset, found.warnings
+    fitting = [name for name in _FIT if name in read]
+    if fitting:
+        raise UsageError(
+            f"--{fitting[0].replace('_', '-')} is about a fit, and --preset names a law that is fitted already",
+            hint="leave one of them out",
+        )
+    shown = read_runs(opened(runs), **reading_arguments(read))
+    require_comparable(shown, Context().preset(preset))
+    return shown.points(), preset, shown.warnings
 
 
 @np.errstate(all="ignore")  # a search tries laws beyond the floats
@@ -386,7 +480,7 @@ def _of_runs(
     """Return a picture of a fit to runs; raises UsageError for an option that it has no use for."""
     found = fitted(samples=0, **_taken(kind, {**options, "from": start, "to": stop}))
     chart = PICTURES[kind].draw(RunsRequest(fit=found, start=start, stop=stop))
-    return replace(chart, warnings=found.warnings)
+    return replace(chart, warnings=found.warnings, source=chart.source or law_source(found.preset))
 
 
 def _taken(kind: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Lay out a chart: every line, marker and text of the picture with its place, before anything draws it.
 
-Units are CSS pixels, 96 an inch, with y downwards. :mod:`svg` and :mod:`figure` draw the same scene. Lines that end at
-the right edge are named in the margin beside their ends, others where the search of :mod:`placing` finds room; what
-cannot be named so is in the legend. Markers are for runs alone: a law has lines, and a plan a diamond.
+Units are CSS pixels, 96 an inch, with y downwards. :mod:`svg` and :mod:`figure` draw the same scene. Lines that end
+at the right edge are named in the margin beside their ends, others where the search of :mod:`placing` finds room;
+what cannot be named so is in the legend. Markers are for runs alone: a law has lines, and a plan a diamond.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scaleplan.charts.chart import scales, tick_texts, value_text
@@ -38,8 +39,8 @@ _SMALL = 15.0  # height of a line of the caption
 _PAD = 14.0
 _KEY = 24.0  # length of a line in the legend
 _EDGE = 0.93  # from here on, as a share of the width, a line ends at the right edge
-_APART = 0.002  # of the height, between the ends of lines that can be named there
-_MARGIN = 0.34  # of the width, at most, for names
+_APART = 1e-6  # of the height, between the ends of lines that can be named there
+_MARGIN = 0.27  # of the width, at most, for names
 _LONGEST = 22  # letters of a name that is written inside the picture
 _LEAST = (200.0, 130.0)  # px of the frame in which something can be seen
 _HITS = 24
@@ -47,7 +48,7 @@ _MARK, _RUN, _RING = 6.0, 4.2, 8.0
 
 
 class Shape(NamedTuple):
-    """A line, a closed polygon or a circle (one spot and a radius), with its role, its tone and the style of a line."""
+    """A line, a closed polygon, or a circle: one spot and a radius. A line has a style too."""
 
     kind: Literal["line", "polygon", "circle"]
     spots: tuple[Spot, ...]
@@ -101,12 +102,14 @@ class Scene:
     hits: tuple[Hit, ...]
 
 
-class _Frame:
-    """The box of the plot inside the picture, and the places of values in it."""
+class _Sheet:
+    """A picture in the making: the box of the plot, the places of values in it, and what is drawn so far."""
 
-    def __init__(self, chart: Chart, box: Box) -> None:
-        self.box = box
+    def __init__(self, chart: Chart, shapes: list[Shape], texts: list[Lettering], *, pad: float) -> None:
+        self.chart, self.shapes, self.texts, self.pad = chart, shapes, texts, pad
         self.across, self.up = scales(chart)
+        self.ink = Ink()
+        self.box = Box(0.0, 0.0, 1.0, 1.0)
 
     def x(self, value: float) -> float:
         """Return the horizontal place of a value."""
@@ -120,6 +123,18 @@ class _Frame:
         """Return the places of points, of those that have one."""
         found = [(self.x(a), self.y(b)) for a, b in zip(x, y, strict=True)]
         return [spot for spot in found if math.isfinite(spot[0]) and math.isfinite(spot[1])]
+
+    def line(self, spots: Sequence[Spot], role: str, tone: int | None = None, style: str = "") -> None:
+        """Draw a line that labels keep off."""
+        self.shapes.append(Shape("line", tuple(spots), role, tone, style))
+        self.ink.line(spots)
+
+    def interval(self, one: Spot, other: Spot, tone: int) -> None:
+        """Draw an interval: a line with caps at both ends."""
+        (x, y), (to_x, to_y) = one, other
+        cap_x, cap_y = (0.0, 4.0) if y == to_y else (4.0, 0.0)
+        ends = [((a - cap_x, b - cap_y), (a + cap_x, b + cap_y)) for a, b in (one, other)]
+        self.line((*ends[0], (x, y), (to_x, to_y), *ends[1]), "whisker", tone)
 
 
 def lay_out(chart: Chart, width: float, height: float, *, titled: bool = True) -> Scene:
@@ -138,29 +153,30 @@ def lay_out(chart: Chart, width: float, height: float, *, titled: bool = True) -
             texts.append(Lettering(pad, y + 13, line, "title"))
             y += 21
         y += 3
-    up = scales(chart)[1]
+    sheet = _Sheet(chart, shapes, texts, pad=pad)
     named = _named(chart, width)
     below = _below(chart, width - 2 * pad) if titled else []
-    top = _legend(chart, named.legend, Box(pad, y, width - pad, height), shapes, texts) + _TEXT + 10
+    top = _legend(sheet, named.legend, Box(pad, y, width - pad, height)) + _TEXT + 10
     bottom = height - 44 - (len(below) * _SMALL + 16 if titled else 0)
-    y_ticks = up.ticks(7 if bottom - top > 230 else 5)
-    y_texts = tick_texts(chart.y, y_ticks)
-    left = pad + 8 + max(text_width(text, _TEXT) for text in y_texts)
-    frame = _Frame(chart, Box(left, top, width - pad - named.margin, bottom))
-    if frame.box.right - left < _LEAST[0] or bottom - top < _LEAST[1]:
-        wide, high = width + _LEAST[0] - (frame.box.right - left), height + _LEAST[1] - (bottom - top)
+    ticks = sheet.up.ticks(7 if bottom - top > 230 else 5)
+    tick_names = tick_texts(chart.y, ticks)
+    left = pad + 8 + max(text_width(text, _TEXT) for text in tick_names)
+    sheet.box = Box(left, top, width - pad - named.margin, bottom)
+    lacking = [least - side for least, side in zip(_LEAST, (sheet.box.right - left, bottom - top), strict=True)]
+    if max(lacking) > 0:
+        wide, high = (side + max(0.0, more) for side, more in zip((width, height), lacking, strict=True))
         raise UsageError(
             f"a picture of {_inches(width)} by {_inches(height)} inches has no room for its curves",
-            hint=f"--size {_inches(max(wide, width))}x{_inches(max(high, height))} has",
+            hint=f"--size {_inches(wide)}x{_inches(high)} has",
         )
     for number, line in enumerate(below):
         texts.append(Lettering(pad, bottom + 62 + number * _SMALL, line, "caption"))
-    _axes(chart, frame, y_ticks, y_texts, pad, shapes, texts)
-    ink = Ink()
-    _content(chart, frame, shapes, ink)
-    _labels(chart, frame, named, ink, shapes, texts)
-    hits = tuple(hit for series in chart.series for hit in _hits(chart, series, frame))
-    return Scene(width, height, frame.box, tuple(shapes), tuple(texts), hits)
+    _axes(sheet, list(zip(ticks, tick_names, strict=True)))
+    _curves(sheet)
+    _points(sheet)
+    _labels(sheet, named)
+    hits = tuple(hit for series in chart.series for hit in _hits(series, sheet))
+    return Scene(width, height, sheet.box, tuple(shapes), tuple(texts), hits)
 
 
 def _inches(pixels: float) -> str:
@@ -174,7 +190,8 @@ def source_line(chart: Chart) -> str:
 
 def _below(chart: Chart, width: float) -> list[str]:
     """Return the lines of the caption and the source."""
-    return [line for text in (chart.caption, source_line(chart)) for line in wrapped(text, width, SIZES["caption"])]
+    texts, room = (chart.caption, source_line(chart)), 0.97 * width  # hinted letters are a little wider
+    return [line for text in texts for line in wrapped(text, room, SIZES["caption"])]
 
 
 class _Named(NamedTuple):
@@ -198,7 +215,7 @@ def _named(chart: Chart, width: float) -> _Named:
         part = [s for s in chart.series if s.label == label and s.style != "points" and s.x][-1]
         ends.append((across.place(part.x[-1]), up.place(part.y[-1])))
     heights = sorted(end[1] for end in ends)
-    apart = all(b - a > _APART for a, b in zip(heights, heights[1:], strict=False))
+    apart = all(b - a > _APART for a, b in pairwise(heights))
     if of_lines and apart and all(math.isfinite(x) and math.isfinite(y) for x, y in ends):
         margin = max(text_width(label, _TEXT) for label in of_lines) + 20
         if min(end[0] for end in ends) >= _EDGE:
@@ -209,40 +226,53 @@ def _named(chart: Chart, width: float) -> _Named:
     return _Named(0.0, {}, {}, labels)
 
 
-def _legend(chart: Chart, names: dict[str, int], room: Box, shapes: list[Shape], texts: list[Lettering]) -> float:
-    """Add the names of series and of signs in rows, and return where they end."""
-    of_lines = {s.label for s in chart.series if s.style != "points"}
-    of_runs = {s.label for s in chart.series if s.style == "points"}
-    entries: list[tuple[str, str, int | None]] = []
-    for label, tone in names.items():
-        kind = "both" if label in of_lines & of_runs else "line" if label in of_lines else "run"
-        entries.append((kind, label, tone))
+class _Entry(NamedTuple):
+    """An entry of the legend: what its sign is made of, its name and its tone."""
+
+    signs: frozenset[str]
+    name: str
+    tone: int | None = None
+
+
+def _entries(chart: Chart, names: dict[str, int]) -> Iterator[_Entry]:
+    """Yield the series that are named in the legend, and the signs that need a word."""
+    kinds = (
+        ("band", {s.label for s in chart.series if s.low and s.style != "points"}),
+        ("line", {s.label for s in chart.series if s.style != "points"}),
+        ("run", {s.label for s in chart.series if s.style == "points"}),
+    )
+    for name, tone in names.items():
+        yield _Entry(frozenset(kind for kind, labels in kinds if name in labels), name, tone)
     if chart.has("extrapolated"):
-        entries.append(("extrapolated", "beyond the fitted runs", None))
+        yield _Entry(frozenset({"extrapolated"}), "beyond the fitted runs")
     if chart.has("near_optimal"):
-        entries.append(("near_optimal", "near-optimal", None))
-    if any(series.low for series in chart.series):
-        entries.append(("band", "interval", None))
+        yield _Entry(frozenset({"near_optimal"}), "near-optimal")
+    if kinds[0][1] - names.keys():
+        yield _Entry(frozenset({"band"}), "interval", 8)
     if chart.fitted is not None:
-        entries.append(("fitted", "compute of the fitted runs", None))
+        yield _Entry(frozenset({"fitted"}), "compute of the fitted runs")
+
+
+def _legend(sheet: _Sheet, names: dict[str, int], room: Box) -> float:
+    """Add the names of series and of signs in rows, and return where they end."""
+    entries = [*_entries(sheet.chart, names)]
     if not entries:
         return room.top
     x, y = room.left, room.top
-    for kind, label, tone in entries:
-        length = _KEY + 7 + text_width(label, _TEXT)
+    for signs, name, tone in entries:
+        length = _KEY + 7 + text_width(name, _TEXT)
         if x > room.left and x + length > room.right:
             x, y = room.left, y + _LINE
         middle = y + 8.0
-        line = ((x, middle), (x + _KEY, middle))
-        if kind in ("band", "fitted"):
-            box = ((x, middle - 6), (x + _KEY, middle - 6), (x + _KEY, middle + 6), (x, middle + 6))
-            shapes.append(Shape("polygon", box, kind, None if kind == "fitted" else 8))
-        elif kind != "run":
-            style = kind if kind in ("extrapolated", "near_optimal") else _style(chart, label)
-            shapes.append(Shape("line", line, "line", tone, style))
-        if kind in ("run", "both"):
-            shapes.append(marker(tone or 0, x + _KEY / 2, middle))
-        texts.append(Lettering(x + _KEY + 7, middle + 4, label, "key"))
+        corners = ((x, middle - 6), (x + _KEY, middle - 6), (x + _KEY, middle + 6), (x, middle + 6))
+        sheet.shapes += [Shape("polygon", corners, role, tone) for role in ("band", "fitted") if role in signs]
+        for kind in ("extrapolated", "near_optimal", "line"):
+            if kind in signs:
+                style = _style(sheet.chart, name) if kind == "line" else kind
+                sheet.shapes.append(Shape("line", ((x, middle), (x + _KEY, middle)), "line", tone, style))
+        if "run" in signs:
+            sheet.shapes.append(marker(tone or 0, x + _KEY / 2, middle))
+        sheet.texts.append(Lettering(x + _KEY + 7, middle + 4, name, "key"))
         x += length + 16
     return y + _LINE + 2
 
@@ -253,118 +283,99 @@ def _style(chart: Chart, label: str) -> str:
     return "dashed" if styles == {"dashed"} else "measured"
 
 
-def _axes(
-    chart: Chart,
-    frame: _Frame,
-    y_ticks: Sequence[float],
-    y_texts: Sequence[str],
-    pad: float,
-    shapes: list[Shape],
-    texts: list[Lettering],
-) -> None:
-    left, top, right, bottom = frame.box
+def _axes(sheet: _Sheet, y_ticks: Sequence[tuple[float, str]]) -> None:
+    """Add the fitted range, the grid, the ticks and the names of the axes."""
+    (left, top, right, bottom), chart, texts = sheet.box, sheet.chart, sheet.texts
     if chart.fitted is not None:
-        ends = [min(max(frame.x(value), left), right) for value in chart.fitted]
+        ends = [min(max(sheet.x(value), left), right) for value in chart.fitted]
         if ends[1] > ends[0]:
             corners = ((ends[0], top), (ends[1], top), (ends[1], bottom), (ends[0], bottom))
-            shapes.append(Shape("polygon", corners, "fitted"))
-    for value, text in zip(y_ticks, y_texts, strict=True):
-        y = frame.y(value)
-        shapes.append(Shape("line", ((left, y), (right, y)), "grid"))
+            sheet.shapes.append(Shape("polygon", corners, "fitted"))
+    for value, text in y_ticks:
+        y = sheet.y(value)
+        sheet.shapes.append(Shape("line", ((left, y), (right, y)), "grid"))
         texts.append(Lettering(left - 8, y + 4, text, "tick", "end"))
-    x_ticks = frame.across.ticks(max(3, int((right - left) / 76)))
+    x_ticks = sheet.across.ticks(max(3, int((right - left) / 76)))
     free = 0.0
     for value, text in zip(x_ticks, tick_texts(chart.x, x_ticks), strict=True):
-        x, half = frame.x(value), 0.5 * text_width(text, _TEXT)
-        shapes.append(Shape("line", ((x, bottom), (x, bottom + 5)), "axis"))
-        if x - half >= free and x + half <= right + 12 + (pad - 4):
+        x, half = sheet.x(value), 0.5 * text_width(text, _TEXT)
+        sheet.shapes.append(Shape("line", ((x, bottom), (x, bottom + 5)), "axis"))
+        if x - half >= free and x + half <= right + 8 + sheet.pad:
             texts.append(Lettering(x, bottom + 19, text, "tick", "middle"))
             free = x + half + 8
-    shapes.append(Shape("line", ((left, bottom), (right, bottom)), "axis"))
+    sheet.shapes.append(Shape("line", ((left, bottom), (right, bottom)), "axis"))
     half = 0.5 * text_width(chart.x.title, _TEXT)
-    middle = max((left + right) / 2, pad + half)
-    texts.append(Lettering(middle, bottom + 37, chart.x.title, "name", "middle"))
-    texts.append(Lettering(pad, top - 9, chart.y.title, "name"))
+    texts.append(Lettering(max((left + right) / 2, sheet.pad + half), bottom + 37, chart.x.title, "name", "middle"))
+    texts.append(Lettering(sheet.pad, top - 9, chart.y.title, "name"))
 
 
-def _content(chart: Chart, frame: _Frame, shapes: list[Shape], ink: Ink) -> None:
-    """Add rules, bands, curves, runs and marks, and remember them as ink."""
-    left, top, right, bottom = frame.box
-    for rule in chart.rules:
-        at = frame.y(rule.at) if rule.axis == "y" else frame.x(rule.at)
-        spots = ((left, at), (right, at)) if rule.axis == "y" else ((at, top), (at, bottom))
-        shapes.append(Shape("line", spots, "rule"))
-        ink.line(spots)
-    for series in chart.series:
+def _curves(sheet: _Sheet) -> None:
+    """Add rules, bands and lines."""
+    left, top, right, bottom = sheet.box
+    for rule in sheet.chart.rules:
+        at = sheet.y(rule.at) if rule.axis == "y" else sheet.x(rule.at)
+        sheet.line(((left, at), (right, at)) if rule.axis == "y" else ((at, top), (at, bottom)), "rule")
+    lines = [series for series in sheet.chart.series if series.style != "points"]
+    for series in lines:
         if series.low:
-            edge = [*frame.spots(series.x, series.high), *reversed(frame.spots(series.x, series.low))]
-            shapes.append(Shape("polygon", tuple(edge), "band", series.tone))
-    for series in chart.series:
-        spots = tuple(frame.spots(series.x, series.y))
-        if series.style != "points" and len(spots) > 1:
-            shapes.append(Shape("line", spots, "line", series.tone, series.style))
-            ink.line(spots)
-    for series in chart.series:
-        if series.style == "points":
-            for i, (x, y) in enumerate(frame.spots(series.x, series.y)):
-                if series.low:  # the interval of a share, say
-                    shapes.append(_whisker((x, frame.y(series.low[i])), (x, frame.y(series.high[i])), series.tone))
-                shapes.append(marker(series.tone, x, y))
-                ink.run(Box.of(x, y, 2 * _RUN + 1, 2 * _RUN + 1))
-    for mark in chart.marks:
-        x, y = frame.x(mark.x), frame.y(mark.y)
+            edge = [*sheet.spots(series.x, series.high), *reversed(sheet.spots(series.x, series.low))]
+            sheet.shapes.append(Shape("polygon", tuple(edge), "band", series.tone))
+    for series in lines:
+        spots = sheet.spots(series.x, series.y)
+        if len(spots) > 1:
+            sheet.line(spots, "line", series.tone, series.style)
+
+
+def _points(sheet: _Sheet) -> None:
+    """Add runs and marks."""
+    for series in sheet.chart.series:
+        if series.style != "points":
+            continue
+        for x, low, high in zip(series.x, series.low, series.high, strict=False):
+            sheet.interval((sheet.x(x), sheet.y(low)), (sheet.x(x), sheet.y(high)), series.tone)
+        for x, y in sheet.spots(series.x, series.y):
+            sheet.shapes.append(marker(series.tone, x, y))
+            sheet.ink.run(Box.of(x, y, 2 * _RUN + 1, 2 * _RUN + 1))
+    for mark in sheet.chart.marks:
+        x, y = sheet.x(mark.x), sheet.y(mark.y)
+        if mark.since is not None:
+            sheet.line(((sheet.x(mark.since), y), (x, y)), "leader", mark.tone)
         if mark.span is not None:
-            ends = (frame.x(mark.span[0]), y), (frame.x(mark.span[1]), y)
-            shapes.append(_whisker(*ends, mark.tone))
-            ink.line(ends)
+            sheet.interval((sheet.x(mark.span[0]), y), (sheet.x(mark.span[1]), y), mark.tone)
         if mark.sign == "run":
-            shapes.append(Shape("circle", ((x, y),), "ring", mark.tone, radius=_RING))
+            sheet.shapes.append(Shape("circle", ((x, y),), "ring", mark.tone, radius=_RING))
         else:
             corners = ((x, y - _MARK), (x + _MARK, y), (x, y + _MARK), (x - _MARK, y))
-            shapes.append(Shape("polygon", corners, "mark", mark.tone))
-        ink.points.append(Box.of(x, y, 2 * _MARK, 2 * _MARK))
+            sheet.shapes.append(Shape("polygon", corners, "mark", mark.tone))
+        half = _RING if mark.sign == "run" else _MARK
+        sheet.ink.points.append(Box.of(x, y, 2 * half + 1, 2 * half + 1))
 
 
-def _whisker(one: Spot, other: Spot, tone: int) -> Shape:
-    """Return an interval as a line with caps at both ends."""
-    (x, y), (to_x, to_y) = one, other
-    cap_x, cap_y = (0.0, 4.0) if y == to_y else (4.0, 0.0)
-    spots = (
-        (x - cap_x, y - cap_y),
-        (x + cap_x, y + cap_y),
-        (x, y),
-        (to_x, to_y),
-        (to_x - cap_x, to_y - cap_y),
-        (to_x + cap_x, to_y + cap_y),
-    )
-    return Shape("line", spots, "whisker", tone)
-
-
-def _labels(
-    chart: Chart, frame: _Frame, named: _Named, ink: Ink, shapes: list[Shape], texts: list[Lettering]
-) -> None:
+def _labels(sheet: _Sheet, named: _Named) -> None:
     """Add the labels of marks, rules and lines, each where there is room, with a line to what they name if far."""
-    _names_beside(chart, frame, named.beside, shapes, texts)
+    _names_beside(sheet, named.beside)
     wanted: list[tuple[str, str, int | None, Spot | None, list[Candidate]]] = []
-    for mark in chart.marks:
+    for mark in sheet.chart.marks:
         if mark.label:
-            spot = frame.x(mark.x), frame.y(mark.y)
+            at = sheet.x(mark.x), sheet.y(mark.y)
             width = text_width(mark.label, _TEXT, bold=True)
-            wanted.append((mark.label, "value", mark.tone, spot, list(around(*spot, width, _TEXT * 1.05))))
-    for label, tone in named.inside.items():
-        width = text_width(label, _TEXT)
-        wanted.append((label, "value", tone, None, list(_along(chart, frame, label, width * 1.13))))
+            wanted.append((mark.label, "value", mark.tone, at, list(around(*at, width, _HIGH))))
+    for name, shade in named.inside.items():
+        width = text_width(name, _TEXT, bold=True)
+        wanted.append((name, "value", shade, None, list(_along(sheet, name, width))))
     wanted += [
-        (rule.label, "note", None, None, list(_beside_rule(rule, frame))) for rule in chart.rules if rule.label
+        (rule.label, "note", None, None, list(_beside_rule(rule, sheet))) for rule in sheet.chart.rules if rule.label
     ]
-    boxes = placed([places for *_, places in wanted], ink, frame.box)
+    boxes = placed([places for *_, places in wanted], sheet.ink, sheet.box)
     for (label, role, tone, spot, _), box in zip(wanted, boxes, strict=True):
         if spot is not None:
             near = min(max(spot[0], box.left), box.right), min(max(spot[1], box.top), box.bottom)
             if math.dist(near, spot) > _FAR:
-                shapes.append(Shape("line", (_towards(spot, near, _MARK + 1), near), "leader", tone))
-        texts.append(Lettering(box.left, box.bottom - 0.22 * _TEXT, label, role, tone=tone))
+                sheet.shapes.append(Shape("line", (_towards(spot, near, _MARK + 1), near), "leader", tone))
+        sheet.texts.append(Lettering(box.left, box.bottom - 0.25 * _TEXT, label, role, tone=tone))
 
+
+_HIGH = 1.05 * _TEXT  # of a line, from the tops of its letters to below them
 
 _FAR = 16.0  # px from a point to its label, beyond which a line leads there
 
@@ -374,62 +385,57 @@ def _towards(spot: Spot, other: Spot, distance: float) -> Spot:
     return spot[0] + (other[0] - spot[0]) * share, spot[1] + (other[1] - spot[1]) * share
 
 
-def _names_beside(
-    chart: Chart, frame: _Frame, names: dict[str, int], shapes: list[Shape], texts: list[Lettering]
-) -> None:
+def _names_beside(sheet: _Sheet, names: dict[str, int]) -> None:
     """Add the names of lines in the margin, apart from each other, with a line to each end."""
     ends = []
     for label in names:
-        part = [s for s in chart.series if s.label == label and s.style != "points" and s.x][-1]
-        ends.append((frame.x(part.x[-1]), frame.y(part.y[-1])))
-    heights = spread([y for _, y in ends], _TEXT * 1.25, frame.box.top + 2, frame.box.bottom - 4)
+        part = [s for s in sheet.chart.series if s.label == label and s.style != "points" and s.x][-1]
+        ends.append((sheet.x(part.x[-1]), sheet.y(part.y[-1])))
+    heights = spread([y for _, y in ends], _TEXT * 1.25, sheet.box.top + 2, sheet.box.bottom - 4)
     for (label, tone), (x, y), height in zip(names.items(), ends, heights, strict=True):
-        right = frame.box.right
-        shapes.append(Shape("line", ((x + 1, y), (right + 2, y), (right + 11, height)), "leader", tone))
-        texts.append(Lettering(right + 14, height + 4, label, "series", tone=tone))
+        right = sheet.box.right
+        sheet.shapes.append(Shape("line", ((x + 1, y), (right + 2, y), (right + 11, height)), "leader", tone))
+        sheet.texts.append(Lettering(right + 14, height + 4, label, "series", tone=tone))
 
 
-def _along(chart: Chart, frame: _Frame, label: str, width: float) -> Iterator[Candidate]:
+def _along(sheet: _Sheet, label: str, width: float) -> Iterator[Candidate]:
     """Yield places for the name of a line: around its ends, the right one first, and around places between."""
     spots = [
         spot
-        for s in chart.series
+        for s in sheet.chart.series
         if s.label == label and s.style not in ("points", "near_optimal")
-        for spot in frame.spots(s.x, s.y)
+        for spot in sheet.spots(s.x, s.y)
     ]
     for share, cost in ((1.0, 0.0), (0.0, 12.0), (0.85, 25.0), (0.15, 30.0), (0.7, 40.0), (0.3, 45.0)):
         x, y = spots[round(share * (len(spots) - 1))]
-        for box, own in around(x, y, width, _TEXT * 1.05):
+        for box, own in around(x, y, width, _HIGH):
             yield Candidate(box, own * 2 + cost)
 
 
-def _beside_rule(rule: GuideLine, frame: _Frame) -> Iterator[Candidate]:
+def _beside_rule(rule: GuideLine, sheet: _Sheet) -> Iterator[Candidate]:
     """Yield places for the label of a rule, along it on both sides."""
-    width, height = text_width(rule.label, _TEXT), _TEXT * 1.05
-    left, top, right, bottom = frame.box
+    width = text_width(rule.label, _TEXT)
+    left, top, right, bottom = sheet.box
     if rule.axis == "y":
-        y = frame.y(rule.at)
-        x = left + 6
-        while x + width <= right:
+        y, x = sheet.y(rule.at), left + 6 + width / 2
+        while x + width / 2 <= right or x == left + 6 + width / 2:
             for side, cost in ((-1, 0.0), (1, 3.0)):
-                yield Candidate(
-                    Box.of(x + width / 2, y + side * (height / 2 + 3), width, height), (x - left) / 8 + cost
-                )
+                box = Box.of(x, y + side * (_HIGH / 2 + 3), width, _HIGH)
+                yield Candidate(box, (x - left) / 8 + cost)
             x += 12
-        yield Candidate(Box.of(left + width / 2, y - height / 2 - 3, width, height), right)
         return
-    x, y = frame.x(rule.at), bottom - 10
-    while y - height > top:
+    x, y = sheet.x(rule.at), bottom - 10
+    while y - _HIGH > top:
         for side, cost in ((1, 0.0), (-1, 3.0)):
-            yield Candidate(Box.of(x + side * (width / 2 + 5), y, width, height), (bottom - y) / 8 + cost)
+            yield Candidate(Box.of(x + side * (width / 2 + 5), y, width, _HIGH), (bottom - y) / 8 + cost)
         y -= 8
-    yield Candidate(Box.of(min(max(x, left + width / 2), right - width / 2), bottom - 10, width, height), bottom)
 
 
-def _hits(chart: Chart, series: Series, frame: _Frame) -> Iterator[Hit]:
+def _hits(series: Series, sheet: _Sheet) -> Iterator[Hit]:
     if series.style == "near_optimal":
         return
-    indices = [i for i, y in enumerate(series.y) if math.isfinite(frame.up.place(y))]
+    chart = sheet.chart
+    indices = [i for i, y in enumerate(series.y) if math.isfinite(sheet.up.place(y))]
     most = len(indices) if series.style == "points" else _HITS
     if len(indices) > most:
         indices = [indices[round(i * (len(indices) - 1) / (most - 1))] for i in range(most)]
@@ -438,7 +444,7 @@ def _hits(chart: Chart, series: Series, frame: _Frame) -> Iterator[Hit]:
         text = f"{series.label}: {value_text(chart.y, series.y[i])} at {place}"
         if series.low:
             text += f" ({value_text(chart.y, series.low[i])} – {value_text(chart.y, series.high[i])})"
-        yield Hit(frame.x(series.x[i]), frame.y(series.y[i]), series.tone, text)
+        yield Hit(sheet.x(series.x[i]), sheet.y(series.y[i]), series.tone, text)
 
 
 _MARKERS: tuple[tuple[Spot, ...], ...] = (

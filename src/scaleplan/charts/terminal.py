@@ -1,7 +1,8 @@
 """Draw a chart as text: braille dots for lines, letters for their names, readable at 80 columns and without colour.
 
-Every cell of a braille picture holds two by four dots. Extrapolated lines are dotted, bands show their edges in
-sparse dots, and a letter at the end of each line names it in the legend.
+Every cell of a braille picture holds two by four dots. Lines beyond the fitted range are dotted, bands show their
+edges in sparse dots, and a letter names each line in the legend: in the margin where all lines end at the right edge,
+at its end otherwise. Runs are dots, or the letter of what they belong to; plans are diamonds, or numbers if several.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from scaleplan.charts.chart import scales, tick_texts
+from scaleplan.charts.placing import spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from scaleplan.charts.chart import Chart, Scale, Series
 
-__all__ = ["chart_lines"]
+__all__ = ["CHART_WIDTH", "chart_lines"]
 
-_WIDTH, _HEIGHT = 78, 20
+CHART_WIDTH, _HEIGHT = 78, 20
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column of a cell
 _BLANK = 0x2800
@@ -34,7 +36,9 @@ _DASHES = {
 }
 """Numbers of dots set and left out, in turn."""
 
-_MARK, _POINT = "●", "•"
+_MARK, _POINT = "◆", "•"
+
+_EDGE = 0.93  # from here on, as a share of the width, a line ends at the right edge
 
 
 class _Canvas:
@@ -84,17 +88,19 @@ class _Canvas:
             yield "".join(cells)
 
 
-def chart_lines(chart: Chart, *, width: int = _WIDTH, height: int = _HEIGHT) -> tuple[str, ...]:
+def chart_lines(chart: Chart, *, width: int = CHART_WIDTH, height: int = _HEIGHT) -> tuple[str, ...]:
     """Return the chart as lines of at most ``width`` characters."""
     across, up = scales(chart)
     ticks = up.ticks(max(3, height // 3))
     labels = tick_texts(chart.y, ticks)
     margin = max(map(len, labels))
-    canvas = _Canvas(width - margin - 2, height)
-    _draw(canvas, chart, across, up)
+    beside = _named_beside(chart, across, up)
+    canvas = _Canvas(width - margin - 2 - (3 if beside else 0), height)
+    _draw(canvas, chart, across, up, inside=not beside)
     at_row = {canvas.cell(0.0, up.place(value))[0]: label for value, label in zip(ticks, labels, strict=True)}
+    names = _margin(beside, height)
     rows = [
-        f"{at_row.get(row, '').rjust(margin)} {'┤' if row in at_row else '│'}{cells}".rstrip()
+        f"{at_row.get(row, '').rjust(margin)} {'┤' if row in at_row else '│'}{cells} {names.get(row, '')}".rstrip()
         for row, cells in enumerate(canvas.rows())
     ]
     indent = " " * (margin + 1)
@@ -109,7 +115,7 @@ def chart_lines(chart: Chart, *, width: int = _WIDTH, height: int = _HEIGHT) -> 
     )
 
 
-def _draw(canvas: _Canvas, chart: Chart, across: Scale, up: Scale) -> None:
+def _draw(canvas: _Canvas, chart: Chart, across: Scale, up: Scale, *, inside: bool) -> None:
     for rule in chart.rules:
         if rule.axis == "y":
             canvas.polyline([(0.0, up.place(rule.at)), (1.0, up.place(rule.at))], _DASHES["rule"])
@@ -124,11 +130,52 @@ def _draw(canvas: _Canvas, chart: Chart, across: Scale, up: Scale) -> None:
                 canvas.letters[canvas.cell(x, y)] = _letter(chart, series.label) if len(chart.labels) > 1 else _POINT
         else:
             canvas.polyline(spots, _DASHES[series.style], thick=series.style == "near_optimal")
-    for mark in chart.marks:
-        canvas.letters[canvas.cell(across.place(mark.x), up.place(mark.y))] = _MARK
-    if len(chart.labels) > 1:
+    _set_marks(canvas, chart, across, up)
+    if inside and len(chart.labels) > 1:
         for label in chart.labels:
             _name(canvas, [s for s in chart.series if s.label == label], _letter(chart, label), across, up)
+
+
+def _set_marks(canvas: _Canvas, chart: Chart, across: Scale, up: Scale) -> None:
+    """Set the signs of marks, with their intervals and increments."""
+    for number, mark in enumerate(chart.marks):
+        x, y = across.place(mark.x), up.place(mark.y)
+        if mark.since is not None:
+            canvas.polyline([(across.place(mark.since), y), (x, y)], _DASHES["extrapolated"])
+        if mark.span is not None:
+            canvas.polyline([(across.place(end), y) for end in mark.span], _DASHES["measured"])
+        canvas.letters[canvas.cell(x, y)] = _sign(chart, number)
+
+
+def _sign(chart: Chart, number: int) -> str:
+    """Return the sign of a mark: a number where there are several."""
+    return str(number + 1) if 1 < len(chart.marks) <= _DIGITS else _MARK
+
+
+_DIGITS = 9
+
+
+def _named_beside(chart: Chart, across: Scale, up: Scale) -> list[tuple[str, float]]:
+    """Return (letter, height) of the ends of lines, if all end at the right edge; else none."""
+    if len(chart.labels) < 2:
+        return []
+    found = []
+    for label in chart.labels:
+        lines = [s for s in chart.series if s.label == label and s.style != "points" and s.x]
+        if lines:
+            if not across.place(lines[-1].x[-1]) >= _EDGE:
+                return []
+            found.append((_letter(chart, label), up.place(lines[-1].y[-1])))
+    return [(letter, place) for letter, place in found if math.isfinite(place)]
+
+
+def _margin(names: Sequence[tuple[str, float]], height: int) -> dict[int, str]:
+    """Return the letters of lines by row, each in one of its own as far as there are rows."""
+    rows = spread([(1 - place) * (height - 1) for _, place in names], 1.0, 0.0, height - 1.0)
+    found: dict[int, str] = {}
+    for (letter, _), row in sorted(zip(names, rows, strict=True), key=lambda each: each[1]):
+        found[round(row)] = found.get(round(row), "") + letter
+    return found
 
 
 def _name(canvas: _Canvas, parts: list[Series], letter: str, across: Scale, up: Scale) -> None:
@@ -190,10 +237,16 @@ def _legend(chart: Chart, width: int) -> Iterator[str]:
     if any(series.low for series in chart.series):
         signs.append("sparse dots: interval")
     if chart.has("extrapolated"):
-        signs.append("dotted: extrapolated")
+        signs.append("dotted: beyond the fitted runs")
     if chart.fitted is not None:
-        signs.append("[ ] range the law was fitted on")
-    marks = [f"{_MARK} {mark.label}" for mark in chart.marks] + [rule.label for rule in chart.rules if rule.label]
+        signs.append("[ ] compute of the fitted runs")
+    if {s.label for s in chart.series if s.style == "points"} & {
+        s.label for s in chart.series if s.style != "points"
+    }:
+        signs.append("letters: runs")
+    marks = [f"{_sign(chart, number)} {mark.label}" for number, mark in enumerate(chart.marks)] + [
+        rule.label for rule in chart.rules if rule.label
+    ]
     for items in (names, marks, signs):
         yield from _flow(items, width)
 

@@ -1,9 +1,9 @@
 """The colours and strokes of pictures: light, dark, and for print.
 
-Colours of light and dark are those of Okabe and Ito 2008 (Color Universal Design), which people with any of the common
-forms of colour blindness can tell apart; where one has too little contrast on its paper it is darkened or lightened
-within its hue. Contrast is that of WCAG 2.2: at least 3:1 for lines (1.4.11) and 4.5:1 for text (1.4.3). For print
-lines are told apart by grey and by dashes.
+Colours of light and dark are those of Okabe and Ito 2008 (Color Universal Design), which people with any of the
+common forms of colour blindness can tell apart; where one has too little contrast on its paper it is darkened or
+lightened within its hue. Contrast is that of WCAG 2.2: at least 3:1 for lines (1.4.11) and 4.5:1 for text (1.4.3).
+For print lines are told apart by grey and by dashes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ THEMES: Mapping[str, Theme] = MappingProxyType(
                 "#16191d",
                 "#b87f00",
                 "#388fc5",
-                "#8a7f00",
+                "#6f7a00",
                 "#7f7f7f",
             ),
         ),

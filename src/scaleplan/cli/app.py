@@ -27,6 +27,7 @@ from scaleplan.errors import (
     escape_control,
     quote,
 )
+from scaleplan.output.screen import message_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -251,7 +252,8 @@ def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
     """Return the parser's error with the message and the hint of this program."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "scaleplan"
-    hint = f"'{path} --help' lists the options"
+    everything = "--help" if isinstance(getattr(context, "command", None), TyperGroup) else "--help-all"
+    hint = f"'{path} {everything}' lists the options"
     message = escape_control(str(error.format_message())).partition(" Did you mean ")[0].strip().rstrip(".")
     unknown = re.fullmatch(r"No such (command|option):? '?(.*?)'?(?: \(.*Possible options.*\))?", message)
     if unknown is not None and context is not None:
@@ -281,12 +283,12 @@ def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[s
 
         sys.stderr.write(encode(error.to_dict()) + "\n")
         return error.exit_status
-    sys.stderr.write(f"error: {escape_control(error.message)}\n")
+    sys.stderr.write(message_lines(f"error: {escape_control(error.message)}", sys.stderr))
     caret = error.caret() if isinstance(error, QuantityError) else None
     if caret:
         sys.stderr.write("".join(f"  {line}\n" for line in caret.splitlines()))
     if error.hint:
-        sys.stderr.write(f"hint: {escape_control(error.hint)}\n")
+        sys.stderr.write(message_lines(f"hint: {escape_control(error.hint)}", sys.stderr))
     return error.exit_status
 
 

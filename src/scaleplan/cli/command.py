@@ -24,6 +24,7 @@ from scaleplan.cli.settings import from_environment
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError, escape_control
 from scaleplan.files import discard_output, is_file
 from scaleplan.output import FORMATS, JUDGING, Rendering
+from scaleplan.output.screen import message_lines, width_of
 from scaleplan.planning.request import RIVALS
 from scaleplan.record import Record
 from scaleplan.units import format_bytes
@@ -84,7 +85,7 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
         elif name == "text" and colour:
             report = _rendered(rendering.report, answer)
         else:
-            chunks = [_rendered(partial(rendering.write, name), answer)]
+            chunks = [_rendered(partial(rendering.write, name, width=width_of(sys.stdout)), answer)]
     written = None if answer.write is None else answer.write()
     if written is not None and not output.quiet:
         _report_written([written] if isinstance(written, Path) else written)
@@ -94,8 +95,18 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
         sys.stdout.write(chunk)
         sys.stdout.flush()
     sys.stdout.flush()
-    for notice in () if output.quiet else answer.notices:
-        sys.stderr.write(f"warning: {escape_control(notice.message)}\n")
+    for notice in () if output.quiet else _one_a_cause(answer.notices):
+        sys.stderr.write(message_lines(f"warning: {escape_control(notice.message)}", sys.stderr))
+
+
+def _one_a_cause(notices: Iterable[Notice]) -> Iterable[Notice]:
+    """Return the notices of an answer for a reader; only those of plans have several of a cause."""
+    listed = list(notices)
+    if not any(notice.code.startswith("extrapolated_") for notice in listed):
+        return listed
+    from scaleplan.planning.plan import one_a_cause  # of a plan, which is there then
+
+    return one_a_cause(listed)
 
 
 def _report_written(paths: Iterable[Path]) -> None:
@@ -125,7 +136,7 @@ def _colour(output: OutputOptions) -> bool:
         return choice == "always"
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
 
 
 _STYLES = {"title": "bold", "head": "dim", "body": "", "remark": "dim"}
@@ -141,7 +152,7 @@ def _write_styled(report: Report) -> None:
     console = Console(
         file=sys.stdout, force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True
     )
-    for line, style in styled_lines(report):
+    for line, style in styled_lines(report, width=width_of(sys.stdout)):
         console.print(Text(line, style=_STYLES[style]))
 
 
@@ -191,6 +202,11 @@ class Commands(typer.Typer):
         """Put the commands together and return the application."""
         while self.waiting:
             self.waiting.pop(0)()
+        if is_completing():
+            from scaleplan.cli.completion import complete_values  # a shell needs it, a command does not
+
+            for each in self.registered_commands:
+                complete_values(each.callback.layout)  # type: ignore[union-attr]
         return self
 
 
@@ -287,10 +303,6 @@ class _Parameters:
             else:
                 self.layout[parameter.name] = Place(group, is_own=True)
                 self.parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-        if is_completing():
-            from scaleplan.cli.completion import complete_values  # a shell needs it, a command does not
-
-            complete_values(self.layout)
 
 
 class _Command(TyperCommand):

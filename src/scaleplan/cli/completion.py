@@ -32,7 +32,16 @@ if TYPE_CHECKING:
 
     from scaleplan.cli.options import Place
 
-__all__ = ["VALUES", "Candidate", "complete", "complete_commands", "complete_options", "complete_values", "values_of"]
+__all__ = [
+    "VALUES",
+    "Candidate",
+    "candidates",
+    "complete",
+    "complete_commands",
+    "complete_options",
+    "complete_values",
+    "values_of",
+]
 
 
 class Candidate(NamedTuple):
@@ -81,7 +90,7 @@ def _completer(name: str) -> Callable[..., list[tuple[str, str]]]:
     def completed(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         words = ctx.command_path.split()[1:]
         source = values_of(name, " ".join(words))
-        return [] if source is None else [(each.value, each.help) for each in _found(source, ctx, incomplete)]
+        return [] if source is None else [(each.value, each.help) for each in candidates(source, ctx, incomplete)]
 
     return completed
 
@@ -91,11 +100,11 @@ def values_of(name: str, command: str) -> Source | None:
     return VALUES.get(f"{command} {name}", VALUES.get(name))
 
 
-def _found(source: Source, ctx: Any, incomplete: str) -> Iterator[Candidate]:  # noqa: ANN401  of typer
+def candidates(source: Source, ctx: Any, incomplete: str = "") -> Iterator[Candidate]:  # noqa: ANN401  of typer
     """Yield the candidates of a source; of a list with commas those of its last word."""
     if isinstance(source, Listed):
         before, comma, _ = incomplete.rpartition(",")
-        for each in _found(source.of, ctx, ""):
+        for each in candidates(source.of, ctx, ""):
             if each.value not in before.split(","):
                 yield each._replace(value=before + comma + each.value)
     elif isinstance(source, str):
@@ -279,7 +288,7 @@ def _names(record: Any, path: str = "") -> list[str]:  # noqa: ANN401  a class
     return found
 
 
-def _record_in(annotation: str, owner: type) -> type | None:
+def _record_in(annotation: str, owner: Any) -> Any:  # noqa: ANN401  classes
     """Return the record that a field holds, by the imports of the module of its owner."""
     module = sys.modules[owner.__module__]
     for word in re.findall(r"[A-Z]\w+", annotation):
@@ -303,12 +312,13 @@ Source = str | tuple[str, ...] | Listed | Callable[[Any, str], Iterator[Candidat
 """Where values come from: a table of names as ``module:NAME`` below this package, the names, or a function."""
 
 
-def _columns(ctx: Any, _: str) -> Iterator[Candidate]:  # noqa: ANN401
-    """Yield the columns of the table that the command is given, by its first line."""
-    file = Path(str(ctx.params.get("runs") or ctx.params.get("pool") or ""))
-    if file.suffix in (".csv", ".tsv"):
-        with file.open(encoding="utf-8", errors="replace") as stream:
-            row = next(csv.reader(stream, delimiter="\t" if file.suffix == ".tsv" else ","), [])
+def _columns(_: object, __: str) -> Iterator[Candidate]:
+    """Yield the columns of the table that the line names, by its first line."""
+    typed = f"{os.environ.get('COMP_WORDS', '')} {os.environ.get('_TYPER_COMPLETE_ARGS', '')}".split()
+    file = next((word for word in typed if word.endswith((".csv", ".tsv"))), None)
+    if file is not None:
+        with Path(file).open(encoding="utf-8", errors="replace") as stream:
+            row = next(csv.reader(stream, delimiter="\t" if file.endswith(".tsv") else ","), [])
         yield from (Candidate(name) for name in row if name and " " not in name)
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from scaleplan.charts.drawing import draw, picture_path
+from scaleplan.charts.drawing import Look, draw, picture_path, titled
 from scaleplan.charts.plots import PICTURES
 from scaleplan.charts.plots import plot as chart_of
+from scaleplan.charts.theme import THEMES
 from scaleplan.cli.command import Answer, chosen_format, command, single
-from scaleplan.cli.fit import ReadingOptions  # noqa: TC001  read at run time, for its options
+from scaleplan.cli.fit import (  # read at run time, for their options
+    ObjectiveOptions,  # noqa: TC001
+    ReadingOptions,  # noqa: TC001
+    SurfaceOptions,  # noqa: TC001
+)
 from scaleplan.cli.options import (
     PANELS,
     BoundOptions,
@@ -39,19 +45,34 @@ __all__ = ["APPS"]
 
 T = TypeVar("T")
 
-_OF_RUNS = [name for name, picture in PICTURES.items() if picture.need == "runs"]
+_OF_RUNS = [name for name, picture in PICTURES.items() if picture.need == "runs" or picture.runs]
 
 APPS = {name: single() for name in ("plot", "report")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookOptions:
+    """The look of a picture in a file."""
+
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="A title instead of the picture's own.")] = None
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Size of the file: 8x5.4 (inches), 16x10cm, 1200x800px.")
+    ] = None
+    dpi: Annotated[str | None, typer.Option(metavar="N", help="Dots an inch of a .png; 200 if not given.")] = None
+    theme: Annotated[str | None, typer.Option(metavar="NAME", help=f"Colours of the file: {', '.join(THEMES)}.")] = (
+        None
+    )
 
 
 @command(
     APPS["plot"],
     examples=[
         "scaleplan plot isoflop --flops 1e21",
-        "scaleplan plot frontier -o frontier.pdf",
+        "scaleplan plot frontier -o frontier.pdf --theme print",
         "scaleplan plot cost --cost 250k --gpu h100-sxm",
         "scaleplan plot break-even --flops 1e22 --inference-tokens 1T",
-        "scaleplan plot forecast runs.csv -o forecast.png",
+        "scaleplan plot isoflop runs.csv --preset my-law.toml",
+        "scaleplan plot forecast runs.csv -o forecast.png --size 16x10cm --dpi 300",
         "scaleplan plot residuals runs.csv --map loss=eval/loss --best",
         "scaleplan plot track train.log --steps 20000 --plan plan.json -o run.svg",
     ],
@@ -64,7 +85,10 @@ def plot(
     output: OutputOptions,
     *,
     reading: ReadingOptions,
+    objective: ObjectiveOptions,
+    surface: SurfaceOptions,
     tracking: TrackOptions,
+    look: LookOptions,
     kind: Annotated[str, typer.Argument(metavar="PICTURE", help=f"What to draw: {', '.join(PICTURES)}.")],
     runs: Annotated[
         str | None,
@@ -93,6 +117,7 @@ def plot(
     """Draw a picture, here as text or into a file; --json and --format csv give its points."""
     named = presets or []
     path = None if file is None else picture_path(file, inputs=(runs, *named, tracking.plan, tracking.pilots))
+    drawn = _look(look, path)
     chart = chart_of(
         kind,
         from_=start,
@@ -100,13 +125,14 @@ def plot(
         presets=named if kind == "compare" or len(named) > 1 else (),
         preset=standing("preset") if not named else None if kind == "compare" else named[0],
         runs=runs,
-        reading=keywords(reading),
+        reading={**keywords(reading), **_changed(objective), **_changed(surface)},
         tracking=keywords(tracking),
         **keywords(budget, law, bounds, constraints),
     )
-    if path is None:
+    chart = titled(chart, look.title)
+    if path is None or drawn is None:
         return Answer(result=chart, notices=chart.warnings)
-    picture = draw(chart, path.suffix[1:].lower())
+    picture = draw(chart, path.suffix[1:].lower(), drawn)
     write = partial(write_atomic, path, picture)
     return Answer(result=_if_named(chart, output), write=write, notices=chart.warnings)
 
@@ -149,6 +175,28 @@ def report(
     chunks = iter([page(subject)]) if path is None and plan is None else None
     write = None if path is None else partial(write_atomic, path, page(subject))
     return Answer(result=plan, chunks=chunks, write=write, notices=subject.plan.warnings)
+
+
+def _look(look: LookOptions, path: Path | None) -> Look | None:
+    """Return the look of a file, before the work of drawing it; raises UsageError for one that text does not have."""
+    given = keywords(look)
+    if path is not None:
+        return Look.of(path.suffix[1:].lower(), size=look.size, dpi=look.dpi, theme=look.theme)
+    idle = [name for name in ("size", "dpi", "theme") if given[name] is not None]
+    if idle:
+        hint = (
+            "add -o picture.svg; COLUMNS sets the width of a picture in text"
+            if idle[0] == "size"
+            else "add -o picture.svg"
+        )
+        raise UsageError(f"--{idle[0]} is for a file", hint=hint)
+    return None
+
+
+def _changed(group: ObjectiveOptions | SurfaceOptions) -> dict[str, object]:
+    """Return the options of a fit that differ from their defaults."""
+    usual = keywords(type(group)())
+    return {name: value for name, value in keywords(group).items() if value != usual[name]}
 
 
 def _page_path(file: str | None, output: OutputOptions) -> Path | None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.ascii import spelled
 from scaleplan.cli.options import PANELS
+from scaleplan.output.screen import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,8 +29,6 @@ DOCUMENTATION = "https://scaleplan.readthedocs.io"
 
 FEW = 20
 """Options that are all shown at once: so many, with their examples, fill one screen of 40 lines."""
-
-_NARROWEST, _USUAL, _WIDEST = 60, 80, 200
 
 _INDENT = "  "
 
@@ -74,7 +72,7 @@ def help_of_program(ctx: typer.Context) -> str:
             *_panels({"Options": rows}),
             *_examples(examples),
             "",
-            f"Documentation: {DOCUMENTATION}",
+            f"Docs: {DOCUMENTATION}",
         ]
     )
 
@@ -242,7 +240,7 @@ def _examples(examples: Sequence[str]) -> Iterator[str]:
 def _documentation(ctx: typer.Context) -> Iterator[str]:
     """Yield the address of the page about a command."""
     root: Any = ctx.find_root().command
-    yield f"Documentation: {page(root.page_of(ctx.command_path.split()[1]))}"
+    yield f"Docs: {page(root.page_of(ctx.command_path.split()[1]))}"
 
 
 def first_line(text: str) -> str:
@@ -251,8 +249,8 @@ def first_line(text: str) -> str:
 
 
 def width() -> int:
-    """Return the columns of a line: those of the terminal, within what can be read."""
-    return min(max(shutil.get_terminal_size((_USUAL, 24)).columns, _NARROWEST), _WIDEST)
+    """Return the columns of a line of help."""
+    return width_of(sys.stdout)
 
 
 def _written(lines: Iterable[str]) -> str:

@@ -151,7 +151,7 @@ def shape(
 class MemoryOptions:
     """The GPUs, and what they take at once."""
 
-    TITLE: ClassVar[str] = "GPUs"
+    TITLE: ClassVar[str] = "GPUs and batch"
 
     gpu: Annotated[
         str | None,

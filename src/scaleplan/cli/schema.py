@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scaleplan.cli.command import Answer, chosen_format, command, single
-from scaleplan.cli.options import OutputOptions
+from scaleplan.cli.options import OutputOptions  # noqa: TC001  read at run time, for its options
 from scaleplan.errors import UsageError
 from scaleplan.output.data import render_json
 from scaleplan.output.schemas import schema as json_schema

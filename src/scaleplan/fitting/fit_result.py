@@ -375,6 +375,7 @@ class FitResult(Record, Result, eq=False):
                 "loss": runs.loss_unit,
                 "tokenizer": request.tokenizer,
                 "corpus": request.corpus,
+                **({} if runs.bytes_per_token is None else {"bytes_per_token": runs.bytes_per_token}),
             },
             "range": {name: list(span) for name, span in runs.spans().items()},
             "forecast": None if self.forecast is None else self.forecast.to_table(),

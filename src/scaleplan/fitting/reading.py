@@ -29,6 +29,7 @@ from scaleplan.fitting.runs import REASONS, Runs
 from scaleplan.fitting.sweeps import unlike_runs
 from scaleplan.fitting.table import RawTable, read_table
 from scaleplan.laws.base import Cost
+from scaleplan.presets.conventions import NATS
 from scaleplan.tables.cells import to_numbers
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.units import format_number, format_plain, parse_flops, parse_positive
@@ -36,7 +37,7 @@ from scaleplan.units import format_number, format_plain, parse_flops, parse_posi
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from scaleplan.arrays import Array, Mask
+    from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.compute import OwnCount
     from scaleplan.fitting.mapping import ColumnMapping
     from scaleplan.fitting.runs import Finding
@@ -162,6 +163,8 @@ def read_runs(
     if not rows.alive.any():
         raise _nothing_left(table, dropped)
     used = runs.select(rows.alive)
+    size, told = _bytes_per_token(table, used, np.flatnonzero(rows.alive), bytes_ratio)
+    used = replace(used, bytes_per_token=size)
     left = set(used.rows.tolist())
     flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
     warnings = (*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
@@ -181,7 +184,7 @@ def read_runs(
         positions = np.flatnonzero(rows.alive)
         warnings += unlike_runs(table, used, positions=positions, cells=cells)
         warnings += ladder_doubts(table, used, positions)
-    notes += [*derived, *remarks, *logged_names(table, [each.row for each in dropped])]
+    notes += [*derived, *remarks, *told, *logged_names(table, [each.row for each in dropped])]
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
 
 
@@ -237,6 +240,29 @@ def _doubtful_unit(table: RawTable, loss: ColumnMapping | None, loss_unit: str) 
         "more than a token"
     )
     return (Notice(code="loss_unit", message=f"{message}; --loss-unit word_ppl reads a perplexity per word"),)
+
+
+_SAME_TEXT = 0.02  # relative: of one text both losses have one ratio, to the digits in which tables have them
+
+
+def _bytes_per_token(
+    table: RawTable, runs: Runs, positions: Index, tokens_per_byte: float | None
+) -> tuple[float | None, list[str]]:
+    """Return the bytes of a token, as given or by bits per byte beside a loss per token, with a note of the latter."""
+    if runs.loss_unit != NATS:
+        return None, []
+    if tokens_per_byte is not None:
+        return 1 / tokens_per_byte if tokens_per_byte <= 1 else None, []
+    beside = next((name for name in table.names if stated_unit(name) == "bpb"), None)
+    if beside is None or beside == runs.columns.get("loss"):
+        return None, []
+    with np.errstate(all="ignore"):
+        ratios = runs.loss / (to_numbers(table.column(beside))[0][positions] * math.log(2))
+    ratios = ratios[np.isfinite(ratios)]
+    if not len(ratios) or not 1 <= np.min(ratios) <= np.max(ratios) <= (1 + _SAME_TEXT) * np.min(ratios):
+        return None, []
+    size = float(np.median(ratios))
+    return size, [f"a token has {size:.3g} bytes, by {quote(beside)}"]
 
 
 def _too_large(runs: Runs, loss: ColumnMapping, loss_unit: str) -> tuple[Notice, ...]:

@@ -61,6 +61,7 @@ class Runs(Record, eq=False):
     Sizes are in raw units, NaN throughout for a size that was not needed and is not in the file; ``unique_tokens``
     may hold NaN. ``rows`` are numbers in the file as an editor shows them (the header of a CSV file is row 1),
     ``loss_unit`` is ``nats/token`` where that is known, else what the loss is per: ``bits/byte``, ``nats/word``.
+    ``bytes_per_token`` are those of the text of the losses, None where the file does not tell them.
     ``replicates`` codes the runs by their sizes where some have the same. ``columns`` names the column, or the
     mapping, that each role was read from; ``notes`` lists what was recognised, derived and converted, ``warnings``
     what makes a fit to all runs doubtful.
@@ -75,6 +76,7 @@ class Runs(Record, eq=False):
     rows: Index
     loss_unit: str = "nats/token"
     flops_convention: str = "6ND"
+    bytes_per_token: float | None = None
     weight: Array | None = None
     unique_tokens: Array | None = None
     replicates: Index | None = None

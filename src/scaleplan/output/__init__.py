@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scaleplan.output.screen import USUAL
 from scaleplan.record import Record, as_mapping
 
 if TYPE_CHECKING:
@@ -56,17 +57,21 @@ class Report(Record):
     """A result as text, which every format to be read renders: a title, facts and a table, then remarks.
 
     ``level`` labels the intervals of the facts, for example ``"90 %"``. ``lines`` stand as they are, and so does a
-    ``drawing``, whose lines belong together.
+    ``drawing``, whose lines belong together and which may be made for a width.
     """
 
     title: str = ""
     lines: Sequence[str] = ()
-    drawing: Sequence[str] = ()
+    drawing: Sequence[str] | Callable[[int], Sequence[str]] = ()
     facts: Sequence[Fact] = ()
     level: str = ""
     grid: ReportTable | None = None
     remarks: Sequence[str] = ()
     sections: Sequence[Report] = ()
+
+    def drawn(self, width: int = USUAL) -> Sequence[str]:
+        """Return the lines of the drawing, for a screen of a width."""
+        return self.drawing(width) if callable(self.drawing) else self.drawing
 
 
 class View(NamedTuple):
@@ -157,11 +162,12 @@ class Rendering:
         """Return the judgements, for the formats of CI services."""
         return () if self._view.judgements is None else load_part(self._view.judgements)(self._result)
 
-    def write(self, name: str) -> str:
-        """Return the result in the named format."""
+    def write(self, name: str, *, width: int | None = None) -> str:
+        """Return the result in the named format; text of a width where that is given."""
         chosen = FORMATS.get(name) or JUDGING[name]
         part = getattr(self, chosen.part)
-        written: str = load_part(chosen.function)(part() if callable(part) else part)
+        fitted = {"width": width} if name == "text" and width is not None else {}
+        written: str = load_part(chosen.function)(part() if callable(part) else part, **fitted)
         return written
 
     def write_fields(self, names: str, form: str) -> str:

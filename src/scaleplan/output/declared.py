@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -67,20 +68,35 @@ def _object(keys: Node, required: list[str], *, closed: bool) -> Node:
 
 def _summary(record: type) -> str:
     """Return the text of a class's docstring as one paragraph a line."""
-    text = inspect.cleandoc(record.__doc__ or "")
-    return "\n".join(" ".join(part.split()) for part in text.replace("``", "`").split("\n\n"))
+    return "\n".join(map(_as_text, inspect.cleandoc(record.__doc__ or "").split("\n\n")))
+
+
+def _as_text(docstring: str) -> str:
+    text = _ROLE.sub("", docstring.replace("``", "`"))
+    return " ".join(_NONE.sub("null", text).split())
+
+
+_ROLE, _NONE = re.compile(r":\w+:(?=`)"), re.compile(r"\bNone\b")
+
+_SUBJECT = re.compile(r"(?:Units: )?((?:``\w+``(?:, and |, | and )?)+) ")
+"""What a sentence of a docstring is about: the fields that it begins with."""
+
+_SENTENCE = re.compile(r"(?<=[.;])\s+")
 
 
 @cache
 def _remarks(record: type) -> dict[str, str]:
-    """Return the docstrings of the fields of a record, which stand below them in its source."""
+    """Return what the docstrings of a record say of its fields: those below the fields, or sentences of its own."""
     found: dict[str, str] = {}
     for kind in reversed([each for each in record.__mro__ if is_dataclass(each)]):
+        for sentence in _SENTENCE.split(kind.__doc__ or ""):
+            if subject := _SUBJECT.match(sentence):
+                found |= dict.fromkeys(re.findall(r"\w+", subject[1]), _as_text(sentence).rstrip(".;"))
         body = ast.parse(dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
         for item, below in pairwise(body):
             text = getattr(getattr(below, "value", None), "value", None) if isinstance(below, ast.Expr) else None
             if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and isinstance(text, str):
-                found[item.target.id] = " ".join(text.replace("``", "`").split())
+                found[item.target.id] = _as_text(text)
     return found
 
 

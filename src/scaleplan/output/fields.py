@@ -85,9 +85,11 @@ def resolve_all(
 
 
 def _matches(name: str, names: Sequence[str]) -> list[str]:
-    """Return the name itself where it is that of a field or of a group; else the fields and groups that end in it."""
+    """Return the name itself where it is that of a field or a group; else the fields, or the groups, that end so."""
     if any(each == name or each.startswith(f"{name}.") for each in names):
         return [name]
+    if fields := [each for each in names if each.endswith(f".{name}")]:
+        return fields
     end = f".{name}."
     places = ((each, f"{each}.".find(end)) for each in names)
     return list(dict.fromkeys(each[: place + len(end) - 1] for each, place in places if place >= 0))

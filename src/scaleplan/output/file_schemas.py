@@ -139,7 +139,7 @@ def coefficients(form: str) -> Node:
     required: dict[str, Node] = {}
     optional: dict[str, Node] = {}
     patterns: Node = {}
-    for item in fields(law):  # type: ignore[arg-type]
+    for item in fields(law):
         meta = item.metadata
         if "meaning" in meta:
             bounds = {name: meta[name] for name in ("above", "at_least", "at_most")}
@@ -165,11 +165,14 @@ def project_file() -> Node:
         _table({"batch_tokens": path, "steps": path}, {"from": _TEXT}),
     ]
     amounts = (*AMOUNTS, *(each.name for each in constraint_options()))
-    values: dict[str, Node] = dict.fromkeys(amounts, {"anyOf": [_AMOUNT, from_config]})
+    value: Node = {"anyOf": [_AMOUNT, from_config]}
+    text: Node = {"anyOf": [_TEXT, from_config]}
+    values = dict.fromkeys(amounts, value)
     values["tokens"] = {"anyOf": [_AMOUNT, from_config, *in_steps]}
-    values |= dict.fromkeys(TEXTS, {"anyOf": [_TEXT, _table({"key": path}, {"from": _TEXT})]})
+    values |= dict.fromkeys(TEXTS, text)
     rule: Node = {"anyOf": [_TEXT, _table({"limit": _TEXT}, {"message": _TEXT})]}
-    policy = _table({}, dict.fromkeys(SEVERITIES, {"type": "array", "items": rule}))
+    rules = _tables(rule)
+    policy = _table({}, dict.fromkeys(SEVERITIES, rules))
     run = _table({"name": _TEXT}, {"from": _TEXT, **values, "limit": _TEXTS, "policy": policy})
     return _table({}, {"defaults": defaults, "run": _tables(run), "policy": policy})
 
@@ -220,7 +223,7 @@ def prices_file() -> Node:
 
 
 def family_file() -> Node:
-    """Return the schema of the description of a family: its keys; what stands in its tables is a language of its own."""
+    """Return the schema of the description of a family: its keys; what its tables hold is a language of its own."""
     lines: Node = {"type": "array", "items": {"anyOf": [_TEXT, _table({"if": _EXPRESSION, "text": _TEXT})]}}
     kinds: dict[str, Node] = {
         "schema": {"const": description.SCHEMA},

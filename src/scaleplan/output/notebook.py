@@ -111,8 +111,9 @@ def _parts(report: Report) -> Iterator[Markup]:
         yield element("p", element("b", report.title), style="margin:.3em 0")
     for line in report.lines:
         yield element("p", line, style="margin:.3em 0")
-    if report.drawing:
-        yield element("pre", "\n".join(report.drawing), style="line-height:1.2")
+    drawing = report.drawn()
+    if drawing:
+        yield element("pre", "\n".join(drawing), style="line-height:1.2")
     if report.facts:
         yield _facts(report.facts, report.level)
     if report.grid is not None:

@@ -33,7 +33,7 @@ _OF_FILE = "scaleplan/file/"
 
 
 def schema_list() -> SchemaList:
-    """Return the schemas that there are; a result of the name of a file is asked for with its number: ``preset/1``."""
+    """Return the schemas that there are; a result that shares its name with a file has a number too: ``preset/1``."""
     entries = [SchemaEntry(name=name, id=_OF_FILE + name, describes=what) for name, (what, _) in FILES.items()]
     for each in (*RESULTS, ERROR):
         name = each.split("/")[1]

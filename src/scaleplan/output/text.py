@@ -1,4 +1,4 @@
-"""Write a report as plain text for a terminal or a pipe, aligned and without boxes, or as Markdown."""
+"""Write a report as plain text for a screen of some width, aligned and without boxes, or as Markdown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import escape_control
+from scaleplan.output.screen import USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,23 +17,23 @@ __all__ = ["render_markdown", "render_text", "styled_lines"]
 
 _INDENT = "  "
 
-_WIDTH = 100
+_GAP = "  "
 
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|FLOP|GB|days?|h)(?!\w))")
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|FLOP|GB|MWh|days?|hours?|h)(?!\w))")
 """The space between a number and its unit, at which no line is broken."""
 
 Line = tuple[str, str]
 """A line and its style: ``title``, ``head``, ``body`` or ``remark``."""
 
 
-def render_text(report: Report) -> str:
-    """Return the report as plain text, ending in a newline."""
-    return "".join(f"{line}\n" for line, _ in styled_lines(report))
+def render_text(report: Report, *, width: int = USUAL) -> str:
+    """Return the report as plain text of a width, ending in a newline; words and numbers stay whole."""
+    return "".join(f"{line}\n" for line, _ in styled_lines(report, width=width))
 
 
-def styled_lines(report: Report) -> Iterator[Line]:
+def styled_lines(report: Report, *, width: int = USUAL) -> Iterator[Line]:
     """Yield the lines of a report, each with the style a terminal may give it; none is a command to a CI runner."""
-    for line, style in _styled(report):
+    for line, style in _styled(report, width):
         yield (_disarmed(line) if "::" in line or "##[" in line else line), style
 
 
@@ -43,37 +44,55 @@ def _disarmed(line: str) -> str:
     return f"{text[:start]}'{text[start:]}" if text.startswith("::", start) else text
 
 
-def _styled(report: Report) -> Iterator[Line]:
+def _styled(report: Report, width: int) -> Iterator[Line]:
     if report.title:
-        yield from ((line, "title") for line in _wrapped(report.title, first="", rest=_INDENT))
-    yield from ((escape_control(line), "body") for line in (*report.lines, *report.drawing))
+        yield from ((line, "title") for line in _wrapped(report.title, width, first="", rest=_INDENT))
+    for line in report.lines:
+        start = line[: len(line) - len(line.lstrip(" "))]
+        yield from ((part, "body") for part in _wrapped(line[len(start) :], width, first=start, rest=start + _INDENT))
+    yield from ((escape_control(line), "body") for line in report.drawn(width))
     if report.facts:
         yield "", "body"
-        yield from ((line, "body") for line in _facts(report.facts, report.level))
+        yield from ((line, "body") for line in _facts(report.facts, report.level, width))
     if report.grid is not None:
         yield "", "body"
-        yield from _grid(report.grid)
+        yield from _grid(report.grid, width)
     if report.remarks:
         yield "", "body"
         for remark in report.remarks:
-            yield from ((line, "remark") for line in _wrapped(remark, first=_INDENT, rest=_INDENT))
+            yield from ((line, "remark") for line in _wrapped(remark, width, first=_INDENT, rest=_INDENT))
     for section in report.sections:
         yield "", "body"
-        yield from _styled(section)
+        yield from _styled(section, width)
 
 
-def _facts(facts: Sequence[Fact], level: str) -> Iterator[str]:
+def _facts(facts: Sequence[Fact], level: str, width: int) -> Iterator[str]:
+    """Yield facts a line each, or where the screen is too narrow, with their intervals below their values."""
     label_width = max(len(fact.label) for fact in facts)
     value_width = max((len(fact.value) for fact in facts if not fact.prose), default=0)
+    lines = list(_aligned(facts, level, label_width, value_width))
+    narrow = any(len(line) > width for line, fact in zip(lines, facts, strict=True) if not fact.prose)
+    for line, fact in zip(lines, facts, strict=True):
+        label = _INDENT + escape_control(fact.label).ljust(label_width) + _GAP
+        if fact.prose:
+            yield from _wrapped(fact.value, width, first=label, rest=" " * len(label))
+        elif not narrow:
+            yield line
+        else:
+            unit = f" {fact.unit}" if fact.unit else ""
+            yield from _wrapped(f"{fact.value}{unit}", width, first=label, rest=" " * len(label))
+            if fact.low:
+                span = f"{fact.low} – {fact.high}" + (f" ({level})" if level else "")
+                yield from _wrapped(span, width, first=" " * len(label), rest=" " * len(label))
+
+
+def _aligned(facts: Sequence[Fact], level: str, label_width: int, value_width: int) -> Iterator[str]:
+    """Yield a line for each fact, all in columns; of prose it does not matter."""
     low_width = max(len(fact.low) for fact in facts)
     high_width = max(len(fact.high) for fact in facts)
     shown_level = level
     for fact in facts:
-        label = _INDENT + fact.label.ljust(label_width)
-        if fact.prose:
-            yield from _wrapped(fact.value, first=f"{label}  ", rest=" " * (len(label) + 2))
-            continue
-        parts = [label, fact.value.rjust(value_width)]
+        parts = [_INDENT + fact.label.ljust(label_width), fact.value.rjust(value_width)]
         if low_width:
             if fact.low:
                 parts += [
@@ -85,16 +104,16 @@ def _facts(facts: Sequence[Fact], level: str) -> Iterator[str]:
                 parts += [" " * len(level), " " * (low_width + 3 + high_width)]
         if fact.unit:
             parts.append(fact.unit)
-        yield escape_control("  ".join(parts).rstrip())
+        yield escape_control(_GAP.join(parts).rstrip())
 
 
-def _wrapped(text: str, *, first: str, rest: str) -> Iterator[str]:
-    """Yield prose in lines of a readable width; long words such as paths stay whole."""
+def _wrapped(text: str, width: int, *, first: str, rest: str) -> Iterator[str]:
+    """Yield prose in lines of a width; long words such as paths stay whole."""
     safe = escape_control(text)
-    if len(first) + len(safe) <= _WIDTH:
-        yield first + safe
+    if len(first) + len(safe) <= width:
+        yield (first + safe).rstrip() if not safe else first + safe
         return
-    yield from _parted(safe, _WIDTH, first=first, rest=rest)
+    yield from _parted(safe, width, first=first, rest=rest)
 
 
 def _parted(text: str, width: int, *, first: str = "", rest: str = "") -> list[str]:
@@ -108,39 +127,78 @@ def _parted(text: str, width: int, *, first: str = "", rest: str = "") -> list[s
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
-def _grid(grid: ReportTable) -> Iterator[Line]:
+def _grid(grid: ReportTable, width: int) -> Iterator[Line]:
+    """Yield a table; one that no folding makes narrow enough in parts, each with the first column."""
     cells = [tuple(escape_control(cell) for cell in row) for row in (grid.columns, *grid.rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(grid.columns))]
     left = [name in grid.text for name in grid.columns]
-    narrowed = _narrowed(widths, cells, left)
+    for number, columns in enumerate(_fitting(cells, left, width)):
+        if number:
+            yield "", "body"
+        yield from _part([tuple(row[i] for i in columns) for row in cells], [left[i] for i in columns], width)
+
+
+def _fitting(cells: Sequence[Sequence[str]], left: list[bool], width: int) -> Iterator[list[int]]:
+    """Yield the columns of each part of a table: all of them where they fit when cells and headings are folded."""
+    least = _least_widths(cells, left)
+    room = width - len(_INDENT)
+    part: list[int] = []
+    for column, needed in enumerate(least):
+        taken = sum(least[i] + len(_GAP) for i in part)
+        if part and len(part) > 1 and taken + needed > room:
+            yield part
+            part = [0]
+        part.append(column)
+    yield part
+
+
+def _part(cells: Sequence[tuple[str, ...]], left: list[bool], width: int) -> Iterator[Line]:
+    widths = [max(len(row[i]) for row in cells) for i in range(len(left))]
+    narrowed = _narrowed(widths, _least_widths(cells, left), width)
     for number, row in enumerate(cells):
-        for line in [row] if narrowed == widths else _folded(row, narrowed):
+        lines = [row] if narrowed == widths else _folded(row, narrowed)
+        for line in _at_the_foot(lines) if number == 0 else lines:
             padded = (
                 cell.ljust(width) if is_text else cell.rjust(width)
                 for cell, width, is_text in zip(line, narrowed, left, strict=True)
             )
-            yield (_INDENT + "  ".join(padded)).rstrip(), "head" if number == 0 else "body"
+            yield (_INDENT + _GAP.join(padded)).rstrip(), "head" if number == 0 else "body"
 
 
-def _narrowed(widths: list[int], cells: Sequence[Sequence[str]], left: list[bool]) -> list[int]:
-    """Return widths that fit a line, those of the widest columns of text reduced as far as their longest words."""
-    over = sum(widths) - (_WIDTH - len(_INDENT) - len("  ") * (len(widths) - 1))
+def _least_widths(cells: Sequence[Sequence[str]], left: list[bool]) -> list[int]:
+    """Return how narrow each column can be: as its longest word; of numbers, the longest and the heading's words."""
+    return [
+        max(
+            max((len(word) for row in (cells if is_text else cells[:1]) for word in row[i].split()), default=0),
+            0 if is_text else max((len(row[i]) for row in cells[1:]), default=0),
+        )
+        for i, is_text in enumerate(left)
+    ]
+
+
+def _narrowed(widths: list[int], least: list[int], width: int) -> list[int]:
+    """Return widths that fit a line, the widest of those that can be folded reduced first."""
+    over = sum(widths) - (width - len(_INDENT) - len(_GAP) * (len(widths) - 1))
     if over <= 0:
         return widths
     found = list(widths)
-    words = [max((len(word) for row in cells for word in row[i].split()), default=0) for i in range(len(widths))]
     for _ in range(over):
-        wide = [i for i, width in enumerate(found) if left[i] and width > words[i]]
+        wide = [i for i, column in enumerate(found) if column > least[i]]
         if wide:
             found[max(wide, key=lambda i: found[i])] -= 1
     return found
 
 
-def _folded(row: tuple[str, ...], widths: list[int]) -> Iterator[tuple[str, ...]]:
-    """Yield the lines of a row whose cells may be wider than their columns; numbers and long words stay whole."""
+def _folded(row: tuple[str, ...], widths: list[int]) -> list[tuple[str, ...]]:
+    """Return the lines of a row whose cells may be wider than their columns; numbers and long words stay whole."""
     parts = [[cell] if len(cell) <= width else _parted(cell, width) for cell, width in zip(row, widths, strict=True)]
-    for line in range(max(map(len, parts))):
-        yield tuple(part[line] if line < len(part) else "" for part in parts)
+    return [tuple(part[line] if line < len(part) else "" for part in parts) for line in range(max(map(len, parts)))]
+
+
+def _at_the_foot(lines: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the lines of a heading with those of fewer lines at the foot, next to their columns."""
+    columns = [[cell for cell in column if cell] for column in zip(*lines, strict=True)]
+    filled = [[""] * (len(lines) - len(column)) + column for column in columns]
+    return [*zip(*filled, strict=True)]
 
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
@@ -169,9 +227,10 @@ def _blocks(report: Report, depth: int) -> Iterator[str]:
         yield f"{'#' * depth} {_escape(report.title)}"
     for line in report.lines:
         yield _line(line)
-    if report.drawing:
+    drawing = report.drawn()
+    if drawing:
         yield ""
-        yield from ("```text", *(escape_control(line).replace("```", "'''") for line in report.drawing), "```")
+        yield from ("```text", *(escape_control(line).replace("```", "'''") for line in drawing), "```")
     if report.facts:
         header, rules = ["", "value", report.level or "interval", "unit"], ["---", "---:", "---:", "---"]
         rows = [

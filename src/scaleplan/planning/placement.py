@@ -103,6 +103,8 @@ def with_training_run(
                 raise UsageError(f"--{name} says nothing about a plan without its run", hint="add --shape")
         notice = _misfit_of(plan, request, model, context)
         return plan if notice is None else replace(plan, warnings=(*plan.warnings, notice))
+    if request.region is not None and plan.budget.gpu is None:
+        raise UsageError("--region says nothing about a plan without a GPU: its energy is unknown", hint="add --gpu")
     run, notices = _training_run(plan, request, model, context)
     return replace(plan, blueprint=run, warnings=(*plan.warnings, *notices))
 

@@ -128,7 +128,6 @@ class Plan(Record, Result):
     blueprint: TrainingRun | None = None
     loss_text: LossText | None = None
     chances: Mapping[str, LimitChance] = field(default_factory=dict)
-    warnings: tuple[Notice, ...] = ()
     perplexity: float | None = computed(lambda plan: perplexity(plan.loss, plan.loss_unit))
     perplexity_interval: tuple[float, float] | None = computed(_perplexity_ends)
     bytes_per_token: float | None = None
@@ -136,6 +135,7 @@ class Plan(Record, Result):
         lambda plan: bits_per_byte(plan.loss, plan.loss_unit, plan.bytes_per_token)
     )
     bits_per_byte_interval: tuple[float, float] | None = computed(_bits_per_byte_ends)
+    warnings: tuple[Notice, ...] = ()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  which keys there are is not known here
         """Return the key of a constraint, such as ``epochs``; None without that constraint."""

@@ -2,7 +2,7 @@
 
 Whoever prints a number takes a function of this module. The rules are:
 
-* Three significant digits, zeros included: ``2.78B``, ``60.0B``, ``0.0123``. A loss has four, a spread or a factor two.
+* Three significant digits, zeros included: ``2.78B``, ``60.0B``, ``0.0123``. A loss has four, a factor two.
 * A number below a million is written out with commas, ``46,100``; above it a power of ten stands after an ``e``
   without a sign or zeros, ``2.31e9``; below 0.0001 too, ``6.5e-5``.
 * Counts of parameters and tokens have k, M, B or T, ``23.7B``, in warnings as in tables; compute is ``1e21 FLOP``.

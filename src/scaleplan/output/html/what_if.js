@@ -148,9 +148,10 @@
     let plan = null, problem = wrong ? `The ${wrong} is a number above 0.` : "";
     try {
       if (!wrong) plan = question.plan({ form: state.form, amount: state.budget, share: state.share, price: state.price });
-    } catch (error) {
-      if (!(error instanceof Planner.Refused)) throw error;
-      problem = `There is no such plan: ${error.message}.`;
+    } catch (error) { // no numbers are better than those of the setting before
+      const expected = error instanceof Planner.Refused;
+      problem = expected ? `There is no such plan: ${error.message}.` : "This setting cannot be computed.";
+      if (!expected) window.setTimeout(() => { throw error; });
     }
     part("problem").textContent = problem;
     part("doubt").textContent = plan === null ? "" : doubts(plan);

@@ -195,7 +195,7 @@ def _hardware(planner: Planner, request: Request, plan: Plan) -> dict[str, objec
 
 
 def _open_devices(request: Request) -> bool:
-    """Whether the number of GPUs follows from a deadline, and so moves with the size and with what holds the model."""
+    """Whether the number of GPUs follows from a deadline, and so moves with the size and with the memory it takes."""
     return request.deadline is not None and request.gpus is None
 
 

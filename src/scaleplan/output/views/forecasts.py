@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from scaleplan.charts.terminal import chart_lines
+from scaleplan.charts.terminal import CHART_WIDTH, chart_lines
 from scaleplan.charts.track_plots import calibration_chart
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import SIZES, format_loss
@@ -129,5 +129,5 @@ def _calibration(record: TrackRecord) -> Report:
     return Report(
         title="calibration",
         grid=ReportTable(("level", "held", "share", "90 % interval of the share"), rows=rows),
-        drawing=chart_lines(calibration_chart(record)),
+        drawing=lambda width: chart_lines(calibration_chart(record), width=min(width, CHART_WIDTH)),
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaleplan.charts.terminal import chart_lines
+from scaleplan.charts.terminal import CHART_WIDTH, chart_lines
 from scaleplan.files import data_folder
 from scaleplan.hardware.prices import Prices
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.views.plan import SIZES, loss_facts, loss_remark
+from scaleplan.presets.library import DEFAULT_PRESET
 from scaleplan.units import (
     counted,
     format_count,
@@ -23,7 +25,7 @@ from scaleplan.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from scaleplan.charts.chart import Chart
     from scaleplan.hardware.accelerators import AcceleratorList, PricedAccelerator
@@ -50,26 +52,52 @@ __all__ = [
 ]
 
 
+_ALLOCATIONS = ("power_allocation",)
+"""Forms that split compute and know no loss of another split."""
+
+_MIXTURES = ("fine_grained_moe", "joint_moe")
+"""Forms whose laws choose experts too."""
+
+_USES: Mapping[str, Callable[[PresetSummary], bool]] = {
+    "to plan with, and intervals": lambda law: law.allocates and bool(law.uncertainty or law.forecast),
+    "to plan mixtures of experts": lambda law: law.allocates and law.form in _MIXTURES,
+    "to plan with; no uncertainty is published, so without intervals": lambda law: (
+        law.allocates and law.form not in (*_ALLOCATIONS, "modality")
+    ),
+    "to plan size and tokens by; no loss": lambda law: law.form in _ALLOCATIONS,
+    "to plan images, video, text and mathematics as Henighan et al.": lambda law: law.form == "modality",
+    "for 'scaleplan loss' and 'scaleplan evaluate'; they choose no size": lambda law: (
+        law.form in ("additive", "farseer", "overtraining")
+    ),
+    "for 'scaleplan evaluate': a loss or an error rate along one quantity": lambda _: True,
+}
+"""What a law is for, by the first line that fits it."""
+
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+
+
 def presets_report(result: PresetList) -> Report:
-    """Return the table of presets."""
-    columns = ("id", "form", "status", "plans", "intervals", "counts")
-    rows = [
-        (
-            preset.id,
-            preset.form,
-            preset.status,
-            "yes" if preset.allocates else "no",
-            "yes" if preset.uncertainty or preset.forecast else "no",
-            preset.conventions.params.replace("_", " "),
-        )
-        for preset in result.presets
-    ]
+    """Return the laws by what they are for, each with its year and its title."""
+    sections: dict[str, list[tuple[str, ...]]] = {use: [] for use in _USES}
+    for preset in result.presets:
+        use = next(use for use, fits in _USES.items() if fits(preset))
+        year = _YEAR.search(f"{preset.id.replace('-', ' ')} {preset.source}")
+        title = f"{preset.title}; the default" if preset.id == DEFAULT_PRESET else preset.title
+        sections[use].append((preset.id, year[0] if year else "", title))
+    columns = ("id", "year", "title")
     return Report(
-        title=counted(len(rows), "scaling law"),
-        grid=ReportTable(columns, rows=rows, text=columns),
+        title=counted(len(result.presets), "scaling law"),
         remarks=(
-            "'scaleplan presets show ID' says where one comes from; aliases such as chinchilla and kaplan work",
+            (
+                "'scaleplan presets show ID' says where one comes from; aliases such as chinchilla and kaplan work; "
+                "'scaleplan compare' shows several side by side"
+            ),
         ),
+        sections=[
+            Report(title=use, grid=ReportTable(columns, rows=rows, text=columns))
+            for use, rows in sections.items()
+            if rows
+        ],
     )
 
 
@@ -138,30 +166,29 @@ def preset_report(preset: PresetSummary) -> Report:
     return Report(title=f"{preset.id}: {preset.title}", facts=facts, remarks=remarks)
 
 
-_SHOWN = ("bf16", "fp16", "fp8")
-
-
 def gpus_report(result: AcceleratorList) -> Report:
-    """Return the table of accelerators, dense TFLOP/s."""
+    """Return the table of GPUs, with the dense peak in 16 bits."""
     rows = [
         (
             gpu.id,
+            gpu.name,
             str(gpu.year),
             format_gigabytes(gpu.memory_bytes / 1e9),
-            *(_tera(gpu.peaks.get(name)) for name in _SHOWN),
+            _peak(gpu),
             "" if gpu.default_usd_per_hour is None else format_usd_per_hour(gpu.default_usd_per_hour),
-            "yes" if gpu.status == "verified" else gpu.status.partition(" ")[0],
         )
         for gpu in result.gpus
     ]
+    open_figures = any(gpu.status != "verified" for gpu in result.gpus)
     return Report(
-        title=f"{counted(len(rows), 'GPU')}, dense TFLOP/s with fp32 accumulation",
-        grid=ReportTable(("id", "year", "memory", *_SHOWN, "price", "verified"), rows=rows, text={"id", "verified"}),
+        title=f"{counted(len(rows), 'GPU')}; dense TFLOP/s in 16 bits, with fp32 accumulation",
+        grid=ReportTable(("id", "name", "year", "memory", "TFLOP/s", "price"), rows=rows, text={"id", "name"}),
         remarks=(
+            *(("* not every figure is confirmed by a second source",) if open_figures else ()),
             *dict.fromkeys(
                 f"prices of {gpu.price_date}: {gpu.price_source}" for gpu in result.gpus if gpu.price_date
             ),
-            "'scaleplan gpus show ID' says where the figures come from",
+            "'scaleplan gpus show ID' has the other precisions, and says where the figures come from",
         ),
     )
 
@@ -230,6 +257,12 @@ def _device_remarks(gpu: PricedAccelerator) -> Iterator[str]:
         yield f"also known as {', '.join(gpu.aliases)}"
     if gpu.origin and Path(gpu.origin).parent != data_folder():
         yield f"from {gpu.origin}"
+
+
+def _peak(gpu: PricedAccelerator) -> str:
+    """Return the peak in 16 bits, marked where the figures are not confirmed."""
+    peak = gpu.peaks.get("bf16") or gpu.peaks.get("fp16")
+    return "" if peak is None else format_number(peak / 1e12) + ("" if gpu.status == "verified" else "*")
 
 
 def _tera(rate: float | None) -> str:
@@ -339,4 +372,8 @@ def schemas_report(result: SchemaList) -> Report:
 
 def chart_report(chart: Chart) -> Report:
     """Return the report of a chart."""
-    return Report(title=chart.title, drawing=("", *chart_lines(chart)), remarks=(chart.caption,))
+    return Report(
+        title=chart.title,
+        drawing=lambda width: ("", *chart_lines(chart, width=min(width, CHART_WIDTH))),
+        remarks=tuple(filter(None, (chart.caption, chart.source))),
+    )

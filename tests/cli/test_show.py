@@ -91,6 +91,8 @@ gpus show m4
 gpus compare h100-sxm a40 rtx-4090 --params 70B --tokens 1T --gpus 8 --time 90d --region France
 gpus compare h100-sxm a100-sxm-80 --cost 50k
 gpus validate scaleplan.toml mine.toml
+gpus path
+gpus path h100
 loss --params 7B --tokens 2T --gpu h100-sxm --time 30d --cost 300k
 models show gpt2
 models list

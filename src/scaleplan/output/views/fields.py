@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scaleplan.errors import escape_control
 from scaleplan.output import Report, ReportTable
 from scaleplan.output.data import encode, plain
-from scaleplan.output.fields import take
+from scaleplan.output.fields import currency_of, take
 from scaleplan.output.text import render_markdown, render_text
 from scaleplan.output.views.plan import format_loss, plan_columns
 from scaleplan.project.check import amount
@@ -23,6 +23,7 @@ from scaleplan.units import (
     format_number,
     format_seconds,
     format_usd,
+    money_in,
 )
 from scaleplan.units.limits import QUANTITIES
 
@@ -47,9 +48,7 @@ _UNITS: tuple[tuple[str, Callable[[float], str]], ...] = (
     ("params", format_count),
     ("tokens", format_count),
     ("flops", format_flops),
-    ("cost", format_usd),
     ("usd_per_hour", format_usd),
-    ("price_per_hour", format_usd),
     ("gpu_hours", lambda value: format_hours(value, unit="").strip()),  # the name has the unit
     ("days", lambda value: format_seconds(value * SECONDS_PER_DAY)),
     ("seconds", format_seconds),
@@ -75,26 +74,35 @@ def fields_table(choice: Choice, form: str) -> str:
     text = {
         name for i, name in enumerate(choice.names) if any(isinstance(row[i], str | list | dict) for row in values)
     }
-    rows = [[written(name, value) for name, value in zip(choice.names, row, strict=True)] for row in values]
+    rows = [
+        [written(name, value, currency_of(record, name)) for name, value in zip(choice.names, row, strict=True)]
+        for row, record in zip(values, choice.records, strict=True)
+    ]
     report = Report(grid=ReportTable(choice.names, rows=rows, text=text))
     return (render_text if form == "text" else render_markdown)(report).removeprefix("\n")
 
 
-def written(name: str, value: Any) -> str:  # noqa: ANN401  of any field
-    """Write the value of a field for a reader, in the unit that its name tells."""
+def written(name: str, value: Any, currency: str | None = None) -> str:  # noqa: ANN401  of any field
+    """Write the value of a field for a reader, in the unit that its name tells; money in a currency."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
         stem, _, last = name.rpartition(".")
         quantity = (stem.rpartition(".")[2] if last in _ENDS and stem else last).removesuffix("_interval")
-        return _number(quantity, value)
+        return _number(quantity, value, currency)
     if isinstance(value, list) and all(isinstance(item, str | int) for item in value):
         return ", ".join(map(str, value))
     return _MISSING if value is None else plain(value) if isinstance(value, str) else encode(value)
 
 
-def _number(quantity: str, value: float) -> str:
+_MONEY = ("cost", "price_per_hour", "capital_per_hour", "power_per_hour")
+"""How the names of amounts of money in the currency of a result end."""
+
+
+def _number(quantity: str, value: float, currency: str | None) -> str:
     """Write a number by the name of what it is."""
+    if quantity.endswith(_MONEY):
+        return money_in(currency)(value)
     if quantity in QUANTITIES and quantity not in _OWN:
         return amount(quantity, value)
     if quantity in _FRACTIONS:
@@ -128,8 +136,8 @@ class StreamTable:
         """The fields of the usual columns."""
         return tuple(self._titles)
 
-    def line(self, row: Mapping[str, object]) -> str:
-        """Return a row as a line, the first one below the header."""
+    def line(self, row: Mapping[str, object], currency: str | None = None) -> str:
+        """Return a row as a line, the first one below the header; its money is in a currency."""
         head = ""
         if not self._columns:
             titles = [self._titles.get(name, name) for name in row]
@@ -138,7 +146,7 @@ class StreamTable:
                 for (name, value), title in zip(row.items(), titles, strict=True)
             ]
             head = self._joined(titles)
-        return head + self._joined([written(name, row[name]) for name, _, _ in self._columns])
+        return head + self._joined([written(name, row[name], currency) for name, _, _ in self._columns])
 
     def _joined(self, cells: list[str]) -> str:
         padded = (

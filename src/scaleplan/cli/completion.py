@@ -236,6 +236,7 @@ RESULTS = {
     "convert": "conversion", "break-even": "plans", "vocab": "vocabulary", "plot": "chart", "register": "forecast",
     "resolve": "outcome", "evaluate": "evaluation", "presets list": "presets", "presets show": "preset",
     "presets validate": "validation", "presets path": "paths", "gpus list": "gpus", "gpus show": "gpu",
+    "gpus path": "paths", "gpus validate": "gpu-validation", "gpus compare": "gpu-comparison",
     "families list": "families", "families show": "family", "families validate": "family-validation",
     "models list": "models", "models show": "public-model",
 }  # fmt: skip
@@ -354,7 +355,8 @@ VALUES: Mapping[str, Source] = {
     "track loss": ("val", "train"), "plot loss": ("val", "train"), "track preset": (),
     # lists
     "evaluate preset": _presets, "presets show name": _presets, "presets path name": _presets,
-    "gpus show name": _gpus, "vendor": _vendors, "family": _model_families,
+    "gpus show name": _gpus, "gpus path name": _gpus, "gpus compare names": _gpus,
+    "gpus compare sort": "advice.gpu_comparison:SORTS", "vendor": _vendors, "family": _model_families,
     "families show name": _families, "models show name": _models,
 }  # fmt: skip
 """The values of options and arguments by their name, or by command and name where another command's are others."""

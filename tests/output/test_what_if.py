@@ -11,6 +11,7 @@ from tests.output import chromium
 
 import scaleplan as sp
 from scaleplan.output.html.page import report
+from scaleplan.units import format_count, format_days, format_flops, format_number, format_usd
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason=chromium.MISSING)
 
@@ -57,7 +58,8 @@ FILL = """
   for (const value of document.querySelectorAll("#what-if-results data")) {
     const {low, high} = value.dataset;
     const ends = low ? [Number(low), Number(high)] : null;
-    found[value.id.replace("what-if-value-", "")] = [value.value === "" ? null : Number(value.value), ends];
+    const number = value.value === "" ? null : Number(value.value);
+    found[value.id.replace("what-if-value-", "")] = [number, ends, value.textContent];
   }
   return found;
 }
@@ -131,6 +133,13 @@ def test_the_page_computes_what_the_program_does(visit, questions, name, setting
     for key, value in shown.items():
         if key in page:
             assert page[key][0] == pytest.approx(value, rel=1e-9), key
+    assert page["params"][2] == format_count(plan.params)
+    assert page["loss"][2] == format_number(plan.loss, digits=4)
+    assert page["flops"][2] == format_flops(plan.flops)
+    if "days" in page:
+        assert page["days"][2] == format_days(plan.budget.days)
+    if "cost" in page:
+        assert page["cost"][2] == format_usd(plan.budget.cost)
     assert page["excessLoss"][0] == pytest.approx(plan.excess_loss, abs=1e-12)
     digits = 1e-8 if name == "own" else 1e-9
     for key, own in (("params", "params"), ("tokens", "tokens"), ("tokensPerParam", "tokens_per_param")):

@@ -38,8 +38,8 @@
 
   const large = (value) => scaled(value, [["", 0], ["M", 6], ["B", 9], ["T", 12]]);
   const count = (value) => scaled(value, [["", 0], ["k", 3], ["M", 6], ["B", 9], ["T", 12]]);
-  const amountOf = (value) => (value < 100 ? value.toFixed(2) : large(value));
-  const money = (value) => (data.currency === "USD" ? `$${amountOf(value)}` : `${amountOf(value)} ${data.currency}`);
+  const cents = (value) => (value >= 0.1 && value < 99.995 ? value.toFixed(2) : large(value));
+  const money = (value) => (data.currency === "USD" ? `$${cents(value)}` : `${large(value)} ${data.currency}`);
 
   function flops(value) {
     const [mantissa, power] = rounded(value, 3);
@@ -109,10 +109,10 @@
     if (!tile) return;
     tile.value = value === null ? "" : String(value);
     tile.textContent = value === null ? "–" : written[name](value);
-    const spread = ends && ends[0] < ends[1];
     tile.dataset.low = ends ? String(ends[0]) : "";
     tile.dataset.high = ends ? String(ends[1]) : "";
-    range.textContent = spread ? `${level}: ${ends.map((end) => written[name](end)).join(" – ")}` : "";
+    const texts = ends ? ends.map((end) => written[name](end)) : [];
+    range.textContent = texts[0] === texts[1] ? "" : `${level}: ${texts.join(" – ")}`;
   }
 
   const names = { flops: "compute", params: "size", tokens: "tokens", tokensPerParam: "tokens per parameter" };

@@ -286,7 +286,16 @@ def _control(name: str, label: str, *, reach: float, before: Markup | None = Non
         "div",
         element("label", label, for_=ident),
         before,
-        element("input", type_="number", id=ident, min="0", step="any", inputmode="decimal", autocomplete="off"),
+        element(
+            "input",
+            type_="number",
+            id=ident,
+            min="0",
+            step="any",
+            inputmode="decimal",
+            autocomplete="off",
+            aria_describedby=f"{_ID}-problem",
+        ),
         element(
             "input",
             type_="range",

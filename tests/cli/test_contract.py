@@ -250,9 +250,10 @@ def test_the_sketch_of_an_answer(cli):
     assert lines[4].split()[:2] == ["tokens/param", "21.6"]
     assert lines[5].split()[:2] == ["loss", "2.306"]
     assert lines[5].endswith("nats/token")
-    assert lines[7].strip().startswith("loss and interval: of this law on MassiveText (SentencePiece")
-    assert lines[8].strip().startswith("within 5 % of the compute: 1.92B – 4.02B parameters; half or twice the size")
-    assert "18 – 19 %" in lines[8]
+    assert lines[6].split()[:2] == ["perplexity", "10.03"]
+    assert lines[8].strip().startswith("loss and interval: of this law on MassiveText (SentencePiece")
+    assert lines[9].strip().startswith("within 5 % of the compute: 1.92B – 4.02B parameters; half or twice the size")
+    assert "18 – 19 %" in lines[9]
 
 
 def test_a_field_of_an_answer_is_one_value_although_its_table_has_it_too(cli):

@@ -153,3 +153,25 @@ def test_losses_above_a_uniform_guess_are_doubted(tmp_path):
     assert "--loss-unit ppl" in notice.message
     assert not read(tmp_path, "loss", "11.9").warnings
     assert not read(tmp_path, "ppl", "33.9", loss_unit="ppl").warnings
+
+
+@pytest.mark.parametrize("spread, known", [(0.0, True), (0.005, True), (0.1, False)])
+def test_bits_per_byte_beside_a_loss_tell_the_bytes_of_a_token(tmp_path, spread, known):
+    """Where the two have one ratio in all runs; a ratio that wanders is of two texts."""
+    losses = [3.5, 3.2, 3.0, 2.8]
+    text = "".join(
+        f"{(i + 1) * 1e8:g},{(i + 1) * 2e9:g},{loss},{loss / math.log(2) / (4.3 * (1 + spread * i / 3))}\n"
+        for i, loss in enumerate(losses)
+    )
+    path = tmp_path / "runs.csv"
+    path.write_text(f"params,tokens,loss,bpb\n{text}", encoding="utf-8")
+    runs = read_runs(path, mapping={"loss": "loss"})
+    assert runs.loss.tolist() == losses
+    assert runs.bytes_per_token == (pytest.approx(4.3, rel=spread + 1e-9) if known else None)
+    told = [note for note in runs.notes if note.startswith("a token has 4.3")]
+    assert len(told) == known
+
+
+def test_tokens_per_byte_tell_the_bytes_of_a_token(tmp_path):
+    """What converts the losses is the inverse."""
+    assert read(tmp_path, "bpb", "0.9", loss_unit="bpb", tokens_per_byte=0.25).bytes_per_token == 4

@@ -122,6 +122,8 @@ REPORTS: Mapping[str, View] = {
     "PresetPaths": View("views.lists:paths_report", rows="rows"),
     "PricedAccelerator": View("views.lists:gpu_report"),
     "AcceleratorList": View("views.lists:gpus_report", rows="gpus"),
+    "GpuComparison": View("views.gpu_comparison:gpu_comparison_report", rows="compared", whole=True),
+    "HardwareValidation": View("views.lists:hardware_validation_report", rows="files"),
     "FamilySummary": View("views.families:family_report"),
     "FamilyList": View("views.families:families_report", rows="families"),
     "FamilyValidation": View("views.families:validation_report", rows="files"),

@@ -83,7 +83,7 @@ def gather(options: Mapping[str, Any], *, typed: Mapping[str, Any] | None = None
         plan=plan,
         limits=tuple(limit.text for limit in plain.limits()),
         without_layout=without_layout,
-        what_if=what_if(shown.planner, plain, plan),
+        what_if=what_if(shown.planner, plain, plan, command=_base_command(words, drawn, plain)),
         preset=shown.planner.preset,
         charts=tuple(_charts(shown, [other.preset for other in others])),
         others=others,
@@ -92,6 +92,12 @@ def gather(options: Mapping[str, Any], *, typed: Mapping[str, Any] | None = None
         sources=tuple(_sources(plan, context)),
         versions=f"scaleplan {__version__}, Python {platform.python_version()}",
     )
+
+
+def _base_command(words: Mapping[str, Any], drawn: Sequence[str], request: Request) -> str:
+    """Return the command of a plan without what the page changes: the budget, the price, and what is drawn of it."""
+    changed = {*drawn, *SWEPT, "price"} - ({"time"} if request.with_deadline().deadline else set())
+    return command_text("optimal", {name: value for name, value in words.items() if name not in changed})
 
 
 def _with_layout(plan: Plan, request: Request, drawn: Sequence[str], context: Context) -> tuple[Plan, str | None]:

@@ -129,6 +129,18 @@
     return said.join(" ");
   }
 
+  function commandOf(state, plan) { // what the program answers with the same plan
+    const unit = data.currency === "USD" ? "" : ` ${data.currency}`;
+    const quoted = (amount) => (unit ? `'${amount}${unit}'` : amount);
+    const budget = {
+      flops: `--flops ${state.budget}`, gpu_hours: `--gpu-hours ${state.budget}`, days: `--time ${state.budget}d`,
+      cost: `--cost ${quoted(state.budget)}`,
+    }[state.form];
+    const price = data.givenPrice || state.price !== started.price ? ` --price ${quoted(state.price)}` : "";
+    const tokens = state.share === 1 ? "" : ` --tokens ${plan.tokens}`;
+    return `${data.command} ${budget}${data.price === null ? "" : price}${tokens}`;
+  }
+
   const percent = (share) => `${plain(100 * share).replace(/\.0+$/, "")} %`;
   let spoken = 0;
 
@@ -155,11 +167,13 @@
     }
     part("problem").textContent = problem;
     part("doubt").textContent = plan === null ? "" : doubts(plan);
-    part("results").hidden = plan === null;
+    for (const name of ["results", "command", "command-label"]) part(name).hidden = plan === null;
     if (plan === null) {
       say("");
       return;
     }
+    part("command").firstElementChild.textContent = data.repricing || state.price === started.price
+      ? commandOf(state, plan) : "none: a price takes the place of hardware of your own";
     const { band } = data.hardware ?? {}, level = percent(data.level), interval = plan.interval ?? {};
     const banded = (value) => (band && value !== null ? [value / band, value * band] : null);
     for (const name of ["params", "tokens", "tokensPerParam", "loss"]) fill(name, plan[name], interval[name], level);

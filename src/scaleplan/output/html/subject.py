@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.advice.sensitivity import sensitivity
@@ -140,8 +141,16 @@ def command_text(name: str, options: Mapping[str, Any]) -> str:
             if each is True:
                 parts.append(f"--{option.replace('_', '-')}")
             elif each not in (None, False):
-                parts += [f"--{option.replace('_', '-')}", each if isinstance(each, str) else repr(each)]
+                parts += [f"--{option.replace('_', '-')}", _typed(each)]
     return shlex.join(parts)
+
+
+def _typed(value: object) -> str:
+    """Return a value as it is typed; of a law or a model that was read, the file or the name that it came from."""
+    origin = getattr(value, "origin", None) or getattr(value, "source", None)
+    if isinstance(value, str | Path) or not isinstance(origin, str):
+        return str(value) if isinstance(value, str | Path) else repr(value)
+    return origin
 
 
 def _others(request: Request, plan: Plan, context: Context) -> tuple[tuple[Plan, ...], tuple[tuple[str, str], ...]]:

@@ -33,9 +33,10 @@ def texts(notebook: Any) -> list[str]:  # noqa: ANN401  as above
     for cell in notebook.cells:
         outputs = cell.get("outputs", ())
         found.append("".join(each.text for each in outputs if each.output_type == "stream"))  # in pieces, as it came
-        for output in outputs:
-            if output.output_type != "stream" and "dataframe" not in output.get("data", {}).get("text/html", ""):
-                found.append(output.get("data", {}).get("text/plain", output.output_type))
+        shown = ((each.output_type, each.get("data", {})) for each in outputs if each.output_type != "stream")
+        found += [
+            data.get("text/plain", kind) for kind, data in shown if "dataframe" not in data.get("text/html", "")
+        ]
     return [text for text in found if text]
 
 

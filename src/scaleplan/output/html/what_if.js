@@ -104,6 +104,11 @@
 
   // ---- the results ----
 
+  function bare(low, high) { // a unit that both ends of a range have stands once
+    const [number, unit] = low.split(" ");
+    return unit && unit === high.split(" ")[1] ? number : low;
+  }
+
   function fill(name, value, ends, level) {
     const tile = part(`value-${name}`), range = part(`range-${name}`);
     if (!tile) return;
@@ -112,7 +117,7 @@
     tile.dataset.low = ends ? String(ends[0]) : "";
     tile.dataset.high = ends ? String(ends[1]) : "";
     const texts = ends ? ends.map((end) => written[name](end)) : [];
-    range.textContent = texts[0] === texts[1] ? "" : `${level}: ${texts.join(" – ")}`;
+    range.textContent = texts[0] === texts[1] ? "" : `${level}: ${bare(...texts)} – ${texts[1]}`;
   }
 
   const names = { flops: "compute", params: "size", tokens: "tokens", tokensPerParam: "tokens per parameter" };

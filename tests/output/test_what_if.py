@@ -15,6 +15,7 @@ import scaleplan as sp
 from scaleplan.__main__ import run
 from scaleplan.files import data_folder
 from scaleplan.output.html.page import report
+from scaleplan.planning.plan import one_a_cause
 from scaleplan.units import bare_end, format_count, format_days, format_flops, format_number, format_usd
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason=chromium.MISSING)
@@ -225,7 +226,12 @@ def test_a_setting_beyond_the_runs_of_the_law_is_doubted(visit):
     tab.run(f"({FILL})({{budget: 5}})")
     assert tab.run(doubt) == ""
     tab.run(f"({FILL})({{form: 'flops', budget: 2.592e22}})")
-    assert tab.run(doubt) == "Extrapolated: compute 2.0x above the runs that the law was fitted on."
+    assert tab.run(doubt) == "Beyond what this law was fitted on: 2.0x the compute of the largest run."
+    setting = {"form": "flops", "budget": 4e22, "price": 1}
+    warnings = asked_of_the_program(CLUSTER, setting, None).warnings
+    (notice,) = one_a_cause([each for each in warnings if each.code.startswith("extrapolated_")])
+    tab.run(f"({FILL})({setting})")
+    assert tab.run(doubt).removesuffix(".").lower() == notice.message.partition(";")[0].lower()
     tab = visit("own")
     tab.run(f"({FILL})({{budget: 1e27}})")
     assert tab.run(doubt).endswith("The runs of the law cannot vouch for this optimum.")

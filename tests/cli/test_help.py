@@ -58,6 +58,7 @@ def test_alone_it_prints_a_few_lines_to_begin_with(cli):
     lines = [line for line in found.out.splitlines() if line]
     assert len(lines) == 5
     assert len([line for line in lines if line.startswith("  scaleplan ")]) == 3
+    assert max(map(len, lines)) <= 80
     assert "scaleplan --help" in lines[-1]
 
 

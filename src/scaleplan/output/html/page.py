@@ -490,7 +490,7 @@ def _figure(chart: Chart) -> Markup:
         element("h3", chart.title),
         inline_svg(chart, ident=f"{ident}-wide", width=600, height=400, class_="wide"),
         inline_svg(chart, ident=f"{ident}-narrow", width=340, height=340, class_="narrow"),
-        element("figcaption", chart.caption),
+        element("figcaption", " ".join(filter(None, (chart.caption, chart.source)))),
         element("details", element("summary", values), _chart_table(chart)),
     )
 

@@ -17,6 +17,7 @@ from scaleplan.__main__ import run
 from scaleplan.errors import UsageError
 from scaleplan.output.data import flat
 from scaleplan.output.html.page import report
+from scaleplan.units import format_days
 
 HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(2)>\"' -->]]>"
 

@@ -162,6 +162,7 @@ def test_columns_are_the_width_within_bounds(monkeypatch, columns, width):
 
 def test_a_pipe_and_a_file_get_the_same_text(cli, monkeypatch):
     """What is saved does not depend on the terminal of whoever saves it, unless COLUMNS says so."""
+    monkeypatch.delenv("COLUMNS")
     text = cli("optimal", "--flops", "1e21").out
     monkeypatch.setenv("COLUMNS", "80")
     assert cli("optimal", "--flops", "1e21").out == text

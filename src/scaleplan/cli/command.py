@@ -84,7 +84,9 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
         if output.get is not None:
             chunks = list(rendering.bare_values(output.get))
         elif output.fields is not None:
-            chunks = [_rendered(partial(rendering.write_fields, output.fields, name), answer)]
+            chunks = [
+                _rendered(partial(rendering.write_fields, output.fields, name, width=width_of(sys.stdout)), answer)
+            ]
         elif name == "text" and colour:
             report = _rendered(rendering.report, answer)
         else:
@@ -178,8 +180,8 @@ class Answer(Record):
     """The result of a command.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
-    ``write`` writes its files and returns their paths. ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result
-    that was saved. ``failure`` is reported after the result, as an error.
+    ``write`` writes its files and returns their paths. ``exit_status`` is 1 where the answer is "no", and ``source``
+    the file of a result that was saved. ``failure`` is reported after the result, as an error.
     """
 
     result: ResultRecord | None = None

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from scaleplan.toml_table import Table
     from scaleplan.units import ExchangeRate
 
-__all__ = ["OwnedPrice", "Ownership", "owned_price", "owned_text", "ownership_in", "read_owned"]
+__all__ = ["MOST_YEARS", "OwnedPrice", "Ownership", "owned_price", "owned_text", "ownership_in", "read_owned"]
 
 _EXAMPLE = "price=30k USD, years=4, use=70%, overhead=20%"
 
 HOURS_PER_YEAR = 8766.0
 """Of the Julian year of 365.25 days."""
 
-_MOST_YEARS = 50.0  # no device has been used for longer
+MOST_YEARS = 50.0  # no device has been used for longer
 
 
 class Ownership(Record):
@@ -102,7 +102,7 @@ def read_owned(text: str, rate: ExchangeRate | None) -> Ownership:
         if name not in written:
             raise UsageError(f"--owned {quote(text)} lacks {name}", hint=hint)
     years = parse_positive(written["years"].removesuffix("years").removesuffix("y").strip())
-    if years > _MOST_YEARS:
+    if years > MOST_YEARS:
         raise UsageError(f"--owned years={written['years']} is longer than any device is used", hint=hint)
     overhead = written.get("overhead", "0")
     return Ownership(
@@ -117,7 +117,7 @@ def ownership_in(table: Table) -> Ownership:
     """Return what an ``[[owned]]`` table of a file of prices says; its money is in US dollars."""
     return Ownership(
         price=table.number("price", above=0),
-        years=table.number("years", above=0, at_most=_MOST_YEARS),
+        years=table.number("years", above=0, at_most=MOST_YEARS),
         use=table.number("use", above=0, at_most=1),
         overhead=table.number("overhead", 0.0, at_least=0),
         power_price=table.optional_number("power_price", above=0),

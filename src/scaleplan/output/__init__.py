@@ -174,9 +174,9 @@ class Rendering:
         written: str = load_part(chosen.function)(part() if callable(part) else part, **fitted)
         return written
 
-    def write_fields(self, names: str, form: str) -> str:
+    def write_fields(self, names: str, form: str, *, width: int | None = None) -> str:
         """Return the fields that a list with commas names, in a format."""
-        written: str = load_part("fields:write_fields")(self, names, form)
+        written: str = load_part("fields:write_fields")(self, names, form, width)
         return written
 
     def bare_values(self, name: str) -> Iterator[str]:

@@ -120,6 +120,8 @@ _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
 """What a command needs beside its required options, in one of several ways; of budgets where it has none here."""
 _PARTNERS = {
     "mfu": ("gpu",), "goodput": ("gpu",), "precision": ("gpu",), "profile": ("gpu",), "price": ("gpu",),
+    "owned": ("gpu", "power_price"), "power_price": ("gpu", "owned"), "interruptions": ("gpu",),
+    "exchange_rate": ("gpu",),
     "gpus": ("gpu",), "region": ("shape",), "style": ("shape",), "context": ("shape",), "batch": ("shape",),
     "shape": ("gpu", "gpus"), "inference_mfu": ("inference_tokens", "gpu"), "inference_price": ("inference_tokens",),
     "tuned_batch": ("tuned_tokens",), "tuned_tokens": ("tuned_batch",), "max_memory": ("experts",),
@@ -443,6 +445,11 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("forecasts", "folder"): _record,
     ("forecasts", "file"): _output("picture.svg", "picture"),
     ("plot", "file"): _output("picture.svg", "picture.png", "picture.pdf", "picture"),
+    ("plot", "size"): lambda builder: builder.rng.choice(
+        ["8x5", "16x10cm", "1200x800px", "3x3", "1e9x2", "8", "0x5"]
+    ),
+    ("plot", "dpi"): lambda builder: builder.rng.choice(["96", "300", "1e9", "-1", "x"]),
+    ("plot", "theme"): lambda builder: builder.rng.choice(["light", "dark", "print", "x"]),
     ("report", "file"): _output("page.html"),
     ("fit", "output_file"): _output("fitted.toml", "fitted-{group}.toml"),
     ("shape", "out"): _output("config.json"),

@@ -27,7 +27,7 @@ from scaleplan.errors import (
     escape_control,
     quote,
 )
-from scaleplan.output.screen import message_lines
+from scaleplan.output.text import message_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -24,7 +24,7 @@ from scaleplan.cli.settings import from_environment
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError, escape_control
 from scaleplan.files import discard_output, is_file
 from scaleplan.output import FORMATS, JUDGING, Rendering
-from scaleplan.output.screen import message_lines, width_of
+from scaleplan.output.text import message_lines, styled_lines, width_of
 from scaleplan.planning.request import RIVALS
 from scaleplan.record import Record
 from scaleplan.units import format_bytes
@@ -150,8 +150,6 @@ _STYLES = {"title": "bold", "head": "dim", "body": "", "remark": "dim"}
 def _write_styled(report: Report) -> None:
     from rich.console import Console
     from rich.text import Text
-
-    from scaleplan.output.text import styled_lines
 
     # colour is decided: TERM and NO_COLOR must not decide again
     console = Console(

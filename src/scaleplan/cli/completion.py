@@ -355,8 +355,9 @@ VALUES: Mapping[str, Source] = {
     "track loss": ("val", "train"), "plot loss": ("val", "train"), "track preset": (),
     # lists
     "evaluate preset": _presets, "presets show name": _presets, "presets path name": _presets,
-    "gpus show name": _gpus, "gpus path name": _gpus, "sort": "advice.gpu_comparison:SORTS",
-    "schema name": _schemas, "vendor": _vendors, "family": _model_families,
+    "gpus show name": _gpus, "gpus path name": _gpus, "gpus compare names": _gpus,
+    "gpus compare sort": "advice.gpu_comparison:SORTS", "schema name": _schemas, "vendor": _vendors,
+    "family": _model_families,
     "families show name": _families, "models show name": _models,
 }  # fmt: skip
 """The values of options and arguments by their name, or by command and name where another command's are others."""

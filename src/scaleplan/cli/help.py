@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.ascii import spelled
 from scaleplan.cli.options import PANELS
-from scaleplan.output.screen import width_of
+from scaleplan.output.text import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

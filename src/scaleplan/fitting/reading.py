@@ -262,7 +262,7 @@ def _bytes_per_token(
     if not len(ratios) or not 1 <= np.min(ratios) <= np.max(ratios) <= (1 + _SAME_TEXT) * np.min(ratios):
         return None, []
     size = float(np.median(ratios))
-    return size, [f"a token has {size:.3g} bytes, by {quote(beside)}"]
+    return size, [f"a token has {format_number(size)} bytes, by {quote(beside)}"]
 
 
 def _too_large(runs: Runs, loss: ColumnMapping, loss_unit: str) -> tuple[Notice, ...]:

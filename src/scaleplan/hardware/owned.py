@@ -11,6 +11,7 @@ from scaleplan.units import (
     USD,
     format_fraction,
     format_number,
+    format_plain,
     money_in,
     parse_fraction,
     parse_positive,
@@ -157,10 +158,10 @@ def owned_text(found: OwnedPrice, kw: float | None, *, currency: str | None, ori
     else:
         more = f" and {format_fraction(found.overhead)} overhead" if found.overhead else ""
         text = (
-            f"{money(found.price)} a GPU{more} over {found.years:g} years at "
+            f"{money(found.price)} a GPU{more} over {format_plain(found.years or 0.0)} years at "
             f"{format_fraction(found.use or 0.0)} use is {money(found.capital_per_hour)}/h ({origin})"
         )
     if found.power_per_hour is None or kw is None:
         return f"{text}; power not included"
-    drawn = f"{format_number(kw)} kW at {found.power_price:g} {currency or USD}/kWh"
+    drawn = f"{format_number(kw)} kW at {format_plain(found.power_price or 0.0)} {currency or USD}/kWh"
     return f"{text}; power of {drawn} is {money(found.power_per_hour)}/h ({power_origin})"

@@ -49,6 +49,7 @@ __all__ = [
     "Request",
     "SweepKeywords",
     "option_names",
+    "parse_budget",
     "parse_price",
 ]
 
@@ -228,6 +229,11 @@ RIVALS: Mapping[str, tuple[str, ...]] = {
     "owned": ("price",),
 }
 """Options that exclude each other: one that is given wins over a setting of the other."""
+
+
+def parse_budget(form: str, value: Amount, rate: ExchangeRate | None = None) -> float:
+    """Return a budget of one of the forms :data:`SWEPT`; money in the currency of a rate."""
+    return parse_usd(value, rate) if form == "cost" else parse(SWEPT[form], value)
 
 
 def parse_price(value: Amount, rate: ExchangeRate | None = None) -> float | str:

@@ -230,7 +230,7 @@ def _families(_: object, __: str) -> Iterator[Completion]:
 def _schemas(_: object, __: str) -> Iterator[Completion]:
     """Yield what has a JSON Schema."""
     yield from (Completion(name, what) for name, (what, _) in _load("output.schemas:FILES").items())
-    yield from (Completion(each.split("/")[1]) for each in CLASSES)
+    yield from (Completion(each.split("/")[1]) for each in RESULTS)
 
 
 def _formats(ctx: Any, _: str) -> Iterator[Completion]:  # noqa: ANN401  of typer

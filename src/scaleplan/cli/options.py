@@ -270,7 +270,7 @@ class OutputOptions(Record):
     ] = None
     color: Annotated[str, _general(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = "auto"
     no_color: Annotated[bool, _general("--no-color", help="Short for --color never.")] = False
-    quiet: Annotated[bool, _general("--quiet", "-q", help="No warnings on standard error.")] = False
+    quiet: Annotated[bool, _general("--quiet", "-q", help="No warnings or notes on standard error.")] = False
     verbose: Annotated[
         bool, _general("--verbose", "-v", help="Say on standard error where each setting came from.")
     ] = False

@@ -71,6 +71,25 @@ def test_deadlines_and_chances_are_told(words, line):
     assert line in " ".join(found.out.split()), found.out
 
 
+def test_the_report_tells_the_chance():
+    """Of a limit, beside the bill."""
+    words = (
+        "report",
+        "--flops",
+        "1e22",
+        "--gpus",
+        "16",
+        "--gpu",
+        "h100-sxm",
+        "--limit",
+        "days <= 40",
+        "-o",
+        "page.html",
+    )
+    assert command_line(*words, "--quiet").status == 0
+    assert "Chance of keeping 40.0 days: 74 %" in Path("page.html").read_text()
+
+
 def test_a_policy_tells_its_chance():
     """In the message, which annotations show, and in JSON."""
     project(RUN)

@@ -18,6 +18,7 @@ from scaleplan.units import (
     format_kilograms,
     format_kwh,
     format_number,
+    format_range,
     format_seconds,
     money_in,
 )
@@ -110,7 +111,7 @@ def _cell(value: float | None, written: Callable[..., str]) -> str:
 
 
 def _span(interval: tuple[float, float] | None, written: Callable[[float], str]) -> str:
-    return "" if interval is None else " – ".join(map(written, interval))
+    return "" if interval is None else format_range(*interval, written)
 
 
 def _remarks(result: GpuComparison) -> Iterator[str]:

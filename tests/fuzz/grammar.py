@@ -430,7 +430,7 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
         else builder.rng.choice(["llama", "gemma3_text", "zamba", "nosuch", "../llama"])
     ),
     ("families", "config"): _config,
-    ("schema", "name"): lambda builder: builder.rng.choice(["plan", "preset", "preset/1", "project", "fit", "error", "x"]),
+    ("schema", "name"): lambda builder: builder.rng.choice(["plan", "preset", "preset/1", "project", "fit", "x"]),
     ("gpus", "name"): lambda builder: values.amount(builder.rng, "gpu"),
     ("gpus", "names"): lambda builder: values.amount(builder.rng, "gpu"),
     ("gpus", "sort"): lambda builder: builder.rng.choice(["cost", "days", "energy_kwh", "carbon_kg", "x"]),

@@ -180,8 +180,8 @@ class Answer(Record):
     """The result of a command.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
-    ``write`` writes its files and returns their paths. ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result
-    that was saved. ``failure`` is reported after the result, as an error.
+    ``write`` writes its files and returns their paths. ``exit_status`` is 1 where the answer is "no", and ``source``
+    the file of a result that was saved. ``failure`` is reported after the result, as an error.
     """
 
     result: ResultRecord | None = None

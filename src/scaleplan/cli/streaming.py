@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.output import load_part
 from scaleplan.output.data import render_header, render_jsonl, render_rows
-from scaleplan.output.fields import bare_value, currency_of, declared, names_in, resolve_all, split_names, take
+from scaleplan.output.fields import bare_value, declared, names_in, resolve_all, split_names, take
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import plan_budget
 from scaleplan.planning.planner import Planner

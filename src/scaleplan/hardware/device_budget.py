@@ -129,7 +129,8 @@ class DeviceBudget:
         interruptions = self._interruptions(gpus)
         if interruptions is not None:
             share = interruptions.goodput
-            lost = f"; {format_number(share)} of the time trains between interruptions, in place of {format_plain(found.goodput)}"
+            usual = format_plain(found.goodput)
+            lost = f"; {format_number(share)} of the time trains between interruptions, in place of {usual}"
             source = found.source if found.profile is None else found.source + lost
             return replace(found, goodput=share, source=source)
         return found if request.goodput is None else replace(found, goodput=request.goodput)

@@ -96,8 +96,9 @@ def _origins(budget: Budget, bill: Bill | None) -> Iterator[str]:
     devices = f"{budget.gpus:,.0f} x {budget.gpu}" if budget.gpus is not None else f"{budget.gpu}"
     yield f"{devices}, {speed_text(budget)}"
     if budget.bought_flops_interval is not None:
+        bought = format_range(*budget.bought_flops_interval, format_flops)
         yield (
-            f"these GPU-hours do {format_range(*budget.bought_flops_interval, format_flops)} ({format_fraction(BAND_LEVEL)}); "
+            f"these GPU-hours do {bought} ({format_fraction(BAND_LEVEL)}); "
             "the ranges above are what all the compute of this plan may take"
         )
     yield from interruption_texts(budget)

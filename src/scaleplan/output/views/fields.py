@@ -8,8 +8,7 @@ from scaleplan.errors import escape_control
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.data import encode, plain
 from scaleplan.output.fields import take
-from scaleplan.output.screen import USUAL
-from scaleplan.output.text import render_markdown, render_text
+from scaleplan.output.text import USUAL, render_markdown, render_text
 from scaleplan.output.views.plan import format_loss, plan_columns
 from scaleplan.project.check import amount
 from scaleplan.units import (

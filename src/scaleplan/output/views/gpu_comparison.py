@@ -159,4 +159,4 @@ def _chances(result: GpuComparison) -> Iterator[str]:
         each = dict.fromkeys(percent(chance.chance) for _, chance in several)
         shown = ", ".join(f"{gpu} {percent(chance.chance)}" for gpu, chance in several)
         (_, first), *_ = several
-        yield f"chance of keeping {limit_text(name, first)}: {f'{[*each][0]} on each' if len(each) == 1 else shown}"
+        yield f"chance of keeping {limit_text(name, first)}: {f'{next(iter(each))} on each' if len(each) == 1 else shown}"

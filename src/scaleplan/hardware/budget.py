@@ -116,7 +116,7 @@ class BudgetRequest(Record):
     time: float | None = _budget(
         "seconds",
         metavar="TIME",
-        help="Wall-clock time on --gpus: 30d, 2 weeks, 36h. Beside another budget the deadline that finds their number.",
+        help="Wall-clock time on --gpus: 30d, 2 weeks, 36h. Beside another budget, the deadline that finds N.",
     )
     cost: float | None = _budget("usd", metavar="USD", help="Money for GPUs: 250k, '1.2M USD'.")
     power: PowerDraw | None = None

@@ -12,7 +12,7 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.charts.chart import Series
-from scaleplan.charts.figure import draw
+from scaleplan.charts.drawing import draw
 from scaleplan.charts.forecast_plots import discrepancy_chart, forecast_chart
 from scaleplan.charts.planning_plots import frontier_chart, loss_chart, parted
 from scaleplan.charts.plots import plot
@@ -224,7 +224,7 @@ def test_a_line_is_whole_whatever_its_band(known, parts):
     """Parts with and without a band meet, and a band of a single point is none."""
     ends = tuple(1.0 if each == "1" else math.nan for each in known)
     line = Series(label="a", x=(0, 1, 2, 3, 4, 5), y=(1,) * 6, low=ends, high=ends)
-    found = parted(line, [1.0] * 6, None)
+    found = parted(line, [False] * 6)
     assert [f"{part.x[0]:g}-{part.x[-1]:g}" for part in found] == parts
     assert all(math.isfinite(value) for part in found for value in part.low)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import scaleplan as sp
 from scaleplan.charts import planning_plots as curves
 from scaleplan.charts import planning_plots as planning
+from scaleplan.charts.plots import plot
 from scaleplan.errors import UsageError
 from scaleplan.planning.context import Context
 from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import Request
+from scaleplan.units import format_flops
 
 CONTEXT = Context()
 
@@ -54,9 +57,10 @@ def test_isoflop_curves_spend_their_budget_and_are_lowest_at_the_optimum(charts,
     for flops, mark in zip((1e20, 1e21, 1e23), chart.marks, strict=True):
         best = sp.optimal(flops=flops)
         assert (mark.x, mark.y) == pytest.approx((best.params, best.loss), rel=1e-9)
-        curve = next(s for s in chart.series if s.tone == mark.tone and s.style != "near_optimal")
-        assert min(curve.y) == mark.y
-        for size, loss in list(zip(curve.x, curve.y, strict=True))[::9]:
+        parts = [s for s in chart.series if s.tone == mark.tone and s.style != "near_optimal"]
+        assert {part.label for part in parts} == {f"{flops:.0e}".replace("+", "") + " FLOP"}
+        assert min(min(part.y) for part in parts) == mark.y
+        for size, loss in [pair for part in parts for pair in zip(part.x, part.y, strict=True)][::9]:
             assert loss == pytest.approx(planner.preset.law.loss(size, flops / 6 / size), rel=1e-12)
 
 
@@ -67,10 +71,42 @@ def test_the_near_optimal_part_ends_where_the_plan_says(charts):
         assert (part.x[0], part.x[-1]) == pytest.approx(sp.optimal(flops=flops).near_optimal.params, rel=1e-9)
 
 
-def test_the_curve_beyond_the_fitted_compute_is_extrapolated(charts):
-    """1e23 FLOP lies outside the law's range, 1e20 and 1e21 inside."""
+def test_isoflop_curves_are_dotted_where_any_quantity_leaves_the_range(charts, planner):
+    """Besiroglu et al. fitted 57.3M to 16.2B parameters on 245M to 318B tokens, up to 1.3e22 FLOP."""
+    known = planner.preset.range
     curves = [series for series in charts["isoflop"].series if series.style != "near_optimal"]
-    assert [series.style for series in curves] == ["measured", "measured", "extrapolated"]
+    for flops, label in ((1e20, "1e20 FLOP"), (1e21, "1e21 FLOP"), (1e23, "1e23 FLOP")):
+        for series in (each for each in curves if each.label == label):
+            for size in series.x[1:-1]:
+                tokens = flops / 6 / size
+                values = {"params": size, "tokens": tokens, "flops": flops, "tokens_per_param": tokens / size}
+                inside = all(
+                    low * (1 - 1e-9) <= values[name] <= high * (1 + 1e-9)
+                    for name in values
+                    for low, high in [getattr(known, name)]
+                )
+                assert (series.style == "measured") == inside
+    assert {series.style for series in curves if series.label == "1e21 FLOP"} == {"measured", "extrapolated"}
+    assert {series.style for series in curves if series.label == "1e23 FLOP"} == {"extrapolated"}
+
+
+def test_isoflop_curves_are_labelled_by_what_they_spend():
+    """Limits that hold compute to 6 * 20B * 200B leave one curve of that, and the part of another that spends all."""
+    chart = plot("isoflop", flops=1e24, limit=["tokens <= 200B", "params <= 20B"])
+    assert list(chart.labels) == ["2.4e21 FLOP"]
+    assert [mark.label for mark in chart.marks] == ["4.35B at 2.4e21 FLOP", "20.0B at 2.4e22 FLOP"]
+    sizes = [size for series in chart.series for size in series.x]
+    assert min(sizes) >= 2.4e21 / 6 / 200e9 * (1 - 1e-6)  # a smaller model cannot spend it on 200B tokens
+    assert "2.4e23 FLOP" in chart.caption
+
+
+def test_kaplan_is_dotted_beyond_the_sizes_of_its_runs(charts):
+    """Its runs had up to 1.5B non-embedding parameters; it states no range of compute."""
+    kaplan = [series for series in charts["compare"].series if series.label == "kaplan-2020"]
+    assert {series.style for series in kaplan} == {"measured", "extrapolated"}
+    (solid,) = (series for series in kaplan if series.style == "measured")
+    last = sp.optimal(flops=solid.x[-1], preset="kaplan-2020")
+    assert last.params <= 1.5e9 < sp.optimal(flops=2 * solid.x[-1], preset="kaplan-2020").params
 
 
 def test_the_loss_never_meets_its_floor(charts):
@@ -99,21 +135,60 @@ def test_a_law_sized_in_flop_per_token_is_named_and_not_drawn():
 
 
 def test_the_next_percent_costs_what_target_says(charts):
-    """One, two and three percent less loss, each at the least budget that reaches it."""
+    """One, two and three percent less loss: the increment to the least budget of each, with its interval."""
     start, *steps = charts["cost"].marks
     assert start.x == 1e21
     for share, mark in zip((0.01, 0.02, 0.03), steps, strict=True):
         assert mark.y == pytest.approx(start.y * (1 - share), rel=1e-12)
         assert mark.x == pytest.approx(sp.target(loss=mark.y).flops, rel=1e-9)
+        assert mark.label == f"−{share:.0%}: +{format_flops(mark.x - start.x)}".replace("%", " %")
+        assert mark.since == start.x
+        assert start.x < mark.span[0] < mark.x < mark.span[1]
+
+
+def test_the_interval_of_an_increment_is_that_of_the_law(planner):
+    """As laws drawn from the covariance of the coefficients have it: their middle 90 %, within sampling error."""
+    (step, *_) = planning.next_steps(planner, 1e21)
+    known = planner.preset.uncertainty
+    draws = np.random.default_rng(3).multivariate_normal(planner.preset.centre(), known.covariance, 400)
+    found = []
+    for draw in draws:
+        frontier = planner.frontier_for(planner.preset.law_at(draw.tolist()))
+        loss = frontier.best(1e21)[2]
+        found.append(frontier.least_flops(loss * 0.99) - 1e21)
+    low, high = np.quantile(found, [0.05, 0.95])
+    assert step.interval == pytest.approx((low, high), rel=0.05)
+
+
+def test_percents_that_nothing_reaches_are_named_and_not_promised():
+    """A law whose loss cannot fall by three percent any more says so below the picture."""
+    chart = plot("cost", flops="1e27")
+    floor = 1.8172
+    reached = [share for share in (0.01, 0.02, 0.03) if chart.marks[0].y * (1 - share) > floor]
+    assert len(chart.marks) == 1 + len(reached) < 4
+    assert "No budget reaches" in chart.caption
 
 
 def test_money_is_the_money_of_a_plan():
     """With hardware the axis is US dollars, as ``optimal`` prices the same compute."""
-    from scaleplan.charts.plots import plot
-
     chart = plot("cost", flops=1e21, **PRICE)
     assert chart.x.unit == "USD"
     assert chart.marks[0].x == pytest.approx(sp.optimal(flops=1e21, **PRICE).budget.cost, rel=1e-12)
+    assert "Price: $2.00/h" in chart.source
+
+
+def test_money_has_the_range_of_its_hours_and_the_price_its_source_and_date():
+    """Of the default utilisation; the money of a given cost is known."""
+    hours = sp.optimal(flops=1e21, gpu="h100-sxm").budget
+    chart = plot("cost", flops=1e21, gpu="h100-sxm")
+    assert chart.marks[0].span == pytest.approx(hours.cost_interval)
+    assert hours.price_date in chart.source
+    assert "80 %" in chart.source
+    alone = plot("cost", flops=1e21, gpu="h100-sxm", mfu=0.4).marks[1]
+    both = chart.marks[1]
+    ratio = [(mark.span[1] - mark.since) / (mark.span[0] - mark.since) for mark in (alone, both)]
+    assert ratio[0] < ratio[1]  # the hours add to what the law leaves open
+    assert plot("cost", cost="250k", gpu="h100-sxm").marks[0].span is None
 
 
 def test_budgets_that_leave_no_model_are_left_out():

@@ -24,22 +24,22 @@ SMALL = Chart(
 GOLDEN = """\
   loss (nats)
 3 ┤ ⠐⠤⢄⡀
-  │    ⠈⠉⠒⠢⠤⣀
-  │          ⠉⠑⠒⠤⣀⡀
-  │               ⠈⠉⠒⠢⢄⣀
-2 ┤                     ⠉⠑● ⡀
-  │                           ⠁ ⠄ ⡀
-  │⠄  ⠄  ⠄  ⠄  ⠄  ⠄  ⠄  ⠄  ⠄  ⠄  ⠄  ⠆ ⠄⠄  ⠄  ⠄  ⠄
-  │                                     ⠁ ⠂ ⡀
-1 ┤ ⠠⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤b⠤a
-  └──[─────────┬──────────]──────────┬─────────┬──
-   1e18      1e19       1e20       1e21      1e22
-                    compute (FLOP)
+  │    ⠈⠉⠒⠤⢄⡀
+  │         ⠈⠉⠒⠤⢄⡀
+  │              ⠈⠉⠒⠤⢄⡀
+2 ┤                   ⠈⠉⠒◆⢀
+  │                         ⠐ ⠠
+  │⠄  ⠄  ⠄  ⠄  ⠄  ⠄  ⠄  ⠄  ⠄  ⠄ ⠈⠄⠐ ⢄  ⠄  ⠄  ⠄
+  │                                   ⠐ ⠠       a
+1 ┤ ⠠⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠬⠤⠴⠄  b
+  └──[─────────┬─────────]────────┬────────────
+             1e19               1e21
+                  compute (FLOP)
 
   a one   b two
-  ● here   a floor
-  dotted: extrapolated
-  [ ] range the law was fitted on
+  ◆ here   a floor
+  dotted: beyond the fitted runs
+  [ ] compute of the fitted runs
 """
 
 

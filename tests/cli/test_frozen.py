@@ -240,7 +240,7 @@ CASES = {
         "",
         "optimal --cost '250k EUR' --gpu h100-sxm --exchange-rate '1 EUR = 1.08 USD' --limit 'cost <= 200k USD'",
         f"optimal {CLUSTER} --owned 'price=30k, years=4, use=70%' --power-price '0.08 USD/kWh' --quiet",
-        "convert --flops 1e24 --gpu h100-sxm --gpus 1024 --interruptions 'every=50k GPU-hours, save=2min, restart=9min'",
+        "convert --flops 1e24 --gpu h100-sxm --gpus 1024 --interruptions 'every=50k GPU-hours, save=2min'",
         "convert --cost 100k --gpu h100-sxm --power-price 0.08",
         "optimal --cost '250k EUR' --gpu h100-sxm",
     ),

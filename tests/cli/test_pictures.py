@@ -59,12 +59,49 @@ def test_the_doubts_of_a_fit_stand_beside_its_picture(cli):
     assert cli("plot", "loss", "--flops", "1e21", "--json").json["warnings"] == []
 
 
+def test_the_look_of_a_file_is_chosen(cli):
+    """Size, theme and title, of the file; text has a title, and no other look."""
+    found = cli("plot", "loss", "-o", "a.svg", "--size", "600x400px", "--theme", "dark", "--title", "Ours & theirs")
+    assert found.status == 0
+    text = Path("a.svg").read_text(encoding="utf-8")
+    assert 'viewBox="0 0 600 400"' in text
+    assert "Ours &amp; theirs" in text
+    assert "#16191d" in text
+    assert cli("plot", "loss", "--title", "Ours").out.startswith("Ours\n")
+    for look in (["--size", "8x5"], ["--dpi", "100"], ["--theme", "dark"]):
+        refused = cli("plot", "loss", *look)
+        assert (refused.status, look[0] in refused.err) == (2, True)
+    assert "print" in cli("plot", "loss", "-o", "b.svg", "--theme", "prnt").err
+
+
+def test_runs_are_drawn_beside_a_law(cli):
+    """With the columns and conditions that ``fit`` takes; without --preset beside the law fitted to them."""
+    lines = ["N,toks,val,lr"]
+    for flops in (1e18, 1e19, 1e20):
+        for factor in (0.4, 0.6, 1.0, 1.6, 2.5):
+            params = factor * (flops / 120) ** 0.5
+            tokens = flops / 6 / params
+            lines.append(f"{params},{tokens},{1.8 + 420 / params**0.34 + 1300 / tokens**0.345:.4f},1e-3")
+    lines.append("1e9,1e9,9.0,1e-1")
+    Path("runs.csv").write_text("\n".join(lines), encoding="utf-8")
+    reading = ["--map", "params=N", "--map", "tokens=toks", "--map", "loss=val", "--where", "lr <= 1e-2"]
+    for law in ([], ["--preset", "besiroglu-2024"]):
+        chart = cli("plot", "isoflop", "runs.csv", *reading, *law, "--json").json
+        points = [series for series in chart["series"] if series["style"] == "points"]
+        assert [series["label"] for series in points] == ["1e18 FLOP", "1e19 FLOP", "1e20 FLOP"]
+        assert sum(len(series["x"]) for series in points) == 15
+    refused = cli("plot", "loss", "runs.csv", *reading, "--preset", "besiroglu-2024", "--floor", "1.7")
+    assert (refused.status, "--floor" in refused.err) == (2, True)
+
+
 @pytest.mark.parametrize("extension", ["png", "svg", "pdf", "PNG"])
 def test_a_file_is_drawn_whole(cli, extension):
-    """Nothing is printed, and nothing else is left behind."""
+    """One line says so, and nothing else is left behind."""
     pytest.importorskip("matplotlib")
     found = cli("plot", "frontier", "-o", f"picture.{extension}")
-    assert (found.status, found.out, found.err) == (0, "", "")
+    assert (found.status, found.out) == (0, "")
+    assert found.err.startswith(f"wrote picture.{extension} (")
+    assert found.err.count("\n") == 1
     assert [path.name for path in Path().iterdir()] == [f"picture.{extension}"]
 
 
@@ -76,7 +113,7 @@ def test_a_file_is_drawn_whole(cli, extension):
         (["frontier", "-o", "nowhere/picture.png"], "there is no folder 'nowhere'"),
         (["frontyer"], "did you mean 'frontier'?"),
         (["cost"], "needs a budget"),
-        (["loss", "runs.csv"], "takes no file of runs"),
+        (["frontier", "runs.csv"], "takes no file of runs"),
         (["loss", "--with", "kaplan", "--preset", "chinchilla"], "shows one law"),
         (["loss", "--from", "1e22", "--to", "1e20"], "is empty"),
         (["break-even", "--flops", "1e22"], "needs a demand"),

@@ -430,6 +430,7 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
         else builder.rng.choice(["llama", "gemma3_text", "zamba", "nosuch", "../llama"])
     ),
     ("families", "config"): _config,
+    ("schema", "name"): lambda builder: builder.rng.choice(["plan", "preset", "preset/1", "project", "fit", "x"]),
     ("gpus", "name"): lambda builder: values.amount(builder.rng, "gpu"),
     ("gpus", "names"): lambda builder: values.amount(builder.rng, "gpu"),
     ("gpus", "sort"): lambda builder: builder.rng.choice(["cost", "days", "energy_kwh", "carbon_kg", "x"]),
@@ -444,6 +445,11 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("forecasts", "folder"): _record,
     ("forecasts", "file"): _output("picture.svg", "picture"),
     ("plot", "file"): _output("picture.svg", "picture.png", "picture.pdf", "picture"),
+    ("plot", "size"): lambda builder: builder.rng.choice(
+        ["8x5", "16x10cm", "1200x800px", "3x3", "1e9x2", "8", "0x5"]
+    ),
+    ("plot", "dpi"): lambda builder: builder.rng.choice(["96", "300", "1e9", "-1", "x"]),
+    ("plot", "theme"): lambda builder: builder.rng.choice(["light", "dark", "print", "x"]),
     ("report", "file"): _output("page.html"),
     ("fit", "output_file"): _output("fitted.toml", "fitted-{group}.toml"),
     ("shape", "out"): _output("config.json"),

@@ -15,7 +15,7 @@ from scaleplan.record import Record
 from scaleplan.units import exact, format_count, format_fraction, format_plain, format_usd_per_hour
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from scaleplan.planning.context import Context
     from scaleplan.planning.plan import Plan
@@ -26,7 +26,6 @@ __all__ = ["QUANTITIES", "Scenario", "Swing", "sensitivity"]
 QUANTITIES = ("params", "tokens", "loss", "flops", "cost")
 """The quantities of a plan that are compared."""
 
-_WIDE = 0.99
 _NOTHING = 1e-6  # relative: rounding of the solver
 
 
@@ -70,7 +69,7 @@ def sensitivity(
         swing
         for swing in (
             _laws(plan, others),
-            *_coefficients(options, plan),
+            _coefficients(plan),
             _utilisation(options, plan),
             _price(options, plan, context),
             _data(options, plan),
@@ -105,16 +104,22 @@ def _laws(plan: Plan, others: Sequence[Plan]) -> Swing | None:
         (other.converted.params, other)
         for other in others
         if other.converted is not None and other.converted.params is not None
+        if other.preset == plan.preset or not _corrected(other)
     ]
     if not any(other.preset != plan.preset for _, other in sizes):
         return None
     low, high = min(sizes, key=lambda pair: pair[0]), max(sizes, key=lambda pair: pair[0])
     return Swing(
         assumption="the law",
-        why=f"{len(sizes)} published laws whose counts of parameters can be converted",
+        why=f"{len(sizes)} laws with a count that can be converted, without those that later work corrects",
         low=Scenario(assumed=low[1].preset, params=low[0], tokens=low[1].tokens),
         high=Scenario(assumed=high[1].preset, params=high[0], tokens=high[1].tokens),
     )
+
+
+def _corrected(plan: Plan) -> bool:
+    """Return whether a law warns of itself, as Kaplan's does: it is no end of what is plausible."""
+    return any(notice.code == "caveat" for notice in plan.warnings)
 
 
 def _uncertain(interval: Interval[float]) -> str:
@@ -122,29 +127,26 @@ def _uncertain(interval: Interval[float]) -> str:
     return "law's coefficients" if interval.expected_loss is None else "forecast"
 
 
-def _coefficients(options: Mapping[str, Any], plan: Plan) -> Iterator[Swing]:
-    """Yield the plan's own interval, and the one at 99 %."""
-    plans = [plan]
-    if plan.interval is not None and plan.interval.level < _WIDE:
-        plans.append(optimal(**{**options, "level": _WIDE}))
-    for interval in (each.interval for each in plans):
-        if interval is None:
-            continue
-        low, high = (
-            Scenario(
-                assumed=assumed,
-                params=None if interval.params is None else interval.params[i],
-                tokens=None if interval.tokens is None else interval.tokens[i],
-                loss=None if interval.loss is None else interval.loss[i],
-            )
-            for i, assumed in enumerate(("low", "high"))
+def _coefficients(plan: Plan) -> Swing | None:
+    """Return the plan's own interval, at its level alone: another level is the same cause."""
+    interval = plan.interval
+    if interval is None:
+        return None
+    low, high = (
+        Scenario(
+            assumed=assumed,
+            params=None if interval.params is None else interval.params[i],
+            tokens=None if interval.tokens is None else interval.tokens[i],
+            loss=None if interval.loss is None else interval.loss[i],
         )
-        yield Swing(
-            assumption=f"the {_uncertain(interval)}, {format_fraction(interval.level)}",
-            why="the uncertainty that comes with the law, at this level",
-            low=low,
-            high=high,
-        )
+        for i, assumed in enumerate(("low", "high"))
+    )
+    return Swing(
+        assumption=f"the {_uncertain(interval)}, {format_fraction(interval.level)}",
+        why="the uncertainty that comes with the law, at this level",
+        low=low,
+        high=high,
+    )
 
 
 def _utilisation(options: Mapping[str, Any], plan: Plan) -> Swing | None:

@@ -7,6 +7,7 @@ same bytes: no date is written.
 from __future__ import annotations
 
 import io
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from scaleplan.version import __version__
 
 if TYPE_CHECKING:
     from scaleplan.charts.chart import Chart
-    from scaleplan.charts.scene import Lettering, Scene, Shape
+    from scaleplan.charts.scene import Lettering, Scene, Stroke
     from scaleplan.charts.theme import Theme
 
 __all__ = ["figure_file", "require_matplotlib"]
@@ -38,6 +39,23 @@ _WIDTHS = {"grid": 0.9, "axis": 1.0, "rule": 1.0, "leader": 1.0, "whisker": 1.5,
 _LINE, _THICK = 2.0, 7.0
 
 
+_PARTS = {
+    "Circle": "matplotlib.patches",
+    "Figure": "matplotlib.figure",
+    "FigureCanvasAgg": "matplotlib.backends.backend_agg",
+    "Line2D": "matplotlib.lines",
+    "Path": "matplotlib.path",
+    "PathCollection": "matplotlib.collections",
+    "Polygon": "matplotlib.patches",
+    "withStroke": "matplotlib.patheffects",
+}
+"""The module of each part of matplotlib that paints, imported when it is used."""
+
+
+def _part(name: str) -> Any:  # noqa: ANN401  matplotlib is not typed
+    return getattr(import_module(_PARTS[name]), name)
+
+
 def require_matplotlib() -> None:
     """Refuse to draw a file without matplotlib, before any work is done.
 
@@ -53,18 +71,15 @@ def require_matplotlib() -> None:
 def figure_file(chart: Chart, extension: str, theme: Theme, *, width: float, height: float, dpi: float) -> bytes:
     """Return the chart as the content of a PNG or PDF file of a size in CSS pixels."""
     require_matplotlib()
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    mpl: Any = import_module("matplotlib")
     scene = lay_out(chart, width, height)
     out = io.BytesIO()
     with mpl.rc_context():
         mpl.rcdefaults()  # the picture must not depend on the user's own settings
         settings: Any = mpl.rcParams
         settings.update(_SETTINGS)
-        figure = Figure(figsize=(width / _PER_INCH, height / _PER_INCH), facecolor=theme.paper)
-        FigureCanvasAgg(figure)
+        figure = _part("Figure")(figsize=(width / _PER_INCH, height / _PER_INCH), facecolor=theme.paper)
+        _part("FigureCanvasAgg")(figure)
         axes: Any = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set_axis_off()
         axes.set(xlim=(0.0, width), ylim=(height, 0.0))
@@ -88,15 +103,13 @@ def _metadata(chart: Chart, extension: str) -> dict[str, str | None]:
 
 
 def _paint(axes: Any, scene: Scene, theme: Theme) -> None:  # noqa: ANN401  matplotlib is not typed
-    from matplotlib.patheffects import withStroke
-
     runs = [shape for shape in scene.shapes if shape.role == "run"]
     for order, shape in enumerate(scene.shapes):
         if shape.role != "run":
             _shape(axes, shape, theme, _BEHIND.get(shape.role, 2.0 + order / len(scene.shapes)))
     for tone in sorted({shape.tone or 0 for shape in runs}):
         _runs(axes, [shape for shape in runs if (shape.tone or 0) == tone], theme, tone)
-    halo = [withStroke(linewidth=4.0 * _POINTS, foreground=theme.paper)]
+    halo = [_part("withStroke")(linewidth=4.0 * _POINTS, foreground=theme.paper)]
     for text in scene.texts:
         axes.text(
             text.x,
@@ -118,22 +131,19 @@ def _ink(text: Lettering, theme: Theme) -> str:
     return theme.soft if text.role in ("tick", "name", "note", "caption") else theme.ink
 
 
-def _shape(axes: Any, shape: Shape, theme: Theme, order: float) -> None:  # noqa: ANN401
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Circle, Polygon
-
+def _shape(axes: Any, shape: Stroke, theme: Theme, order: float) -> None:  # noqa: ANN401
     plain = {"grid": theme.grid, "axis": theme.soft, "rule": theme.soft, "fitted": theme.fitted}
     colour = plain.get(shape.role) or (theme.ink if shape.tone is None else theme.tone(shape.tone))
     if shape.kind == "circle":
         width = _WIDTHS["ring"] * _POINTS
         axes.add_patch(
-            Circle(shape.spots[0], shape.radius, fill=False, edgecolor=colour, linewidth=width, zorder=order)
+            _part("Circle")(shape.spots[0], shape.radius, fill=False, edgecolor=colour, linewidth=width, zorder=order)
         )
         return
     if shape.kind == "polygon":
         marked = shape.role == "mark"
         axes.add_patch(
-            Polygon(
+            _part("Polygon")(
                 shape.spots,
                 closed=True,
                 facecolor=colour,
@@ -148,7 +158,7 @@ def _shape(axes: Any, shape: Shape, theme: Theme, order: float) -> None:  # noqa
     width = _THICK if thick else _WIDTHS.get(shape.role, _LINE)
     x, y = zip(*shape.spots, strict=True)
     axes.add_line(
-        Line2D(
+        _part("Line2D")(
             x,
             y,
             color=colour,
@@ -162,26 +172,24 @@ def _shape(axes: Any, shape: Shape, theme: Theme, order: float) -> None:  # noqa
     )
 
 
-def _dashes(shape: Shape, theme: Theme) -> Any:  # noqa: ANN401
+def _dashes(shape: Stroke, theme: Theme) -> Any:  # noqa: ANN401
     lengths: tuple[float, ...] = (2.0, 4.0) if shape.role == "rule" else ()
     if shape.role == "line":
         lengths = theme.stroke(shape.tone or 0, shape.style)
     return (0, tuple(length * _POINTS for length in lengths)) if lengths else "-"
 
 
-def _runs(axes: Any, shapes: list[Shape], theme: Theme, tone: int) -> None:  # noqa: ANN401
+def _runs(axes: Any, shapes: list[Stroke], theme: Theme, tone: int) -> None:  # noqa: ANN401
     """Add the markers of runs of a tone as one artist: there may be thousands."""
-    from matplotlib.collections import PathCollection
-    from matplotlib.path import Path
-
+    path = _part("Path")
     paths = [
-        Path.circle(shape.spots[0], shape.radius)
+        path.circle(shape.spots[0], shape.radius)
         if shape.kind == "circle"
-        else Path([*shape.spots, shape.spots[0]], closed=True)
+        else path([*shape.spots, shape.spots[0]], closed=True)
         for shape in shapes
     ]
     axes.add_collection(
-        PathCollection(
+        _part("PathCollection")(
             paths, facecolors=theme.tone(tone), edgecolors=theme.paper, linewidths=0.7 * _POINTS, zorder=7
         ),
         autolim=False,

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Box", "Candidate", "Ink", "around", "placed", "spread"]
+__all__ = ["Box", "Ink", "LabelPlace", "around", "placed", "spread"]
 
 Spot = tuple[float, float]
 
 _CELL = 4.0  # sides of the squares in which ink is remembered, in px
 _STEP = 2.0  # between the spots of a line that are remembered
-_ON_LABEL, _ON_POINT, _OUTSIDE, _ON_LINE = 1e5, 1e5, 1e6, 30.0
+_ON_LABEL, _ON_POINT, _OUTSIDE, _CROSSED, _ON_LINE = 1e5, 1e5, 1e6, 150.0, 30.0
 """What a place costs, in px of distance: the first three are never worth it, a covered cell of a curve seldom."""
 
 _DISTANCES = (7.0, 12.0, 19.0, 28.0, 40.0, 56.0, 78.0, 108.0, 150.0, 210.0)
@@ -49,6 +49,10 @@ class Box(NamedTuple):
             and other.top < self.bottom + room
         )
 
+    def nearest(self, spot: Spot) -> Spot:
+        """Return the point of the box that is nearest to another."""
+        return min(max(spot[0], self.left), self.right), min(max(spot[1], self.top), self.bottom)
+
     def holds(self, other: Box) -> bool:
         """Return whether another box lies inside."""
         return (
@@ -59,11 +63,21 @@ class Box(NamedTuple):
         )
 
 
-class Candidate(NamedTuple):
-    """A place for a label, and what it costs in itself."""
+class LabelPlace(NamedTuple):
+    """A place for a label, what it costs in itself, and the point that a line leads to from there, if any."""
 
     box: Box
     cost: float
+    spot: Spot | None = None
+
+    def crosses(self, box: Box) -> bool:
+        """Return whether the line to the point passes through a box."""
+        if self.spot is None:
+            return False
+        (x, y), (to_x, to_y) = self.spot, self.box.nearest(self.spot)
+        steps = max(1, math.ceil(math.dist((x, y), (to_x, to_y)) / _CELL))
+        spots = ((x + (to_x - x) * n / steps, y + (to_y - y) * n / steps) for n in range(steps))
+        return any(box.left < a < box.right and box.top < b < box.bottom for a, b in spots)
 
 
 class Ink:
@@ -103,7 +117,7 @@ def _squares(box: Box) -> list[tuple[int, int]]:
     return [(column, row) for column in columns for row in rows]
 
 
-def around(x: float, y: float, width: float, height: float) -> Iterator[Candidate]:
+def around(x: float, y: float, width: float, height: float) -> Iterator[LabelPlace]:
     """Yield places around a point, the nearest and upper right ones first among equals."""
     for distance in _DISTANCES:
         for turn in range(_ANGLES):
@@ -113,24 +127,27 @@ def around(x: float, y: float, width: float, height: float) -> Iterator[Candidat
             centre_x = x + across * distance + width / 2 * max(-1.0, min(1.0, 1.6 * across))
             centre_y = y - up * distance - height / 2 * max(-1.0, min(1.0, 1.6 * up))
             preference = 2.0 - up - 0.5 * across
-            yield Candidate(Box.of(centre_x, centre_y, width, height), distance + preference)
+            yield LabelPlace(Box.of(centre_x, centre_y, width, height), distance + preference, (x, y))
 
 
-def placed(wanted: Sequence[Sequence[Candidate]], ink: Ink, frame: Box) -> list[Box]:
+def placed(wanted: Sequence[Sequence[LabelPlace]], ink: Ink, frame: Box) -> list[Box]:
     """Return the chosen box of each label, in order."""
-    own = [[(box, cost + _own_cost(box, ink, frame)) for box, cost in places] for places in wanted]
-    chosen: list[Box | None] = [None] * len(own)
+    own = [[place._replace(cost=place.cost + _own_cost(place.box, ink, frame)) for place in each] for each in wanted]
+    chosen: list[LabelPlace | None] = [None] * len(own)
     for _ in range(_ROUNDS):
         before = list(chosen)
         for index, places in enumerate(own):
-            others = [box for at, box in enumerate(chosen) if at != index and box is not None]
-            chosen[index] = min(
-                places,
-                key=lambda place: place[1] + _ON_LABEL * sum(place[0].meets(other, room=2.0) for other in others),
-            )[0]
+            others = [place for at, place in enumerate(chosen) if at != index and place is not None]
+            chosen[index] = min(places, key=lambda place: place.cost + sum(_beside(place, each) for each in others))
         if chosen == before:
             break
-    return [box for box in chosen if box is not None]
+    return [place.box for place in chosen if place is not None]
+
+
+def _beside(place: LabelPlace, other: LabelPlace) -> float:
+    """Return what a place costs for another label: for lying on it, and for a line through one of them."""
+    crossed = place.crosses(other.box) or other.crosses(place.box)
+    return _ON_LABEL * place.box.meets(other.box, room=2.0) + _CROSSED * crossed
 
 
 def _own_cost(box: Box, ink: Ink, frame: Box) -> float:

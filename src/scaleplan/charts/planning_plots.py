@@ -35,6 +35,7 @@ from scaleplan.units import (
     format_fraction,
     format_number,
     format_plain,
+    format_range,
     money_in,
 )
 
@@ -317,8 +318,8 @@ def isoflop_chart(planner: Planner, budgets: Sequence[float], *, span: tuple[flo
         series=tuple(series),
         marks=tuple(marks),
         caption=(
-            "Each curve spends one budget on models of different size. The marked point is the optimum; the thick part "
-            f"needs at most {format_fraction(planner.overhead)} more compute than the optimum for the same loss."
+            "Each curve spends one budget on models of different size. The marked point is the optimum; the thick "
+            f"part needs at most {format_fraction(planner.overhead)} more compute than the optimum for the same loss."
             + _held_back(planner, budgets, spent)
         ),
         source=law_source(planner.preset),
@@ -471,7 +472,7 @@ def money_chart(
         ends = None if reach is None else (extra * math.exp(-reach), extra * math.exp(reach))
         span = None if ends is None else (base + ends[0], base + ends[1])
         marks.append(Mark(x=base + extra, y=step.loss, label=f"{less}: {text}", tone=1, span=span, since=base))
-        told.append(f"{less} for {text}" + (f" ({written(ends[0])} – {written(ends[1])})" if ends else ""))
+        told.append(f"{less} for {text}" + (f" ({format_range(*ends, written)})" if ends else ""))
     missing = [format_fraction(share) for share in NEXT_STEPS if share not in {step.share for step in steps}]
     banded = any(mark.span for mark in marks[1:])
     what = " and ".join(
@@ -494,7 +495,7 @@ def money_chart(
 
 
 def _reach_of(planner: Planner, step: Increment, band: float | None) -> float | None:
-    """Return how far the interval of an increment reaches in its logarithm: what law and hours leave open together."""
+    """Return how far the interval of an increment reaches in its logarithm, by law and hours together."""
     sigmas, parts = sigmas_of(planner.level), []
     if step.interval is not None:
         parts.append(0.5 * math.log(step.interval[1] / step.interval[0]))
@@ -628,6 +629,7 @@ def break_even_chart(planner: Planner, plan: Plan) -> Chart:
             "Training and inference together for two models of the same loss. Left of the crossing the model that "
             "is best for training alone is cheaper, right of it the smaller one on more tokens."
         ),
+        source=law_source(planner.preset),
     )
 
 

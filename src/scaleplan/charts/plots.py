@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.diagnosed_fit import DiagnosedFit
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.runs import Points
+    from scaleplan.hardware.budget import Budget
     from scaleplan.logs.logged_run import LoggedRuns
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
@@ -156,8 +157,13 @@ def _cost(request: ChartRequest) -> Chart:
         band=paid.band,
         spent=spent,
     )
+    return _priced(chart, paid)
+
+
+def _priced(chart: Chart, paid: Budget) -> Chart:
+    """Return a picture of money with its price, the source and date of it, and the range of the hours."""
     price = dated_price(paid.price_per_hour or 0.0, paid.price_source, paid.price_date, currency=paid.currency)
-    hours = "" if paid.band is None else f" Hours: {band_text(paid.band)}."
+    hours = "" if paid.band is None else f" Hours, and money with them: {band_text(paid.band)}."
     return replace(chart, source=f"{chart.source} Price: {price}.{hours}")
 
 
@@ -199,7 +205,8 @@ def _compare(request: ChartRequest) -> Chart:
 def _break_even(request: ChartRequest) -> Chart:
     if request.plan is None:
         raise UsageError("break-even needs a budget", hint="give one, such as --flops 1e21")
-    return break_even_chart(request.planner, request.plan)
+    chart = break_even_chart(request.planner, request.plan)
+    return _priced(chart, request.plan.budget) if chart.y.kind == "usd" else chart
 
 
 _ZERO = GuideLine(axis="y", at=0.0, label="")
@@ -306,9 +313,8 @@ class Picture(NamedTuple):
     """A picture: its need of a budget, a range of budgets, a file of runs or the log of one, and its function.
 
     ``draw`` takes a :class:`RunsRequest` where the picture needs runs, what was tracked where it needs a log, and a
-    :class:`ChartRequest` otherwise. Of the
-    options of a plan, a picture of runs ``takes`` those of its fit, each with its keyword there, and the range. Others
-    may show ``runs`` beside a law: that of ``preset``, or the one fitted to them.
+    :class:`ChartRequest` otherwise. Of the options of a plan, a picture of runs ``takes`` those of its fit, each with
+    its keyword there, and the range. Others may show ``runs`` beside a law: that of ``preset``, or the one fitted.
     """
 
     need: Literal["range", "budget", "runs", "log"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scaleplan.charts.chart import scales, tick_texts, value_text
 from scaleplan.charts.lettering import text_width, wrapped
-from scaleplan.charts.placing import Box, Candidate, Ink, around, placed, spread
+from scaleplan.charts.placing import Box, Ink, LabelPlace, around, placed, spread
 from scaleplan.errors import UsageError
 from scaleplan.version import __version__
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from scaleplan.charts.chart import Chart, GuideLine, Series
 
-__all__ = ["SIZES", "WEIGHTS", "Hit", "Lettering", "Scene", "Shape", "lay_out", "source_line"]
+__all__ = ["SIZES", "WEIGHTS", "Hit", "Lettering", "Scene", "Stroke", "lay_out", "source_line"]
 
 Spot = tuple[float, float]
 
@@ -47,7 +47,7 @@ _HITS = 24
 _MARK, _RUN, _RING = 6.0, 4.2, 8.0
 
 
-class Shape(NamedTuple):
+class Stroke(NamedTuple):
     """A line, a closed polygon, or a circle: one spot and a radius. A line has a style too."""
 
     kind: Literal["line", "polygon", "circle"]
@@ -97,7 +97,7 @@ class Scene:
     width: float
     height: float
     frame: Box
-    shapes: tuple[Shape, ...]
+    shapes: tuple[Stroke, ...]
     texts: tuple[Lettering, ...]
     hits: tuple[Hit, ...]
 
@@ -105,7 +105,7 @@ class Scene:
 class _Sheet:
     """A picture in the making: the box of the plot, the places of values in it, and what is drawn so far."""
 
-    def __init__(self, chart: Chart, shapes: list[Shape], texts: list[Lettering], *, pad: float) -> None:
+    def __init__(self, chart: Chart, shapes: list[Stroke], texts: list[Lettering], *, pad: float) -> None:
         self.chart, self.shapes, self.texts, self.pad = chart, shapes, texts, pad
         self.across, self.up = scales(chart)
         self.ink = Ink()
@@ -126,7 +126,7 @@ class _Sheet:
 
     def line(self, spots: Sequence[Spot], role: str, tone: int | None = None, style: str = "") -> None:
         """Draw a line that labels keep off."""
-        self.shapes.append(Shape("line", tuple(spots), role, tone, style))
+        self.shapes.append(Stroke("line", tuple(spots), role, tone, style))
         self.ink.line(spots)
 
     def interval(self, one: Spot, other: Spot, tone: int) -> None:
@@ -144,7 +144,7 @@ def lay_out(chart: Chart, width: float, height: float, *, titled: bool = True) -
     Raises UsageError where the size leaves no room for the curves.
     """
     texts: list[Lettering] = []
-    shapes: list[Shape] = []
+    shapes: list[Stroke] = []
     y = 4.0
     pad = _PAD if titled else 4.0
     if titled:
@@ -265,11 +265,11 @@ def _legend(sheet: _Sheet, names: dict[str, int], room: Box) -> float:
             x, y = room.left, y + _LINE
         middle = y + 8.0
         corners = ((x, middle - 6), (x + _KEY, middle - 6), (x + _KEY, middle + 6), (x, middle + 6))
-        sheet.shapes += [Shape("polygon", corners, role, tone) for role in ("band", "fitted") if role in signs]
+        sheet.shapes += [Stroke("polygon", corners, role, tone) for role in ("band", "fitted") if role in signs]
         for kind in ("extrapolated", "near_optimal", "line"):
             if kind in signs:
                 style = _style(sheet.chart, name) if kind == "line" else kind
-                sheet.shapes.append(Shape("line", ((x, middle), (x + _KEY, middle)), "line", tone, style))
+                sheet.shapes.append(Stroke("line", ((x, middle), (x + _KEY, middle)), "line", tone, style))
         if "run" in signs:
             sheet.shapes.append(marker(tone or 0, x + _KEY / 2, middle))
         sheet.texts.append(Lettering(x + _KEY + 7, middle + 4, name, "key"))
@@ -290,20 +290,20 @@ def _axes(sheet: _Sheet, y_ticks: Sequence[tuple[float, str]]) -> None:
         ends = [min(max(sheet.x(value), left), right) for value in chart.fitted]
         if ends[1] > ends[0]:
             corners = ((ends[0], top), (ends[1], top), (ends[1], bottom), (ends[0], bottom))
-            sheet.shapes.append(Shape("polygon", corners, "fitted"))
+            sheet.shapes.append(Stroke("polygon", corners, "fitted"))
     for value, text in y_ticks:
         y = sheet.y(value)
-        sheet.shapes.append(Shape("line", ((left, y), (right, y)), "grid"))
+        sheet.shapes.append(Stroke("line", ((left, y), (right, y)), "grid"))
         texts.append(Lettering(left - 8, y + 4, text, "tick", "end"))
     x_ticks = sheet.across.ticks(max(3, int((right - left) / 76)))
     free = 0.0
     for value, text in zip(x_ticks, tick_texts(chart.x, x_ticks), strict=True):
         x, half = sheet.x(value), 0.5 * text_width(text, _TEXT)
-        sheet.shapes.append(Shape("line", ((x, bottom), (x, bottom + 5)), "axis"))
+        sheet.shapes.append(Stroke("line", ((x, bottom), (x, bottom + 5)), "axis"))
         if x - half >= free and x + half <= right + 8 + sheet.pad:
             texts.append(Lettering(x, bottom + 19, text, "tick", "middle"))
             free = x + half + 8
-    sheet.shapes.append(Shape("line", ((left, bottom), (right, bottom)), "axis"))
+    sheet.shapes.append(Stroke("line", ((left, bottom), (right, bottom)), "axis"))
     half = 0.5 * text_width(chart.x.title, _TEXT)
     texts.append(Lettering(max((left + right) / 2, sheet.pad + half), bottom + 37, chart.x.title, "name", "middle"))
     texts.append(Lettering(sheet.pad, top - 9, chart.y.title, "name"))
@@ -319,7 +319,7 @@ def _curves(sheet: _Sheet) -> None:
     for series in lines:
         if series.low:
             edge = [*sheet.spots(series.x, series.high), *reversed(sheet.spots(series.x, series.low))]
-            sheet.shapes.append(Shape("polygon", tuple(edge), "band", series.tone))
+            sheet.shapes.append(Stroke("polygon", tuple(edge), "band", series.tone))
     for series in lines:
         spots = sheet.spots(series.x, series.y)
         if len(spots) > 1:
@@ -343,10 +343,10 @@ def _points(sheet: _Sheet) -> None:
         if mark.span is not None:
             sheet.interval((sheet.x(mark.span[0]), y), (sheet.x(mark.span[1]), y), mark.tone)
         if mark.sign == "run":
-            sheet.shapes.append(Shape("circle", ((x, y),), "ring", mark.tone, radius=_RING))
+            sheet.shapes.append(Stroke("circle", ((x, y),), "ring", mark.tone, radius=_RING))
         else:
             corners = ((x, y - _MARK), (x + _MARK, y), (x, y + _MARK), (x - _MARK, y))
-            sheet.shapes.append(Shape("polygon", corners, "mark", mark.tone))
+            sheet.shapes.append(Stroke("polygon", corners, "mark", mark.tone))
         half = _RING if mark.sign == "run" else _MARK
         sheet.ink.points.append(Box.of(x, y, 2 * half + 1, 2 * half + 1))
 
@@ -354,7 +354,7 @@ def _points(sheet: _Sheet) -> None:
 def _labels(sheet: _Sheet, named: _Named) -> None:
     """Add the labels of marks, rules and lines, each where there is room, with a line to what they name if far."""
     _names_beside(sheet, named.beside)
-    wanted: list[tuple[str, str, int | None, Spot | None, list[Candidate]]] = []
+    wanted: list[tuple[str, str, int | None, Spot | None, list[LabelPlace]]] = []
     for mark in sheet.chart.marks:
         if mark.label:
             at = sheet.x(mark.x), sheet.y(mark.y)
@@ -369,9 +369,9 @@ def _labels(sheet: _Sheet, named: _Named) -> None:
     boxes = placed([places for *_, places in wanted], sheet.ink, sheet.box)
     for (label, role, tone, spot, _), box in zip(wanted, boxes, strict=True):
         if spot is not None:
-            near = min(max(spot[0], box.left), box.right), min(max(spot[1], box.top), box.bottom)
+            near = box.nearest(spot)
             if math.dist(near, spot) > _FAR:
-                sheet.shapes.append(Shape("line", (_towards(spot, near, _MARK + 1), near), "leader", tone))
+                sheet.shapes.append(Stroke("line", (_towards(spot, near, _MARK + 1), near), "leader", tone))
         sheet.texts.append(Lettering(box.left, box.bottom - 0.25 * _TEXT, label, role, tone=tone))
 
 
@@ -394,11 +394,11 @@ def _names_beside(sheet: _Sheet, names: dict[str, int]) -> None:
     heights = spread([y for _, y in ends], _TEXT * 1.25, sheet.box.top + 2, sheet.box.bottom - 4)
     for (label, tone), (x, y), height in zip(names.items(), ends, heights, strict=True):
         right = sheet.box.right
-        sheet.shapes.append(Shape("line", ((x + 1, y), (right + 2, y), (right + 11, height)), "leader", tone))
+        sheet.shapes.append(Stroke("line", ((x + 1, y), (right + 2, y), (right + 11, height)), "leader", tone))
         sheet.texts.append(Lettering(right + 14, height + 4, label, "series", tone=tone))
 
 
-def _along(sheet: _Sheet, label: str, width: float) -> Iterator[Candidate]:
+def _along(sheet: _Sheet, label: str, width: float) -> Iterator[LabelPlace]:
     """Yield places for the name of a line: around its ends, the right one first, and around places between."""
     spots = [
         spot
@@ -408,11 +408,11 @@ def _along(sheet: _Sheet, label: str, width: float) -> Iterator[Candidate]:
     ]
     for share, cost in ((1.0, 0.0), (0.0, 12.0), (0.85, 25.0), (0.15, 30.0), (0.7, 40.0), (0.3, 45.0)):
         x, y = spots[round(share * (len(spots) - 1))]
-        for box, own in around(x, y, width, _HIGH):
-            yield Candidate(box, own * 2 + cost)
+        for box, own, _ in around(x, y, width, _HIGH):
+            yield LabelPlace(box, own * 2 + cost)
 
 
-def _beside_rule(rule: GuideLine, sheet: _Sheet) -> Iterator[Candidate]:
+def _beside_rule(rule: GuideLine, sheet: _Sheet) -> Iterator[LabelPlace]:
     """Yield places for the label of a rule, along it on both sides."""
     width = text_width(rule.label, _TEXT)
     left, top, right, bottom = sheet.box
@@ -421,13 +421,13 @@ def _beside_rule(rule: GuideLine, sheet: _Sheet) -> Iterator[Candidate]:
         while x + width / 2 <= right or x == left + 6 + width / 2:
             for side, cost in ((-1, 0.0), (1, 3.0)):
                 box = Box.of(x, y + side * (_HIGH / 2 + 3), width, _HIGH)
-                yield Candidate(box, (x - left) / 8 + cost)
+                yield LabelPlace(box, (x - left) / 8 + cost)
             x += 12
         return
     x, y = sheet.x(rule.at), bottom - 10
     while y - _HIGH > top:
         for side, cost in ((1, 0.0), (-1, 3.0)):
-            yield Candidate(Box.of(x + side * (width / 2 + 5), y, width, _HIGH), (bottom - y) / 8 + cost)
+            yield LabelPlace(Box.of(x + side * (width / 2 + 5), y, width, _HIGH), (bottom - y) / 8 + cost)
         y -= 8
 
 
@@ -461,9 +461,9 @@ _MARKERS: tuple[tuple[Spot, ...], ...] = (
 """The outline of the marker of each tone around its point, all of about the same weight; the first is a circle."""
 
 
-def marker(tone: int, x: float, y: float) -> Shape:
+def marker(tone: int, x: float, y: float) -> Stroke:
     """Return the marker of a run."""
     corners = _MARKERS[tone % len(_MARKERS)]
     if not corners:
-        return Shape("circle", ((x, y),), "run", tone, radius=_RUN)
-    return Shape("polygon", tuple((x + dx, y + dy) for dx, dy in corners), "run", tone)
+        return Stroke("circle", ((x, y),), "run", tone, radius=_RUN)
+    return Stroke("polygon", tuple((x + dx, y + dy) for dx, dy in corners), "run", tone)

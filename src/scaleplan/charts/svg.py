@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scaleplan.charts.chart import Chart
-    from scaleplan.charts.scene import Hit, Lettering, Scene, Shape
+    from scaleplan.charts.scene import Hit, Lettering, Scene, Stroke
     from scaleplan.charts.theme import Theme
 
 __all__ = ["FONTS", "inline_svg", "svg_file"]
@@ -74,7 +74,7 @@ def _svg(
     )
 
 
-def _shape(shape: Shape) -> Markup:
+def _shape(shape: Stroke) -> Markup:
     tone = "" if shape.tone is None else f"t{shape.tone % TONES}"
     if shape.role == "line":
         class_ = f"line {shape.style} {tone or 'ink'}"

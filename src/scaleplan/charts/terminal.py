@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CHART_WIDTH", "chart_lines"]
 
-CHART_WIDTH, _HEIGHT = 78, 20
+CHART_WIDTH = 118
+"""The widest picture: beyond it the eye loses the lines."""
+
+_USUAL, _HEIGHT, _TALL = 78, 20, 27
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column of a cell
 _BLANK = 0x2800
@@ -88,8 +91,9 @@ class _Canvas:
             yield "".join(cells)
 
 
-def chart_lines(chart: Chart, *, width: int = CHART_WIDTH, height: int = _HEIGHT) -> tuple[str, ...]:
-    """Return the chart as lines of at most ``width`` characters."""
+def chart_lines(chart: Chart, *, width: int = _USUAL, height: int | None = None) -> tuple[str, ...]:
+    """Return the chart as lines of at most ``width`` characters; a wide one is higher too."""
+    height = height or (_HEIGHT if width < (_USUAL + CHART_WIDTH) // 2 else _TALL)
     across, up = scales(chart)
     ticks = up.ticks(max(3, height // 3))
     labels = tick_texts(chart.y, ticks)

@@ -100,6 +100,7 @@ def track_chart(tracked: Tracked) -> Chart:
         marks=tuple(marks),
         rules=rules,
         caption=_caption(tracked, level),
+        source=_source(tracked),
         warnings=tracking.warnings,
     )
 
@@ -123,6 +124,13 @@ def _caption(tracked: Tracked, level: float) -> str:
             " Smaller runs are drawn by the share of their training, and moved to the loss of this one where it is."
         )
     return text
+
+
+def _source(tracked: Tracked) -> str:
+    """Return which runs are drawn, and where the plan is from."""
+    smaller = f", beside {counted(len(tracked.references), 'smaller run')}" if tracked.references else ""
+    plan = tracked.tracking.plan_source
+    return f"Run: {tracked.tracking.run}{smaller}." + (f" Plan: {plan.name}." if plan is not None else "")
 
 
 def _moved(smaller: Series, run: Series) -> Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 import typer
 
@@ -53,6 +53,8 @@ APPS = {name: single() for name in ("plot", "report")}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookOptions:
     """The look of a picture in a file."""
+
+    TITLE: ClassVar[str] = "Look of the file"
 
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="A title instead of the picture's own.")] = None
     size: Annotated[

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scaleplan.errors import ScaleplanError, UsageError
 from scaleplan.output import load_part
 from scaleplan.output.data import render_header, render_jsonl, render_rows
-from scaleplan.output.fields import bare_value, currency_of, declared, names_in, resolve_all, split_names, take
+from scaleplan.output.fields import bare_value, declared, names_in, resolve_all, split_names, take
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import plan_budget
 from scaleplan.planning.planner import Planner
@@ -225,7 +225,7 @@ def plan_chunks(
             yield render_jsonl([record if style.names is None else {name: take(record, name) for name in columns}])
         elif table is not None:
             shown = columns if style.names is not None else table.names
-            yield table.line({name: take(record, name) for name in shown}, currency_of(record))
+            yield table.line({name: take(record, name) for name in shown}, take(record, "budget.currency"))
         else:
             header = render_header(columns, delimiter=style.delimiter) if first else ""
             yield header + render_rows([record], columns, delimiter=style.delimiter)

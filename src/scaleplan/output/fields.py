@@ -138,7 +138,7 @@ class Choice(NamedTuple):
     records: Sequence[Mapping[str, Any]]
     single: bool
 
-    def write(self, form: str) -> str:
+    def write(self, form: str, width: int | None = None) -> str:
         """Return the fields in a format: nested as in the result for JSON, else one column a field."""
         if form == "json":
             parts = [_part(record, self.names) for record in self.records]
@@ -151,7 +151,7 @@ class Choice(NamedTuple):
             return render_header(self.names, delimiter=delimiter) + rows
         if form not in ("text", "markdown"):
             raise UsageError(f"format '{form}' has no fields", hint="choose text, json, jsonl, csv, tsv or markdown")
-        written: str = load_part("views.fields:fields_table")(self, form)
+        written: str = load_part("views.fields:fields_table")(self, form, width)
         return written
 
 
@@ -202,9 +202,9 @@ def chosen(rendering: Rendering, names: Sequence[str]) -> Choice:
     return Choice(full, [{**record, **beside} for record in rendering.records], single=False)
 
 
-def write_fields(rendering: Rendering, names: str, form: str) -> str:
+def write_fields(rendering: Rendering, names: str, form: str, width: int | None = None) -> str:
     """Return the fields of a result that a list with commas names, in a format."""
-    return chosen(rendering, split_names(names)).write(form)
+    return chosen(rendering, split_names(names)).write(form, width)
 
 
 def bare_values(rendering: Rendering, name: str) -> Iterator[str]:

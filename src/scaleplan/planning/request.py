@@ -110,7 +110,7 @@ class Request(BudgetRequest):
         "run",
         "text",
         metavar="CONFIG",
-        help="Fix the size by a config.json or a published model's name. Its folder will do; counted as the law does.",
+        help="Fix the size by a config.json or a published model's name. A folder will do; counted as the law does.",
         everyday=True,
     )
     shape: bool = option(
@@ -139,7 +139,8 @@ class Request(BudgetRequest):
         "memory",
         "text",
         metavar="LIST",
-        help="What to leave free of a GPU: 'reserve=2GB, usable=92%'. Of 'states=80%, activations=1, reserve=2GB, usable=92%' any part.",
+        help="What to leave free of a GPU: 'reserve=2GB, usable=92%'. "
+        "Of 'states=80%, activations=1, reserve=2GB, usable=92%' any part.",
     )
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
 

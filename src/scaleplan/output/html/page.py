@@ -279,7 +279,7 @@ def _headline(plan: Plan) -> str:
     """Return the question as one sentence."""
     budget = plan.budget
     if budget.source == "gpu_hours" and budget.gpu_hours is not None:
-        means = format_hours(budget.gpu_hours, unit=f"{budget.gpu} hours")
+        means = f"{format_hours(budget.gpu_hours, unit='GPU-hours')} on {budget.gpu}"
     elif budget.source == "cluster" and budget.days is not None:
         means = f"{budget.gpus:,} {budget.gpu} for {format_days(budget.days)}"
     elif budget.source == "cost" and budget.cost is not None:
@@ -490,7 +490,7 @@ def _figure(chart: Chart) -> Markup:
         element("h3", chart.title),
         inline_svg(chart, ident=f"{ident}-wide", width=600, height=400, class_="wide"),
         inline_svg(chart, ident=f"{ident}-narrow", width=340, height=340, class_="narrow"),
-        element("figcaption", chart.caption),
+        element("figcaption", " ".join(filter(None, (chart.caption, chart.source)))),
         element("details", element("summary", values), _chart_table(chart)),
     )
 

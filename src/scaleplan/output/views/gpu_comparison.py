@@ -139,7 +139,9 @@ def _remarks(result: GpuComparison) -> Iterator[str]:
     for origin, several in prices.items():
         yield f"price: {', '.join(several)}; {origin}"
     if result.grid is not None:
-        intensity = f"{result.grid_g_co2_per_kwh:g} g CO2e/kWh in {result.grid_year}, location-based"
+        intensity = (
+            f"{format_number(result.grid_g_co2_per_kwh or 0.0)} g CO2e/kWh in {result.grid_year}, location-based"
+        )
         yield f"carbon: {result.grid}, {intensity}"
 
 
@@ -156,4 +158,4 @@ def _chances(result: GpuComparison) -> Iterator[str]:
         each = dict.fromkeys(percent(chance.chance) for _, chance in several)
         shown = ", ".join(f"{gpu} {percent(chance.chance)}" for gpu, chance in several)
         (_, first), *_ = several
-        yield f"chance of keeping {limit_text(name, first)}: {f'{[*each][0]} on each' if len(each) == 1 else shown}"
+        yield f"chance of keeping {limit_text(name, first)}: {f'{next(iter(each))} on each' if len(each) == 1 else shown}"

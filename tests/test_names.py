@@ -150,11 +150,13 @@ def test_the_hint_for_an_unknown_key_is_never_empty():
         (("optimal", "--budget", "1e21"), "did you mean '--flops'?"),
         (("optimal", "--flops", "1e21", "--country", "France"), "did you mean '--region'?"),
         (("convert", "--flops", "1e21", "--grid", "France"), "name the GPU, such as --gpu h100-sxm"),
-        (("optimal", "--flops", "1e21", "--get", "size"), "did you mean 'params'?"),
+        (("optimal", "--flops", "1e21", "--get", "size"), "did you mean 'params'? '--json' lists them"),
         (
             ("optimal", "--flops", "1e21", "--gpu", "b500"),
-            "'scaleplan gpus list' lists them; one of your own: --gpu FILE.toml, which 'scaleplan gpus validate "
-            "FILE.toml' checks",
+            (
+                "'scaleplan gpus list' lists them; one of your own: --gpu FILE.toml, which 'scaleplan gpus validate "
+                "FILE.toml' checks"
+            ),
         ),
     ],
 )

@@ -8,6 +8,7 @@ import pickle
 import re
 from dataclasses import FrozenInstanceError, fields, replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ PLANNING = ("optimal", "loss", "target", "sweep", "compare", "register", "report
 
 OF_GROUPS = {
     "presets": ("list_presets", "show_preset", "validate_presets"),
-    "gpus": ("list_gpus", "show_gpu"),
+    "gpus": ("list_gpus", "show_gpu", "compare_gpus"),
     "models": ("list_models", "show_model"),
     "families": ("list_families", "show_family", "validate_families"),
 }
@@ -49,6 +50,15 @@ def test_every_command_has_its_function(command):
     """Of the same name, or as the tables above say."""
     for name in OF_GROUPS.get(command, (OF_OTHER_NAMES.get(command, command),)):
         assert name in sp.__all__ or command in OF_THE_TERMINAL, name
+
+
+def test_the_reference_lists_every_function():
+    """Each once."""
+    page = Path(__file__).parents[1] / "docs" / "reference" / "python.md"
+    if not page.is_file():
+        pytest.skip("the pages lie in the repository")
+    listed = re.findall(r"(?m)^\.\. autofunction:: (\w+)$", page.read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

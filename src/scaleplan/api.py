@@ -16,18 +16,16 @@ from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import plan_budget, plan_goal, plan_run
 from scaleplan.planning.plan import Plans, left_out
 from scaleplan.planning.planner import Planner
-from scaleplan.planning.request import SWEPT, Request, option_names
+from scaleplan.planning.request import SWEPT, Request, option_names, parse_budget
 from scaleplan.units import (
     SECONDS_PER_DAY,
     format_plain,
-    parse,
     parse_count,
     parse_days,
     parse_integer,
     parse_kilograms,
     parse_kwh,
     parse_positive,
-    parse_usd,
 )
 
 if TYPE_CHECKING:
@@ -276,7 +274,7 @@ def spaced(
     """
     if by not in SWEPT:
         raise UsageError(f"cannot sweep over {quote(by)}", hint=f"choose one of {', '.join(SWEPT)}")
-    low, high = (parse_usd(end, rate) if by == "cost" else parse(SWEPT[by], end) for end in (start, stop))
+    low, high = (parse_budget(by, end, rate) for end in (start, stop))
     number = int(parse_integer(points))
     if not low < high:
         raise UsageError(

@@ -254,8 +254,8 @@ class QuantityError(UsageError):
 class UnknownNameError(UsageError):
     """A name that is not among the ``choices`` of its ``kind`` (``"preset"``, ``"field"``).
 
-    ``listing`` is the command that lists them, ``reason`` why a name that is known is not among them, and ``otherwise``
-    the way for one that is meant and not there.
+    ``listing`` is the command that lists them, ``reason`` why a name that is known is not among them, and
+    ``otherwise`` the way for one that is meant and not there.
     """
 
     code = "unknown_name"

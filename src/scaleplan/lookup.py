@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError
 from scaleplan.hardware.accelerators import AcceleratorList
+from scaleplan.hardware.energy import PowerDraw
 from scaleplan.laws import LAWS
 from scaleplan.models.public_models import PublicModelList, PublicModels
 from scaleplan.planning.context import Context
 from scaleplan.presets.preset import PresetList
 
 if TYPE_CHECKING:
-    from scaleplan.hardware.accelerators import PricedAccelerator
+    from scaleplan.hardware.accelerators import Accelerator, PricedAccelerator
     from scaleplan.models.public_models import PublicModel
     from scaleplan.presets.preset import PresetSummary
 
@@ -41,14 +42,20 @@ def list_gpus(*, vendor: str | None = None) -> AcceleratorList:
         gpus = tuple(gpu for gpu in gpus if gpu.vendor.casefold() == vendor.casefold())
         if not gpus:
             raise UnknownNameError("vendor", vendor, vendors)
-    return AcceleratorList(gpus=tuple(gpu.priced(context.prices.default(gpu.id)) for gpu in gpus))
+    return AcceleratorList(gpus=tuple(_priced(gpu, context) for gpu in gpus))
 
 
 def show_gpu(name: str) -> PricedAccelerator:
     """Return one GPU by its id or an alias: peaks, memory, power, prices, sources."""
     context = Context()
     gpu = context.accelerators.get(name)
-    return gpu.priced(context.prices.default(gpu.id))
+    return _priced(gpu, context)
+
+
+def _priced(gpu: Accelerator, context: Context) -> PricedAccelerator:
+    """Return a GPU with the price that a question without one has."""
+    power = PowerDraw().of(gpu)
+    return gpu.priced(context.prices.usual(gpu.id, None if power is None else power.kw))
 
 
 def list_models(*, family: str | None = None) -> PublicModelList:

@@ -51,7 +51,7 @@ def command_line(*arguments):
 def apart(tmp_path_factory, monkeypatch):
     """Run each test in an empty folder, without settings."""
     for name in [*os.environ]:
-        if name.startswith("SCALEPLAN_") or name in ("NO_COLOR", "FORCE_COLOR"):
+        if name.startswith("SCALEPLAN_") or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))

@@ -30,7 +30,7 @@ FREE = {"ID", "KIND", "NAME", "NAMES", "LIST", "UNIT", "WHEN", "FIELD", "FLAG", 
 COLUMNS = {"log10", "group", "x", "y", "inputs", "pool_cost"}
 """Options whose values are in a file."""
 
-OWN = {"id", "run", "quantity", "margins"}
+OWN = {"id", "run", "quantity", "margins", "owned", "interruptions"}
 """Names that only the user knows, and lists of settings."""
 
 
@@ -54,6 +54,7 @@ def complete(cli, monkeypatch):
 def test_commands_options_and_values_are_proposed(complete):
     """Where something can be typed, and nothing else."""
     assert complete("scaleplan op") == ["optimal"]
+    assert complete("scaleplan hel") == ["help"]
     assert complete("scaleplan ")[:2] == ["optimal", "loss"]
     assert complete("scaleplan presets ") == ["list", "show", "validate", "path"]
     assert complete("scaleplan help presets ") == ["list", "show", "validate", "path"]
@@ -205,7 +206,7 @@ def installed(process, tmp_path):
 def test_bash(installed):
     """Its function answers; where it has nothing, the shell completes files."""
     script, environment = installed("bash")
-    lines = ("optimal --preset chinchilla-a", "fit runs", "optimal --fields params,tok")
+    lines = ("optimal --preset = chinchilla-a", "fit runs", "optimal --fields params,tok")  # "=" is a word of its own
     asked = [
         f"COMP_WORDS=(scaleplan {line}); COMP_CWORD={len(line.split())}; _scaleplan_completion scaleplan; "
         'echo "${COMPREPLY[@]}"'

@@ -75,6 +75,22 @@ def test_fields_of_a_saved_result_are_those_of_its_command(cli):
         assert cli("show", "plan.json", *words).out == cli(*SWEEP, *words).out
 
 
+def test_money_has_the_currency_of_the_answer(cli):
+    """In a table of fields as in a report."""
+    words = ("optimal", "--cost", "20k EUR", "--gpu", "h100-sxm", "--exchange-rate", "1 EUR = 1.08 USD", "-q")
+    row = cli(*words, "--fields", "cost,cost_interval.low,params").out.splitlines()[1]
+    assert row.split()[:2] == ["20,000", "EUR"]
+    assert row.split()[3] == "EUR"
+    assert "$" not in row
+
+
+def test_many_fields_of_one_record_stand_one_a_line(cli):
+    """Where a table would be wider than the screen; rows stay rows."""
+    lines = cli(*OPTIMAL, "--fields", "interval").out.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["interval.level", "interval.params.low"]
+    assert max(map(len, lines)) <= 80
+
+
 def test_short_names_find_the_only_field_that_ends_so(cli):
     """``--get gpu_hours`` is ``budget.gpu_hours``; an ambiguous one names what it could be."""
     budget = cli(*ON_HARDWARE, "--json").json["budget"]

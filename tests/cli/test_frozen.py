@@ -236,6 +236,21 @@ CASES = {
         "optimal --flops 1e22 --preset own.toml",
         "optimal --flops 1e22 --preset gadre-2024-c4",
     ),
+    "costs": (
+        "",
+        "optimal --cost '250k EUR' --gpu h100-sxm --exchange-rate '1 EUR = 1.08 USD' --limit 'cost <= 200k USD'",
+        f"optimal {CLUSTER} --owned 'price=30k, years=4, use=70%' --power-price '0.08 USD/kWh' --quiet",
+        "convert --flops 1e24 --gpu h100-sxm --gpus 1024 --interruptions 'every=50k GPU-hours, save=2min'",
+        "convert --cost 100k --gpu h100-sxm --power-price 0.08",
+        "optimal --cost '250k EUR' --gpu h100-sxm",
+    ),
+    "loss-units": (
+        "",
+        "target --loss '0.78 bits/byte' --bytes-per-token 4.3 --quiet",
+        "target --loss '10 perplexity' --get loss",
+        "evaluate besiroglu-2024 params=7B tokens=2T --bytes-per-token 4.3 --quiet",
+        "target --loss '0.78 bits/byte'",
+    ),
     "optimal-shape": ("", "optimal --gpus 8 --gpu rtx-4090 --time 30d --shape --region France --quiet"),
     "loss": (
         "mixtral.json",

@@ -143,7 +143,7 @@ def test_the_table_fits_a_narrow_terminal():
     text = " ".join(found.out.split())
     assert "h100-sxm $2.95/h" in text
     assert "default of 2026-05: round figure" in text
-    assert "chance of keeping days <= 60: < 1 % on each" in text
+    assert "chance of keeping 60.0 days: < 1 % on each" in text
 
 
 def test_rows_and_fields():

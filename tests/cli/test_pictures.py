@@ -96,11 +96,12 @@ def test_runs_are_drawn_beside_a_law(cli):
 
 @pytest.mark.parametrize("extension", ["png", "svg", "pdf", "PNG"])
 def test_a_file_is_drawn_whole(cli, extension):
-    """Nothing but its name and size is told, and nothing else is left behind."""
+    """One line says so, and nothing else is left behind."""
     pytest.importorskip("matplotlib")
     found = cli("plot", "frontier", "-o", f"picture.{extension}")
     assert (found.status, found.out) == (0, "")
     assert found.err.startswith(f"wrote picture.{extension} (")
+    assert found.err.count("\n") == 1
     assert [path.name for path in Path().iterdir()] == [f"picture.{extension}"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import namedtuple
 from decimal import Decimal
 
@@ -89,6 +90,11 @@ def test_a_frame_of_steps_is_a_log(tmp_path):
     (here,), (there,) = sp.runs(steps).runs, sp.runs(file).runs
     assert (here.loss, here.steps, here.run) == (there.loss, there.steps, "data frame")
     assert sp.track(steps, steps=20_000).loss == sp.track(file, steps=20_000).loss
+    plan = sp.loss(params="1B", tokens="20B")
+    saved = tmp_path / "plan.json"
+    saved.write_text(json.dumps(plan.to_dict()))
+    answers = [sp.track(steps, steps=20_000, params="1B", plan=each) for each in (plan, saved)]
+    assert answers[0].plan_loss == answers[1].plan_loss == plan.loss
 
 
 def test_the_table_of_runs_is_fitted_as_it_is(tmp_path):

@@ -120,6 +120,8 @@ _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
 """What a command needs beside its required options, in one of several ways; of budgets where it has none here."""
 _PARTNERS = {
     "mfu": ("gpu",), "goodput": ("gpu",), "precision": ("gpu",), "profile": ("gpu",), "price": ("gpu",),
+    "owned": ("gpu", "power_price"), "power_price": ("gpu", "owned"), "interruptions": ("gpu",),
+    "exchange_rate": ("gpu",),
     "gpus": ("gpu",), "region": ("shape",), "style": ("shape",), "context": ("shape",), "batch": ("shape",),
     "shape": ("gpu", "gpus"), "inference_mfu": ("inference_tokens", "gpu"), "inference_price": ("inference_tokens",),
     "tuned_batch": ("tuned_tokens",), "tuned_tokens": ("tuned_batch",), "max_memory": ("experts",),
@@ -428,6 +430,7 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
         else builder.rng.choice(["llama", "gemma3_text", "zamba", "nosuch", "../llama"])
     ),
     ("families", "config"): _config,
+    ("schema", "name"): lambda builder: builder.rng.choice(["plan", "preset", "preset/1", "project", "fit", "x"]),
     ("gpus", "name"): lambda builder: values.amount(builder.rng, "gpu"),
     ("gpus", "names"): lambda builder: values.amount(builder.rng, "gpu"),
     ("gpus", "sort"): lambda builder: builder.rng.choice(["cost", "days", "energy_kwh", "carbon_kg", "x"]),

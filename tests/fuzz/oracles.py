@@ -259,7 +259,7 @@ def a_loss_gives_its_budget_back(sandbox: Sandbox, rng: Random) -> Iterator[Find
         return
     outcome = run_line(sandbox, "target", f"--loss={plan['loss']!r}", *options(query), "--json")
     back = plan_of(outcome)
-    if back is None and "not reached within 100 times the largest run" in outcome.err and _beyond(query, plan):
+    if back is None and "not reached within 100x the largest run" in outcome.err and _beyond(query, plan):
         return
     if back is None:
         yield wrong("the loss of a plan is called unreachable", {**query, "flops": flops}, outcome.err)

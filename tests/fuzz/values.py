@@ -200,7 +200,8 @@ _KINDS: dict[str, Callable[[Random], str]] = {
     "flops": _flops,
     "hours": lambda rng: number(rng, 1, 3e7, "kM") + rng.choice(["", "", " H100-hours", " hours"]),
     "seconds": lambda rng: f"{number(rng, 1, 300)}{rng.choice(['d', 'h', ' days', ' weeks', ' months'])}",
-    "usd": lambda rng: number(rng, 100, 1e9, "kM") + rng.choice(["", "", " USD"]),
+    "usd": lambda rng: number(rng, 100, 1e9, "kM") + rng.choice(["", "", "", " USD", " EUR"]),
+    "usd_per_kwh": lambda rng: number(rng, 0.01, 1) + rng.choice(["", " USD/kWh", " EUR/kWh"]),
     "usd_per_hour": lambda rng: rng.choice([number(rng, 0.1, 20), f"{number(rng, 0.1, 20)} USD/h", *names("price")]),
     "params": lambda rng: number(rng, 1e6, 2e12, "MBT"),
     "tokens": lambda rng: number(rng, 1e8, 3e13, "MBT"),
@@ -222,6 +223,26 @@ _KINDS: dict[str, Callable[[Random], str]] = {
     "flag": lambda _: "",
 }
 """Plausible amounts by kind; the kinds of a request are those that its options declare."""
+
+
+_MONEY = (" USD", " USD", " EUR", "", " GBP")
+
+
+def _loss(rng: Random) -> str:
+    return number(rng, 0.5, 20) + rng.choice(["", "", "", " ppl", " perplexity", " bits/byte", " bpb", " nats/token"])
+
+
+def _owned(rng: Random) -> str:
+    price = f"price={number(rng, 1e3, 1e5, 'k')}{rng.choice(_MONEY)}"
+    parts = [price, f"years={rng.uniform(0.5, 60):.2g}", f"use={rng.randrange(1, 110)}%", "overhead=20%"]
+    return rng.choice(["sunk", ", ".join(parts), ", ".join(parts[:3]), ", ".join(rng.sample(parts, 2))])
+
+
+def _interruptions(rng: Random) -> str:
+    time = _KINDS["seconds"]
+    every = f"every={rng.choice([time(rng), number(rng, 100, 1e6, 'k') + ' GPU-hours'])}"
+    saves = [f"save={rng.randrange(1, 900)}s", f"restart={rng.choice(['0', f'{rng.randrange(1, 60)}min'])}"]
+    return ", ".join([every, *saves, *rng.choice([[], [], [f"interval={rng.randrange(1, 600)}min"]])])
 
 
 def amount(rng: Random, kind: str) -> str:
@@ -317,6 +338,12 @@ _GRAMMARS: dict[str, Callable[[Random], str]] = {
     "x": lambda rng: rng.choice([*names("column"), "params,tokens", "D", "flops"]),
     "experts": lambda rng: rng.choice(["auto", "8", "64", "1", "2.5", "128"]),
     "granularity": lambda rng: rng.choice(["auto", "1", "4", "16"]),
+    "loss": _loss,
+    "owned": _owned,
+    "interruptions": _interruptions,
+    "exchange_rate": lambda rng: rng.choice(
+        ["1 EUR = 1.08 USD", "1 USD = 0.93 EUR", f"1 GBP = {number(rng, 0.5, 2)} USD", "1.08", "1 EUR = 0.86 GBP"]
+    ),
     "measured": lambda rng: number(rng, 0.1, 1e6, "k") + rng.choice([" tokens/s", " s/step", " TFLOP/s", ""]),
     "drop": lambda rng: rng.choice(names("keep")),
     "drop_rows": lambda rng: rng.choice(["2", "3-5", "2,4", "5-3", "0", "1-99999999999"]),
@@ -331,9 +358,10 @@ _BY_NAME = {
     "seed": "integer", "seeds": "small",
     "most_runs": "small", "run_cost": "flops", "delta": "ratio", "floor": "number", "noise": "ratio",
     "min_flops": "flops",
-    "target": "flops", "start": "flops", "stop": "flops", "loss": "number", "batch": "count", "context": "count",
+    "target": "flops", "start": "flops", "stop": "flops", "batch": "count", "context": "count",
     "width": "integer", "vocab": "count", "energy": "kwh", "carbon": "kilograms",
     "pf_days": "number", "vocabulary": "count",
+    "bytes_per_token": "number",
     "unique_tokens": "tokens", "inference_tokens": "tokens", "inference_mfu": "fraction",
     "inference_price": "usd_per_hour", "max_memory": "gigabytes", "kv_tokens": "count", "quant_block": "integer",
     "compute_multiplier": "number", "tokens_per_byte": "fraction", "cooldown": "fraction", "weight_bits": "bits",

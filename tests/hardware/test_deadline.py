@@ -78,7 +78,7 @@ def test_more_gpus_than_there_are_is_a_no():
 
 @given(level=levels, ratio=ratios)
 def test_a_limit_at_a_confidence_agrees_with_the_chance(level, ratio):
-    """The high end of a range of 80 % is below the limit where the chance is 90 % or more: the other tenth is below."""
+    """The high end of a range of 80 % is below the limit where the chance is 90 % or more."""
     (limit,) = parse_limit(f"days <= {BANDED.days * ratio!r}")
     high = BANDED.interval_at("days", level)[1]
     chance = limit_chance(BANDED, BANDED.days, [limit])

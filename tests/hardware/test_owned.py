@@ -75,6 +75,8 @@ def test_a_file_of_ones_own_prices_ones_own_hardware(tmp_path, monkeypatch):
     assert found.price_date == "2026-05"
     assert sp.convert(**HOURS, price=2.5).price_per_hour == 2.5
     assert sp.convert(**HOURS, exchange_rate=EURO).price_per_hour == pytest.approx(found.price_per_hour / 1.08)
+    shown = next(gpu for gpu in sp.list_gpus(vendor="nvidia").gpus if gpu.id == "h100-sxm")
+    assert shown.default_usd_per_hour == found.price_per_hour
     dearer = sp.convert(**HOURS, power_price="0.16")
     assert dearer.price_per_hour - found.price_per_hour == pytest.approx(found.owned.power_per_hour)
 

@@ -88,6 +88,7 @@ def laws():
     full["fit"] = {"file": "runs.csv"}
     full["use"] = {"allocate": False, "reason": "a test"}
     full["line"] = {"params": [1e7, 1e8], "tokens": [2e8, 2e9], "within": 1.1}
+    full["conventions"]["bytes_per_token"] = 4.2
     full["notes"] = [{"text": "a note", "warn": True}]
     full["uncertainty"] = {
         "parameters": ["E"], "covariance": [[1e-6]], "centre": [1.8], "method": "none", "samples": 10, "freedom": 9,
@@ -144,17 +145,22 @@ def files():
     gpus["accelerator"].append(
         {
             "id": "mine", "name": "Mine", "vendor": "me", "year": 2026, "memory_bytes": 8e10, "bandwidth_gbs": 1e3,
-            "sources": ["a note"], "power_w": 400, "host_power_w": 0, "power_source": "measured", "tdp_estimated": True,
-            "tdp_basis": "measured maximum", "unified_memory": True, "link_devices": 4, "note": "-", "form": "-",
+            "sources": ["a note"], "power_w": 400, "host_power_w": 0, "power_source": "measured",
+            "tdp_estimated": True, "tdp_basis": "measured maximum", "unified_memory": True, "link_devices": 4, "note": "-", "form": "-",
             "class_by_likeness": True, "sparse_headline": True, "status": "partly verified", "class": "h100",
         }
     )  # fmt: skip
+    owned = {
+        "accelerators": ["mine"], "price": 25e3, "years": 4, "use": 0.7, "overhead": 0.3, "power_price": 0.1,
+        "source": "a note", "date": "2026",
+    }  # fmt: skip
+    rented = small("prices", "price", 6) | {"default": read_toml(data_folder() / "prices.toml")["default"][:3]}
     return {
         "preset": laws(),
         "project": [tomllib.loads(PROJECT)],
         "accelerators": [gpus],
         "family": [read_toml(data_folder() / "families" / f"{name}.toml") for name in ("llama", "zamba", "bert")],
-        "prices": [small("prices", "price", 6) | {"default": read_toml(data_folder() / "prices.toml")["default"]}],
+        "prices": [rented | {"owned": [owned]}],
     }
 
 

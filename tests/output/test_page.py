@@ -17,6 +17,7 @@ from scaleplan.__main__ import run
 from scaleplan.errors import UsageError
 from scaleplan.output.data import flat
 from scaleplan.output.html.page import report
+from scaleplan.planning.context import Context
 
 HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(2)>\"' -->]]>"
 
@@ -145,13 +146,24 @@ def test_every_picture_has_a_title_a_description_and_its_values(page):
 
 def test_the_command_asks_the_same_question(page, text, tmp_path, monkeypatch):
     """Quoted for a shell, it gives the same page."""
-    command = next(text for _, text in page.all("code"))
+    command = next(text for _, text in page.all("code") if text.startswith("scaleplan report"))
     assert "'tokens_per_param >= 20'" in command
     words = shlex.split(command)
     assert words[:2] == ["scaleplan", "report"]
     monkeypatch.chdir(tmp_path)
     assert run([*words[1:], "-o", "again.html", "--quiet"]) == 0
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == text
+
+
+def test_a_law_and_a_model_that_were_read_are_named_in_the_command(parse, tmp_path):
+    """Whatever their Python objects look like."""
+    config = tmp_path / "config.json"
+    sizes = {"hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 1376}
+    config.write_text(json.dumps({"model_type": "llama", "vocab_size": 32000, **sizes}), encoding="utf-8")
+    page = parse(report(flops="1e19", preset=Context().preset("besiroglu-2024"), model=config))
+    command = next(text for _, text in page.all("code") if text.startswith("scaleplan report"))
+    assert f"--model {config}" in command
+    assert "Preset(" not in command
 
 
 def test_the_same_question_gives_the_same_bytes(text, asked):
@@ -214,7 +226,7 @@ def test_the_bill_has_its_ranges_sources_and_chances(page, text):
     """Hours, days and money with their range; the price with source and date; how much is enough how surely."""
     plan = page.data("plan")
     low, high = plan["budget"]["days_interval"]
-    assert f"80 %: {low:.1f} – {high:.1f}" in text
+    assert f"80 %: {low:.1f} days – {high:.1f} days" in text
     cells = [found for _, found in page.all("td")]
     assert f"{high:.1f} days" in cells  # of nine in ten, the upper end of the range
     assert any("2026" in found and found.startswith("Price: $2.95/h") for _, found in page.all("p"))

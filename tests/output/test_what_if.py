@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import shlex
 
 import pytest
 from tests.laws.forecasts import made, preset_text
 from tests.output import chromium
 
 import scaleplan as sp
+from scaleplan.__main__ import run
 from scaleplan.output.html.page import report
+from scaleplan.units import format_count, format_days, format_flops, format_number, format_usd
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason=chromium.MISSING)
 
@@ -53,11 +57,15 @@ FILL = """
   document.getElementById("what-if-reset").click();
   if (settings.form) set("form", settings.form, "change");
   for (const name of ["budget", "share", "price"]) if (name in settings) set(name, settings[name], "input");
-  const found = {problem: document.getElementById("what-if-problem").textContent};
+  const found = {
+    problem: document.getElementById("what-if-problem").textContent,
+    command: document.getElementById("what-if-command").textContent,
+  };
   for (const value of document.querySelectorAll("#what-if-results data")) {
     const {low, high} = value.dataset;
     const ends = low ? [Number(low), Number(high)] : null;
-    found[value.id.replace("what-if-value-", "")] = [value.value === "" ? null : Number(value.value), ends];
+    const number = value.value === "" ? null : Number(value.value);
+    found[value.id.replace("what-if-value-", "")] = [number, ends, value.textContent];
   }
   return found;
 }
@@ -87,6 +95,20 @@ def visit(tab, questions, tmp_path_factory):
         return tab
 
     return visited
+
+
+def test_the_command_of_a_setting_gives_its_plan(visit, capsys):
+    """What the page says to ask the program is the same question, in every form of the budget."""
+    for name, setting in (SETTINGS[i] for i in (2, 5, 7, 8, 9, 12, 16, 20)):
+        page = visit(name).run(f"({FILL})({setting})")
+        words = shlex.split(page["command"])
+        assert words[:2] == ["scaleplan", "optimal"]
+        assert run([*words[1:], "--json", "--quiet"]) == 0
+        plan = json.loads(capsys.readouterr().out)
+        for key in ("params", "tokens", "loss", "flops"):
+            assert page[key][0] == pytest.approx(plan[key], rel=1e-9), page["command"]
+        if "cost" in page:
+            assert page["cost"][0] == pytest.approx(plan["budget"]["cost"], rel=1e-9)
 
 
 def asked_of_the_program(question, setting, tokens):
@@ -131,6 +153,13 @@ def test_the_page_computes_what_the_program_does(visit, questions, name, setting
     for key, value in shown.items():
         if key in page:
             assert page[key][0] == pytest.approx(value, rel=1e-9), key
+    assert page["params"][2] == format_count(plan.params)
+    assert page["loss"][2] == format_number(plan.loss, digits=4)
+    assert page["flops"][2] == format_flops(plan.flops)
+    if "days" in page:
+        assert page["days"][2] == format_days(plan.budget.days)
+    if "cost" in page:
+        assert page["cost"][2] == format_usd(plan.budget.cost)
     assert page["excessLoss"][0] == pytest.approx(plan.excess_loss, abs=1e-12)
     digits = 1e-8 if name == "own" else 1e-9
     for key, own in (("params", "params"), ("tokens", "tokens"), ("tokensPerParam", "tokens_per_param")):

@@ -234,7 +234,7 @@ def advise_batch(
     for name, amount in {"context": context, "tuned batch": min(tuned or (1.0,))}.items():
         if amount < 1:
             raise UsageError(
-                f"a {name} of {format_count(amount)} tokens is less than one", hint="give 1 token or more"
+                f"a {name} of {format_plain(amount)} tokens is less than one", hint="give 1 token or more"
             )
     rules = Context().rules.all()
     when = {"always"} if plan.experts is None else {"always", "experts"}

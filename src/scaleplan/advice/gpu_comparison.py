@@ -167,7 +167,7 @@ def _devices(names: Sequence[str], vendor: str | None, context: Context, *, pric
         if not known:
             raise UnknownNameError("vendor", vendor, vendors)
     usable = [device for device in known if device.peaks]
-    with_price = [device for device in usable if context.prices.default(device.id) is not None]
+    with_price = [device for device in usable if context.prices.has_price(device.id)]
     found = usable if priced and vendor is not None else with_price or usable
     if not found:
         raise UsageError(f"no GPU of {vendor} has a published peak", hint="name GPUs, such as h100-sxm")

@@ -118,7 +118,7 @@ def _laws(plan: Plan, others: Sequence[Plan]) -> Swing | None:
 
 
 def _corrected(plan: Plan) -> bool:
-    """Return whether a law warns of itself, as Kaplan's does: nobody would take it for an end of what is plausible."""
+    """Return whether a law warns of itself, as Kaplan's does: it is no end of what is plausible."""
     return any(notice.code == "caveat" for notice in plan.warnings)
 
 

@@ -206,10 +206,6 @@ class Chart(Result):
         text: str = _drawer("notebook")(self)
         return text
 
-    def _repr_html_(self) -> str:
-        """Return the drawing too, which notebooks would pass over for a table."""
-        return self._repr_svg_()
-
     _repr_html_ = _repr_svg_  # which notebooks prefer to a drawing, and which shows the report of other results
 
 

@@ -13,6 +13,7 @@ from scaleplan.charts.svg import svg_file
 from scaleplan.charts.theme import theme_of
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.files import require_writable, write_atomic
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +60,10 @@ class Look:
         theme_of(theme or "light")
         dots = _DPI if dpi is None else _number(dpi, "dpi", "a number of dots an inch, such as 300")
         if not _DPIS[0] <= dots <= _DPIS[1]:
-            raise UsageError(f"{dots:g} dots an inch", hint=f"from {_DPIS[0]:g} to {_DPIS[1]:,.0f}; 200 is usual")
+            raise UsageError(
+                f"{format_plain(dots)} dots an inch",
+                hint=f"from {format_plain(_DPIS[0])} to {_DPIS[1]:,.0f}; 200 is usual",
+            )
         if dpi is not None and extension != "png":
             raise UsageError(f"a .{extension} file has no dots", hint="--dpi is for .png files")
         per_dot = _PER_INCH / dots if extension == "png" else 1.0

@@ -35,6 +35,7 @@ from scaleplan.units import (
     format_fraction,
     format_number,
     format_plain,
+    format_range,
     money_in,
 )
 
@@ -471,7 +472,7 @@ def money_chart(
         ends = None if reach is None else (extra * math.exp(-reach), extra * math.exp(reach))
         span = None if ends is None else (base + ends[0], base + ends[1])
         marks.append(Mark(x=base + extra, y=step.loss, label=f"{less}: {text}", tone=1, span=span, since=base))
-        told.append(f"{less} for {text}" + (f" ({written(ends[0])} – {written(ends[1])})" if ends else ""))
+        told.append(f"{less} for {text}" + (f" ({format_range(*ends, written)})" if ends else ""))
     missing = [format_fraction(share) for share in NEXT_STEPS if share not in {step.share for step in steps}]
     banded = any(mark.span for mark in marks[1:])
     what = " and ".join(

@@ -12,7 +12,7 @@ from scaleplan.charts.chart import Series
 from scaleplan.errors import UsageError
 from scaleplan.fitting.approaches import fit_envelope
 from scaleplan.fitting.diagnosis import isoflop_budgets
-from scaleplan.units import counted
+from scaleplan.units import counted, format_factor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +74,7 @@ def on_isoflop(chart: Chart, points: Points, at: Mapping[str, float]) -> Chart:
         for number, label in enumerate(labels)
     ]
     off = math.exp(float(np.max(np.abs(np.log(points.flops) - budgets[nearest]))))
-    apart = f", from which theirs differs by up to {off:.2g}x" if off > _SAME else ""
+    apart = f", from which theirs differs by up to {format_factor(off)}" if off > _SAME else ""
     text = f" Markers are {counted(len(points), 'run')}, each with the nearest budget{apart}."
     return replace(
         chart, series=(*chart.series, *(each for each in found if each.x)), caption=f"{chart.caption}{text}"

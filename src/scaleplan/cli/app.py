@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from scaleplan.cli.command import HELP, is_completing
+from scaleplan.cli.command import HELP, completion, help_pages, is_completing
 from scaleplan.cli.settings import from_environment, load_defaults
 from scaleplan.errors import (
     FileError,
@@ -27,7 +27,7 @@ from scaleplan.errors import (
     escape_control,
     quote,
 )
-from scaleplan.output.screen import message_lines
+from scaleplan.output.text import message_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "presets": ("lists", "the scaling laws: list, show, validate, path"),
     "gpus": ("gpus", "the GPUs: list, show, compare for a plan, validate your own"),
     "models": ("lists", "the published models that are known by name: list, show"),
-    "schema": ("schema", "the JSON Schema of a result or a file, for scripts and editors"),
+    "schema": ("schema", "the JSON Schema of a result or of a file"),
     "families": ("families", "the model families: list, show, validate your own"),
     "evaluate": ("lists", "any law at given values → its value, with interval"),
 }
@@ -92,7 +92,10 @@ PAGES = {
     **dict.fromkeys(("register", "resolve", "forecasts"), "guides/registered-forecasts"),
     "presets": "reference/laws",
     "gpus": "guides/hardware-and-prices",
+    "models": "guides/models-and-machines",
     "families": "guides/architectures",
+    "schema": "guides/scripts",
+    "evaluate": "guides/plan",
 }
 """Pages of the documentation about one command, where the page of its section is not it."""
 
@@ -140,17 +143,14 @@ class LazyGroup(TyperGroup):
 
     def shell_complete(self, ctx: typer.Context, incomplete: str) -> Any:  # type: ignore[override]  # noqa: ANN401
         """Complete a command, without importing any, or an option."""
-        from scaleplan.cli.completion import complete_commands, complete_options
-
         if incomplete.startswith("-"):
-            return complete_options(self.params, TyperCommand.shell_complete(self, ctx, incomplete))
-        return complete_commands(((name, line) for name, (_, line) in COMMANDS.items()), incomplete)
+            return completion().complete_options(self.params, TyperCommand.shell_complete(self, ctx, incomplete))
+        rows = [*((name, line) for name, (_, line) in COMMANDS.items()), ("help", "this help, or that of a command")]
+        return completion().complete_commands(rows, incomplete)
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
         """Write the help, the commands without importing any."""
-        from scaleplan.cli.help import help_of_program
-
-        formatter.write(help_of_program(ctx))
+        formatter.write(help_pages().help_of_program(ctx))
 
 
 def build(name: str) -> Any:  # noqa: ANN401  the class belongs to the vendored part of typer
@@ -217,9 +217,7 @@ def execute(arguments: Sequence[str]) -> int:
         return 0
     root = _root()
     if is_completing():
-        from scaleplan.cli.completion import complete
-
-        return complete(root)
+        return int(completion().complete(root))
     defaults = from_environment()
     try:
         defaults = load_defaults() | defaults

@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from scaleplan.cli.options import OLD_NAMES, HardwareOptions, JudgingOptions, OutputOptions, Place
+from scaleplan.cli.options import OLD_NAMES, HardwareOptions, JudgingOptions, OptionPlace, OutputOptions
 from scaleplan.cli.settings import from_environment
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError, escape_control
 from scaleplan.files import discard_output, is_file
 from scaleplan.output import FORMATS, JUDGING, Rendering
-from scaleplan.output.screen import message_lines, width_of
+from scaleplan.output.text import message_lines, styled_lines, width_of
 from scaleplan.planning.request import RIVALS
 from scaleplan.record import Record
 from scaleplan.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import ModuleType
     from typing import Self
 
     from scaleplan.errors import Notice
@@ -43,7 +44,9 @@ __all__ = [
     "Commands",
     "chosen_format",
     "command",
+    "completion",
     "group",
+    "help_pages",
     "is_completing",
     "single",
 ]
@@ -81,7 +84,9 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
         if output.get is not None:
             chunks = list(rendering.bare_values(output.get))
         elif output.fields is not None:
-            chunks = [_rendered(partial(rendering.write_fields, output.fields, name), answer)]
+            chunks = [
+                _rendered(partial(rendering.write_fields, output.fields, name, width=width_of(sys.stdout)), answer)
+            ]
         elif name == "text" and colour:
             report = _rendered(rendering.report, answer)
         else:
@@ -146,8 +151,6 @@ def _write_styled(report: Report) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from scaleplan.output.text import styled_lines
-
     # colour is decided: TERM and NO_COLOR must not decide again
     console = Console(
         file=sys.stdout, force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True
@@ -177,8 +180,8 @@ class Answer(Record):
     """The result of a command.
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
-    ``write`` writes its files and returns their paths. ``exit_status`` is 1 where the answer is "no", and ``source`` the file of a result
-    that was saved. ``failure`` is reported after the result, as an error.
+    ``write`` writes its files and returns their paths. ``exit_status`` is 1 where the answer is "no", and ``source``
+    the file of a result that was saved. ``failure`` is reported after the result, as an error.
     """
 
     result: ResultRecord | None = None
@@ -203,10 +206,8 @@ class Commands(typer.Typer):
         while self.waiting:
             self.waiting.pop(0)()
         if is_completing():
-            from scaleplan.cli.completion import complete_values  # a shell needs it, a command does not
-
             for each in self.registered_commands:
-                complete_values(each.callback.layout)  # type: ignore[union-attr]
+                completion().complete_values(each.callback.layout)  # type: ignore[union-attr]
         return self
 
 
@@ -214,6 +215,20 @@ _APP: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": Fa
 
 HELP = {"help_option_names": ["-h", "--help", "--help-all"]}
 """The options that show the help; the last with every option of a command."""
+
+
+def help_pages() -> ModuleType:
+    """Return the module that writes the help, which commands that run do not need."""
+    from scaleplan.cli import help as pages
+
+    return pages
+
+
+def completion() -> ModuleType:
+    """Return the module that completes what is typed, which only a shell needs."""
+    from scaleplan.cli import completion as module
+
+    return module
 
 
 def is_completing() -> bool:
@@ -286,7 +301,7 @@ class _Parameters:
     def __init__(self, function: Callable[..., Answer]) -> None:
         self.groups: dict[str, tuple[type, list[str]]] = {}
         self.parameters: list[inspect.Parameter] = []
-        self.layout: dict[str, Place] = {}
+        self.layout: dict[str, OptionPlace] = {}
         signature = inspect.signature(function, eval_str=True)
         self.wants_output = "output" in signature.parameters
         added = () if self.wants_output else (_parameter("output", OutputOptions, inspect.Parameter.empty),)
@@ -298,10 +313,10 @@ class _Parameters:
                 members = [_parameter(item.name, hints[item.name], item.default) for item in fields(group)]
                 self.groups[parameter.name] = (group, [member.name for member in members])
                 title = getattr(group, "TITLE", None)
-                self.layout |= {member.name: Place(member.annotation, title) for member in members}
+                self.layout |= {member.name: OptionPlace(member.annotation, title) for member in members}
                 self.parameters += members
             else:
-                self.layout[parameter.name] = Place(group, is_own=True)
+                self.layout[parameter.name] = OptionPlace(group, is_own=True)
                 self.parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
 
@@ -319,9 +334,9 @@ class _Command(TyperCommand):
                     parameter.opts = names
 
     @property
-    def layout(self) -> Mapping[str, Place]:
+    def layout(self) -> Mapping[str, OptionPlace]:
         """The place of each option in the help, by the option's name."""
-        found: Mapping[str, Place] = self.callback.layout  # type: ignore[union-attr]
+        found: Mapping[str, OptionPlace] = self.callback.layout  # type: ignore[union-attr]
         return found
 
     @property
@@ -342,17 +357,15 @@ class _Command(TyperCommand):
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
         """Write the help: the everyday options, or all."""
-        from scaleplan.cli.help import help_of_command  # commands that run have no use for it
-
-        formatter.write(help_of_command(self, ctx))
+        formatter.write(help_pages().help_of_command(self, ctx))
 
     def shell_complete(self, ctx: typer.Context, incomplete: str) -> Any:  # type: ignore[override]  # noqa: ANN401
         """Complete an option; where nothing is typed yet an everyday one, since a command has dozens."""
-        from scaleplan.cli.completion import complete_options
-
         found = super().shell_complete(ctx, incomplete or "--")
         shown = {name for each in self.params if self.layout[str(each.name)].is_everyday for name in each.opts}
-        return complete_options(self.params, [each for each in found if incomplete or each.value in shown])
+        return completion().complete_options(
+            self.params, [each for each in found if incomplete or each.value in shown]
+        )
 
 
 class _Group(TyperGroup):
@@ -360,16 +373,12 @@ class _Group(TyperGroup):
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # noqa: ANN401
         """Write the help, with a line for each command."""
-        from scaleplan.cli.help import help_of_group
-
-        formatter.write(help_of_group(self, ctx))
+        formatter.write(help_pages().help_of_group(self, ctx))
 
     def shell_complete(self, ctx: typer.Context, incomplete: str) -> Any:  # type: ignore[override]  # noqa: ANN401
         """Complete a command of the group."""
-        from scaleplan.cli.completion import complete_commands
-
         rows = ((name, str(command.help)) for name, command in self.commands.items())
-        return complete_commands(rows, incomplete)
+        return completion().complete_commands(rows, incomplete)
 
 
 def _refuse_two_formats(ctx: typer.Context, output: OutputOptions) -> None:

@@ -30,11 +30,11 @@ from scaleplan.project.saved import record_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from scaleplan.cli.options import Place
+    from scaleplan.cli.options import OptionPlace
 
 __all__ = [
     "VALUES",
-    "Candidate",
+    "Completion",
     "candidates",
     "complete",
     "complete_commands",
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-class Candidate(NamedTuple):
+class Completion(NamedTuple):
     """What a word can become, and what that is; ``type`` is for shells that treat files otherwise."""
 
     value: str
@@ -54,6 +54,7 @@ class Candidate(NamedTuple):
 
 def complete(root: Any) -> int:  # noqa: ANN401  the class belongs to typer
     """Answer the shell, and return the exit status; whatever goes wrong, a prompt shows no error."""
+    _join_values()
     before = sys.modules.get("rich")
     sys.modules["rich"] = None  # type: ignore[assignment]  # typer would render each help by it, which takes too long
     try:
@@ -68,18 +69,27 @@ def complete(root: Any) -> int:  # noqa: ANN401  the class belongs to typer
     return 0
 
 
-def complete_commands(rows: Iterable[tuple[str, str]], incomplete: str) -> list[Candidate]:
+def _join_values() -> None:
+    """Make ``--option value`` of the three words that bash parts ``--option=value`` into."""
+    words, place = os.environ.get("COMP_WORDS", "").split("\n"), os.environ.get("COMP_CWORD", "")
+    at = int(place) if place.isdigit() else 0
+    if 1 < at < len(words) and words[at - 1] == "=" and words[at - 2].startswith("--"):
+        del words[at - 1]
+        os.environ |= {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(at - 1)}
+
+
+def complete_commands(rows: Iterable[tuple[str, str]], incomplete: str) -> list[Completion]:
     """Return the commands that begin as typed."""
-    return [Candidate(name, text.partition("\n")[0]) for name, text in rows if name.startswith(incomplete)]
+    return [Completion(name, text.partition("\n")[0]) for name, text in rows if name.startswith(incomplete)]
 
 
-def complete_options(parameters: Sequence[Any], found: Iterable[Any]) -> list[Candidate]:
+def complete_options(parameters: Sequence[Any], found: Iterable[Any]) -> list[Completion]:
     """Return the options that typer found, with the first words of their help."""
     known = {name: parameter.help or "" for parameter in parameters for name in parameter.opts}
-    return [Candidate(each.value, _short(known.get(each.value, each.help or ""))) for each in found]
+    return [Completion(each.value, _short(known.get(each.value, each.help or ""))) for each in found]
 
 
-def complete_values(layout: Mapping[str, Place]) -> None:
+def complete_values(layout: Mapping[str, OptionPlace]) -> None:
     """Give the options of a command the completion of their values."""
     for name, place in layout.items():
         if getattr(place.option, "autocompletion", None) is None:
@@ -100,7 +110,7 @@ def values_of(name: str, command: str) -> Source | None:
     return VALUES.get(f"{command} {name}", VALUES.get(name))
 
 
-def candidates(source: Source, ctx: Any, incomplete: str = "") -> Iterator[Candidate]:  # noqa: ANN401  of typer
+def candidates(source: Source, ctx: Any, incomplete: str = "") -> Iterator[Completion]:  # noqa: ANN401  of typer
     """Yield the candidates of a source; of a list with commas those of its last word."""
     if isinstance(source, Listed):
         before, comma, _ = incomplete.rpartition(",")
@@ -108,13 +118,18 @@ def candidates(source: Source, ctx: Any, incomplete: str = "") -> Iterator[Candi
             if each.value not in before.split(","):
                 yield each._replace(value=before + comma + each.value)
     elif isinstance(source, str):
-        module, _, name = source.partition(":")
-        table = getattr(import_module(f"scaleplan.{module}"), name)
-        yield from (Candidate(word, _said(table, word)) for word in table)
+        table = _load(source)
+        yield from (Completion(word, _said(table, word)) for word in table)
     elif isinstance(source, tuple):
-        yield from map(Candidate, source)
+        yield from map(Completion, source)
     else:
         yield from source(ctx, incomplete)
+
+
+def _load(place: str) -> Any:  # noqa: ANN401  whatever is there
+    """Import something of this package by ``"module:name"``."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"scaleplan.{module}"), name)
 
 
 def _said(table: object, word: str) -> str:
@@ -131,16 +146,16 @@ def _short(text: str) -> str:
 # --- sources ------------------------------------------------------------------------------------------------------
 
 
-def _presets(_: object, incomplete: str) -> Iterator[Candidate]:
+def _presets(_: object, incomplete: str) -> Iterator[Completion]:
     """Yield the ids of the laws, and aliases where no id begins as typed; found as text, since a law takes long."""
     ids, aliases = [], []
     for name, path in sorted(Context().library.files().items()):
         with suppress(Exception):  # a broken file is no reason to propose nothing
             text = read_text(path, what="preset")
             title = _line(r'title = "(.*)"', text)
-            ids.append(Candidate(name, title))
+            ids.append(Completion(name, title))
             aliases += [
-                Candidate(alias, title) for alias in re.findall(r'"(.*?)"', _line(r"aliases = \[(.*)\]", text))
+                Completion(alias, title) for alias in re.findall(r'"(.*?)"', _line(r"aliases = \[(.*)\]", text))
             ]
     yield from ids
     if incomplete and not any(each.value.startswith(incomplete) for each in ids):
@@ -152,79 +167,79 @@ def _line(pattern: str, text: str) -> str:
     return "" if found is None else found[1]
 
 
-def _gpus(_: object, incomplete: str) -> Iterator[Candidate]:
+def _gpus(_: object, incomplete: str) -> Iterator[Completion]:
     known = Context().accelerators.all()
-    yield from (Candidate(gpu.id, gpu.name) for gpu in known)
+    yield from (Completion(gpu.id, gpu.name) for gpu in known)
     if incomplete and not any(gpu.id.startswith(incomplete) for gpu in known):
-        yield from (Candidate(alias, gpu.name) for gpu in known for alias in gpu.aliases if " " not in alias)
+        yield from (Completion(alias, gpu.name) for gpu in known for alias in gpu.aliases if " " not in alias)
 
 
-def _vendors(_: object, __: str) -> Iterator[Candidate]:
-    yield from map(Candidate, sorted({gpu.vendor for gpu in Context().accelerators.all() if " " not in gpu.vendor}))
+def _vendors(_: object, __: str) -> Iterator[Completion]:
+    yield from map(Completion, sorted({gpu.vendor for gpu in Context().accelerators.all() if " " not in gpu.vendor}))
 
 
-def _precisions(_: object, __: str) -> Iterator[Candidate]:
+def _precisions(_: object, __: str) -> Iterator[Completion]:
     """Yield the precisions that some device computes in."""
-    yield from map(Candidate, sorted({name for gpu in Context().accelerators.all() for name in gpu.peaks}))
+    yield from map(Completion, sorted({name for gpu in Context().accelerators.all() for name in gpu.peaks}))
 
 
-def _prices(_: object, __: str) -> Iterator[Candidate]:
+def _prices(_: object, __: str) -> Iterator[Completion]:
     """Yield the words that a price is named by."""
     listed = Context().prices.listed()
-    yield Candidate("default", "the price that is taken where none is given")
-    yield from map(Candidate, sorted({word for each in listed for word in (each.commitment, each.provider_class)}))
+    yield Completion("default", "the price that is taken where none is given")
+    yield from map(Completion, sorted({word for each in listed for word in (each.commitment, each.provider_class)}))
 
 
-def _profiles(_: object, __: str) -> Iterator[Candidate]:
-    yield from (Candidate(each.name, each.title) for each in Context().utilisations.profiles())
+def _profiles(_: object, __: str) -> Iterator[Completion]:
+    yield from (Completion(each.name, each.title) for each in Context().utilisations.profiles())
 
 
-def _regions(_: object, __: str) -> Iterator[Candidate]:
+def _regions(_: object, __: str) -> Iterator[Completion]:
     """Yield countries and cloud regions, each by a name without a space or a colon, at which shells part words."""
     for grid in Context().grids.all():
         code = grid.code.rpartition(":")[2]
-        yield Candidate(code, grid.name) if " " in grid.name or grid.kind != "country" else Candidate(grid.name, code)
+        yield (
+            Completion(code, grid.name) if " " in grid.name or grid.kind != "country" else Completion(grid.name, code)
+        )
 
 
-def _models(_: object, __: str) -> Iterator[Candidate]:
-    from scaleplan.models.public_models import PublicModels
-
-    yield from map(Candidate, PublicModels().ids())
+def _models(_: object, __: str) -> Iterator[Completion]:
+    yield from map(Completion, _load("models.public_models:PublicModels")().ids())
 
 
-def _model_families(_: object, __: str) -> Iterator[Candidate]:
+def _model_families(_: object, __: str) -> Iterator[Completion]:
     """Yield the families of published models."""
-    from scaleplan.models.public_models import PublicModels
-
-    yield from map(Candidate, sorted({model.family for model in PublicModels().all()}))
-
-
-def _ways_to_tune(_: object, __: str) -> Iterator[Candidate]:
-    from scaleplan.models.tuning import QUANTIZED, TUNED
-
-    yield from map(Candidate, (*TUNED, *QUANTIZED))
+    models = _load("models.public_models:PublicModels")().all()
+    yield from map(Completion, sorted({model.family for model in models}))
 
 
-def _matrices(_: object, __: str) -> Iterator[Candidate]:
+def _ways_to_tune(_: object, __: str) -> Iterator[Completion]:
+    yield from map(Completion, (*_load("models.tuning:TUNED"), *_load("models.tuning:QUANTIZED")))
+
+
+def _matrices(_: object, __: str) -> Iterator[Completion]:
     """Yield the matrices that adapters are put on, by their short names."""
-    from scaleplan.models.tuning import TARGETS
-
-    yield from (Candidate(names[0], label) for label, names in TARGETS.items())
+    yield from (Completion(names[0], label) for label, names in _load("models.tuning:TARGETS").items())
 
 
-def _families(_: object, __: str) -> Iterator[Candidate]:
-    from scaleplan.models.families.listing import family_list
+def _families(_: object, __: str) -> Iterator[Completion]:
+    families = _load("models.families.listing:family_list")().families
+    yield from (Completion(each.id, each.title) for each in families)
 
-    yield from (Candidate(each.id, each.title) for each in family_list().families)
+
+def _schemas(_: object, __: str) -> Iterator[Completion]:
+    """Yield what has a JSON Schema."""
+    yield from (Completion(name, what) for name, (what, _) in _load("output.schemas:FILES").items())
+    yield from (Completion(each.split("/")[1]) for each in CLASSES)
 
 
-def _formats(ctx: Any, _: str) -> Iterator[Candidate]:  # noqa: ANN401  of typer
+def _formats(ctx: Any, _: str) -> Iterator[Completion]:  # noqa: ANN401  of typer
     """Yield the formats, those of CI services for commands that judge alone."""
     judges = ctx.command_path.split()[1] in {"check", "diff", "show"}
-    yield from map(Candidate, (*FORMATS, *JUDGING) if judges else FORMATS)
+    yield from map(Completion, (*FORMATS, *JUDGING) if judges else FORMATS)
 
 
-def _everyday(ctx: Any, incomplete: str) -> Iterator[Candidate]:  # noqa: ANN401
+def _everyday(ctx: Any, incomplete: str) -> Iterator[Completion]:  # noqa: ANN401
     """Yield everyday options where an argument is seldom given."""
     if not incomplete:
         yield from ctx.command.shell_complete(ctx, "")
@@ -235,14 +250,15 @@ RESULTS = {
     **dict.fromkeys(("sweep", "compare"), "plans"),
     "convert": "conversion", "break-even": "plans", "vocab": "vocabulary", "plot": "chart", "register": "forecast",
     "resolve": "outcome", "evaluate": "evaluation", "presets list": "presets", "presets show": "preset",
-    "presets validate": "validation", "presets path": "paths", "gpus list": "gpus", "gpus show": "gpu",
-    "families list": "families", "families show": "family", "families validate": "family-validation",
-    "models list": "models", "models show": "public-model",
+    "presets validate": "validation", "presets path": "paths", "schema": "schemas",
+    "gpus list": "gpus", "gpus show": "gpu", "gpus path": "paths", "gpus validate": "gpu-validation",
+    "gpus compare": "gpu-comparison", "families list": "families", "families show": "family",
+    "families validate": "family-validation", "models list": "models", "models show": "public-model",
 }  # fmt: skip
 """The schema of the answer of a command, where it is not called as the command is."""
 
 
-def _fields(ctx: Any, _: str) -> Iterator[Candidate]:  # noqa: ANN401
+def _fields(ctx: Any, _: str) -> Iterator[Completion]:  # noqa: ANN401
     """Yield the names of the fields of a command's answer, or of its rows."""
     command = " ".join(ctx.command_path.split()[1:])
     place = CLASSES.get(f"scaleplan/{RESULTS.get(command, command)}/1")
@@ -256,7 +272,7 @@ def _fields(ctx: Any, _: str) -> Iterator[Candidate]:  # noqa: ANN401
         item = next((item for item in fields(record) if item.name == rows), None)
         inner: Any = None if item is None else _record_in(str(item.type), record)
         names = [*([] if inner is None else _names(inner)), *names]
-    yield from map(Candidate, dict.fromkeys(names))
+    yield from map(Completion, dict.fromkeys(names))
 
 
 def _names(record: Any, path: str = "") -> list[str]:  # noqa: ANN401  a class
@@ -277,7 +293,7 @@ def _names(record: Any, path: str = "") -> list[str]:  # noqa: ANN401  a class
             else _record_in(str(annotation), record)
         )
         if name == "constraints":  # a plan writes these among its own keys
-            found += [key.name for key in constraint_keys()]
+            found += [path + key.name for key in constraint_keys()]
         elif re.match(r"tuple\[(\w+), \1\]", str(annotation)):
             found += [f"{path}{name}.low", f"{path}{name}.high"]
         elif inner is None or path.count(".") > 1:
@@ -307,18 +323,18 @@ class Listed(NamedTuple):
     of: Any
 
 
-Source = str | tuple[str, ...] | Listed | Callable[[Any, str], Iterator[Candidate]]
+Source = str | tuple[str, ...] | Listed | Callable[[Any, str], Iterator[Completion]]
 """Where values come from: a table of names as ``module:NAME`` below this package, the names, or a function."""
 
 
-def _columns(_: object, __: str) -> Iterator[Candidate]:
+def _columns(_: object, __: str) -> Iterator[Completion]:
     """Yield the columns of the table that the line names, by its first line."""
     typed = f"{os.environ.get('COMP_WORDS', '')} {os.environ.get('_TYPER_COMPLETE_ARGS', '')}".split()
     file = next((word for word in typed if word.endswith((".csv", ".tsv"))), None)
     if file is not None:
         with Path(file).open(encoding="utf-8", errors="replace") as stream:
             row = next(csv.reader(stream, delimiter="\t" if file.endswith(".tsv") else ","), [])
-        yield from (Candidate(name) for name in row if name and " " not in name)
+        yield from (Completion(name) for name in row if name and " " not in name)
 
 
 VALUES: Mapping[str, Source] = {
@@ -332,7 +348,7 @@ VALUES: Mapping[str, Source] = {
     "format": _formats, "color": ("auto", "always", "never"), "get": _fields, "fields": Listed(_fields),
     # planning
     "optimal source": _everyday, "by": tuple(SWEPT), "to": "hardware.convert:QUANTITIES",
-    "plot kind": "charts.plots:PICTURES",
+    "plot kind": "charts.plots:PICTURES", "theme": "charts.theme:THEMES",
     # models
     "model source": _models, "memory source": _models, "arch": _families, "shape experts": (), "runs model": _models,
     "tune": _ways_to_tune, "trainer": "models.tuning:HABITS", "targets": Listed(_matrices),
@@ -354,7 +370,9 @@ VALUES: Mapping[str, Source] = {
     "track loss": ("val", "train"), "plot loss": ("val", "train"), "track preset": (),
     # lists
     "evaluate preset": _presets, "presets show name": _presets, "presets path name": _presets,
-    "gpus show name": _gpus, "vendor": _vendors, "family": _model_families,
+    "gpus show name": _gpus, "gpus path name": _gpus, "gpus compare names": _gpus,
+    "gpus compare sort": "advice.gpu_comparison:SORTS", "schema name": _schemas, "vendor": _vendors,
+    "family": _model_families,
     "families show name": _families, "models show name": _models,
 }  # fmt: skip
 """The values of options and arguments by their name, or by command and name where another command's are others."""

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.ascii import spelled
 from scaleplan.cli.options import PANELS
-from scaleplan.output.screen import width_of
+from scaleplan.output.text import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import typer
 
-    from scaleplan.cli.options import Place
+    from scaleplan.cli.options import OptionPlace
 
 __all__ = ["DOCUMENTATION", "first_line", "help_of_command", "help_of_group", "help_of_program", "page"]
 
@@ -35,7 +35,9 @@ _INDENT = "  "
 _LONGEST_NAME = 26  # columns of an option with its value; what is longer has a line of its own
 
 
-_QUOTED = re.compile(r"(?<!\w)'[^']{1,30}'(?!\w)")
+_WHOLE = 30  # characters of a text with spaces that is not parted, if it is an example or a default
+
+_QUOTED = re.compile(rf"(?<!\w)'[^']{{1,{_WHOLE}}}'(?!\w)")
 
 
 class Row(NamedTuple):
@@ -105,9 +107,9 @@ def help_of_command(command: Any, ctx: typer.Context) -> str:  # noqa: ANN401
     panels: dict[str, list[Row]] = {title: [] for title in _titles(command.layout.values())}
     hidden = 0
     for parameter in command.params:
-        place: Place = command.layout[parameter.name]
+        place: OptionPlace = command.layout[parameter.name]
         if parameter.param_type_name == "argument":
-            panels[PANELS["arguments"]].append(Row(parameter.metavar, parameter.help or ""))
+            panels[PANELS["arguments"]].append(Row(_argument(parameter), parameter.help or ""))
         elif everything or parameter.required or place.is_everyday:
             panels[PANELS["required"] if parameter.required else _title(place)].append(
                 Row(_names(parameter), _text(parameter, whole=wanted))
@@ -116,8 +118,8 @@ def help_of_command(command: Any, ctx: typer.Context) -> str:  # noqa: ANN401
             hidden += 1
     if everything:
         panels[PANELS["common"]] += [
-            Row("-h, --help", "Show the help, of many options the everyday ones."),
-            Row("--help-all", "Show every option, and the variables that set them."),
+            Row("-h, --help", "Show this help."),
+            Row("--help-all", "Show it with every option and environment variable."),
         ]
     more = [] if everything else ["", f"{hidden} more options: {ctx.command_path} --help-all"]
     return _written(
@@ -134,7 +136,7 @@ def help_of_command(command: Any, ctx: typer.Context) -> str:  # noqa: ANN401
     )
 
 
-def _titles(places: Iterable[Place]) -> list[str]:
+def _titles(places: Iterable[OptionPlace]) -> list[str]:
     """Return the titles of all panels, in their order.
 
     Panels that only one command has stand beside its own options, or after the shared ones if declared after them.
@@ -156,7 +158,7 @@ def _titles(places: Iterable[Place]) -> list[str]:
     return [*shared[:first], *before, *shared[first:last], *after, *shared[last:]]
 
 
-def _title(place: Place) -> str:
+def _title(place: OptionPlace) -> str:
     title: str = place.option.rich_help_panel or place.panel or PANELS["own"]
     return title
 
@@ -166,9 +168,15 @@ def _usage(command: Any, ctx: typer.Context) -> list[str]:  # noqa: ANN401
     words = [
         _names(each, short=True) for each in command.params if each.required and each.param_type_name == "option"
     ]
-    words += [each.metavar for each in command.params if each.param_type_name == "argument"]
+    words += [_argument(each) for each in command.params if each.param_type_name == "argument"]
     first = f"Usage: {ctx.command_path} "
     return _wrapped(" ".join([*words, "[OPTIONS]"]), first=first, rest=" " * len(first))
+
+
+def _argument(parameter: Any) -> str:  # noqa: ANN401  of typer
+    """Return the name of an argument, with dots where it may be repeated."""
+    name: str = parameter.metavar
+    return f"{name}..." if parameter.nargs == -1 and name[-1] not in ".]" else name
 
 
 def _names(parameter: Any, *, short: bool = False) -> str:  # noqa: ANN401  of typer
@@ -190,7 +198,10 @@ def _text(parameter: Any, *, whole: bool) -> str:  # noqa: ANN401
         notes.append(f"default: {parameter.default}")
     first = text if whole else re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
     first = first.replace("….", "…")
-    return f"{first} [{'; '.join(notes)}]" if notes else first
+    note = f"[{'; '.join(notes)}]"
+    if len(note) <= _WHOLE:
+        note = note.replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{first} {note}" if notes else first
 
 
 def _panels(panels: Mapping[str, Sequence[Row]]) -> Iterator[str]:

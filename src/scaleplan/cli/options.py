@@ -38,8 +38,8 @@ __all__ = [
     "LawReportOptions",
     "LimitOptions",
     "MarginOptions",
+    "OptionPlace",
     "OutputOptions",
-    "Place",
     "RunOptions",
     "keywords",
 ]
@@ -72,7 +72,7 @@ PANELS = {
 """The panels of the help by the groups of options, in their order; panels of one command follow its own options."""
 
 
-class Place(NamedTuple):
+class OptionPlace(NamedTuple):
     """The place of an option in the help: a command's own, or that of a group that may have a panel."""
 
     annotation: Any

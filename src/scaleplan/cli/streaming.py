@@ -16,8 +16,7 @@ from scaleplan.output.fields import bare_value, declared, names_in, resolve_all,
 from scaleplan.planning.context import Context
 from scaleplan.planning.on_hardware import plan_budget
 from scaleplan.planning.planner import Planner
-from scaleplan.planning.request import SWEPT, Request, option_names
-from scaleplan.units import parse
+from scaleplan.planning.request import SWEPT, Request, option_names, parse_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -63,11 +62,16 @@ def _block() -> bytes:
         raise UsageError(f"cannot read standard input: {reason}", hint=hint) from None
 
 
-def amounts(batches: Iterable[list[str]], parser: Callable[[str], float]) -> Iterator[list[float]]:
-    """Yield the amounts of batches of lines without the empty ones; UsageError names a line that is no amount."""
+def amounts(
+    batches: Iterable[list[str]], parser: Callable[[str], float], *, bare: bool = True
+) -> Iterator[list[float]]:
+    """Yield the amounts of batches of lines without the empty ones; UsageError names a line that is no amount.
+
+    Where ``bare``, plain numbers are what they say and need no parser.
+    """
     number = 0
     for lines in batches:
-        found = _plain_numbers(lines)
+        found = _plain_numbers(lines) if bare else None
         if found is None:
             found = []
             for place, line in enumerate(lines, number + 1):
@@ -141,9 +145,10 @@ def answer_lines(form: str, options: dict[str, Any], style: LineStyle) -> Iterat
     others = [other for other in SWEPT if other != form and options[other] is not None]
     if others:
         raise UsageError(f"two budgets: standard input and --{others[0].replace('_', '-')}", hint="give one of them")
-    lines = amounts(input_lines(), partial(parse, SWEPT[form]))
     context = Context()
     request = Request.of({**options, form: None}, context)
+    rate = request.exchange_rate if form == "cost" else None
+    lines = amounts(input_lines(), partial(parse_budget, form, rate=rate), bare=rate is None)
     planner = Planner.of(request, context)
     if form == "flops" and style.get is None and _alike(planner, options):
         return _fast_chunks(planner, lines, style)
@@ -220,7 +225,7 @@ def plan_chunks(
             yield render_jsonl([record if style.names is None else {name: take(record, name) for name in columns}])
         elif table is not None:
             shown = columns if style.names is not None else table.names
-            yield table.line({name: take(record, name) for name in shown})
+            yield table.line({name: take(record, name) for name in shown}, take(record, "budget.currency"))
         else:
             header = render_header(columns, delimiter=style.delimiter) if first else ""
             yield header + render_rows([record], columns, delimiter=style.delimiter)

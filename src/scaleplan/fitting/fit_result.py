@@ -36,7 +36,7 @@ from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, Result, as_mapping
 from scaleplan.tables.headings import normalised
 from scaleplan.toml_table import Table, toml_text
-from scaleplan.units import format_count, format_flops, format_fraction, format_number, format_plain
+from scaleplan.units import format_count, format_factor, format_flops, format_fraction, format_number, format_plain
 from scaleplan.version import __version__
 
 if TYPE_CHECKING:
@@ -593,8 +593,8 @@ class FitResult(Record, Result, eq=False):
             held_out = f"{len(self.backtest.cuts)} cuts in compute; {self.backtest}"
         flops, extrapolation = self.target_flops, "not by compute"
         if flops is not None:
-            factor = format_number(flops / float(np.max(runs.flops)))
-            extrapolation = f"{format_flops(flops)} is {factor} times the largest run"
+            factor = format_factor(flops / float(np.max(runs.flops)))
+            extrapolation = f"{format_flops(flops)} is {factor} the largest run"
         return (
             ("form", f"{request.form}: {law.formula if law else ''}, {free} free parameters".replace(": ,", ",")),
             ("N", f"{self.params_convention.replace('_', ' ')} parameters, column {n}"),

@@ -248,7 +248,7 @@ _SAME_TEXT = 0.02  # relative: of one text both losses have one ratio, to the di
 def _bytes_per_token(
     table: RawTable, runs: Runs, positions: Index, tokens_per_byte: float | None
 ) -> tuple[float | None, list[str]]:
-    """Return the bytes of a token, as given or by bits per byte beside a loss per token, with a note of the latter."""
+    """Return the bytes of a token, given or by bits per byte beside a loss per token, with a note of the latter."""
     if runs.loss_unit != NATS:
         return None, []
     if tokens_per_byte is not None:
@@ -262,7 +262,7 @@ def _bytes_per_token(
     if not len(ratios) or not 1 <= np.min(ratios) <= np.max(ratios) <= (1 + _SAME_TEXT) * np.min(ratios):
         return None, []
     size = float(np.median(ratios))
-    return size, [f"a token has {size:.3g} bytes, by {quote(beside)}"]
+    return size, [f"a token has {format_number(size)} bytes, by {quote(beside)}"]
 
 
 def _too_large(runs: Runs, loss: ColumnMapping, loss_unit: str) -> tuple[Notice, ...]:

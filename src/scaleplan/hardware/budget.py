@@ -76,7 +76,7 @@ class BudgetRequest(Record):
     profile: str | None = _hardware(
         "text",
         metavar="NAME",
-        help="Utilisation to assume: project or tuned-benchmark. The default, project, is what whole projects pay for.",
+        help="Utilisation to assume: project or tuned-benchmark. The default, project, is what whole runs pay for.",
     )
     measured: str | None = _hardware(
         "text",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.budget import Budget
     from scaleplan.units.limits import Limit
 
-__all__ = ["UNCERTAIN", "LimitChance", "chance_text", "chances_of", "limit_chance", "percent"]
+__all__ = ["UNCERTAIN", "LimitChance", "chance_text", "chances_of", "limit_chance", "limit_text", "percent"]
 
 UNCERTAIN = ("gpu_hours", "days", "cost", "energy_kwh")
 """The quantities of a budget that scatter with the utilisation."""
@@ -75,16 +75,16 @@ _WRITERS: Mapping[str, Callable[[float], str]] = {
 }
 
 
-def _written(name: str, most: float, currency: str | None) -> str:
-    return money_in(currency)(most) if name == "cost" else _WRITERS[name](most)
+def limit_text(name: str, chance: LimitChance) -> str:
+    """Write what a quantity is to keep: ``30.0 days``; limits that are more than the most as they are."""
+    if chance.most is None:
+        return chance.limit
+    return money_in(chance.currency)(chance.most) if name == "cost" else _WRITERS[name](chance.most)
 
 
 def chance_text(chances: Mapping[str, LimitChance]) -> str | None:
     """Return the line that tells the chances: ``chance of keeping 30.0 days: 61 %``; None where there is none."""
-    parts = [
-        f"{each.limit if each.most is None else _written(name, each.most, each.currency)}: {percent(each.chance)}"
-        for name, each in chances.items()
-    ]
+    parts = [f"{limit_text(name, each)}: {percent(each.chance)}" for name, each in chances.items()]
     return f"chance of keeping {', '.join(parts)}" if parts else None
 
 

@@ -16,7 +16,7 @@ from scaleplan.hardware.owned import owned_price, owned_text, read_owned
 from scaleplan.hardware.prices import HourlyPrice
 from scaleplan.hardware.utilisation import Utilisation
 from scaleplan.record import Record
-from scaleplan.units import SECONDS_PER_HOUR, USD, format_flops, format_fraction, format_number
+from scaleplan.units import SECONDS_PER_HOUR, USD, format_flops, format_fraction, format_number, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +129,8 @@ class DeviceBudget:
         interruptions = self._interruptions(gpus)
         if interruptions is not None:
             share = interruptions.goodput
-            lost = f"; {share:.3g} of the time trains between interruptions, in place of {found.goodput:g}"
+            usual = format_plain(found.goodput)
+            lost = f"; {format_number(share)} of the time trains between interruptions, in place of {usual}"
             source = found.source if found.profile is None else found.source + lost
             return replace(found, goodput=share, source=source)
         return found if request.goodput is None else replace(found, goodput=request.goodput)

@@ -11,6 +11,7 @@ from scaleplan.units import (
     USD,
     format_fraction,
     format_number,
+    format_plain,
     money_in,
     parse_fraction,
     parse_positive,
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
     from scaleplan.toml_table import Table
     from scaleplan.units import ExchangeRate
 
-__all__ = ["OwnedPrice", "Ownership", "owned_price", "owned_text", "ownership_in", "read_owned"]
+__all__ = ["MOST_YEARS", "OwnedPrice", "Ownership", "owned_price", "owned_text", "ownership_in", "read_owned"]
 
 _EXAMPLE = "price=30k USD, years=4, use=70%, overhead=20%"
 
 HOURS_PER_YEAR = 8766.0
 """Of the Julian year of 365.25 days."""
 
-_MOST_YEARS = 50.0  # no device has been used for longer
+MOST_YEARS = 50.0  # no device has been used for longer
 
 
 class Ownership(Record):
@@ -101,7 +102,7 @@ def read_owned(text: str, rate: ExchangeRate | None) -> Ownership:
         if name not in written:
             raise UsageError(f"--owned {quote(text)} lacks {name}", hint=hint)
     years = parse_positive(written["years"].removesuffix("years").removesuffix("y").strip())
-    if years > _MOST_YEARS:
+    if years > MOST_YEARS:
         raise UsageError(f"--owned years={written['years']} is longer than any device is used", hint=hint)
     overhead = written.get("overhead", "0")
     return Ownership(
@@ -116,7 +117,7 @@ def ownership_in(table: Table) -> Ownership:
     """Return what an ``[[owned]]`` table of a file of prices says; its money is in US dollars."""
     return Ownership(
         price=table.number("price", above=0),
-        years=table.number("years", above=0, at_most=_MOST_YEARS),
+        years=table.number("years", above=0, at_most=MOST_YEARS),
         use=table.number("use", above=0, at_most=1),
         overhead=table.number("overhead", 0.0, at_least=0),
         power_price=table.optional_number("power_price", above=0),
@@ -157,10 +158,10 @@ def owned_text(found: OwnedPrice, kw: float | None, *, currency: str | None, ori
     else:
         more = f" and {format_fraction(found.overhead)} overhead" if found.overhead else ""
         text = (
-            f"{money(found.price)} a GPU{more} over {found.years:g} years at "
+            f"{money(found.price)} a GPU{more} over {format_plain(found.years or 0.0)} years at "
             f"{format_fraction(found.use or 0.0)} use is {money(found.capital_per_hour)}/h ({origin})"
         )
     if found.power_per_hour is None or kw is None:
         return f"{text}; power not included"
-    drawn = f"{format_number(kw)} kW at {found.power_price:g} {currency or USD}/kWh"
+    drawn = f"{format_number(kw)} kW at {format_plain(found.power_price or 0.0)} {currency or USD}/kWh"
     return f"{text}; power of {drawn} is {money(found.power_per_hour)}/h ({power_origin})"

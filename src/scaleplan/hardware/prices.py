@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UnknownNameError, UsageError
 from scaleplan.files import read_data
-from scaleplan.hardware.owned import ownership_in
+from scaleplan.hardware.owned import owned_price, owned_text, ownership_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,6 +96,30 @@ class Prices:
     def owned(self, accelerator: str) -> Ownership | None:
         """Return what an accelerator id of the user's own costs, by a file of theirs; None where none says so."""
         return self._owned.get(accelerator)
+
+    def has_price(self, accelerator: str) -> bool:
+        """Whether an accelerator id has a price where a question gives none."""
+        return accelerator in self._owned or accelerator in self._defaults
+
+    def usual(self, accelerator: str, kw: float | None) -> Price | None:
+        """Return the price where a question gives none: that of hardware of one's own before the default.
+
+        ``kw`` is the power that the accelerator takes from the grid, None where that is not known.
+        """
+        owned = self.owned(accelerator)
+        if owned is None:
+            return self.default(accelerator)
+        parts = owned_price(owned, kw, owned.power_price)
+        return Price(
+            accelerator=accelerator,
+            usd_per_hour=parts.per_hour,
+            commitment="owned",
+            provider_class="",
+            provider="",
+            date=owned.date,
+            confidence="",
+            source=owned_text(parts, kw, currency=None, origin=owned.origin, power_origin=owned.origin),
+        )
 
     def listed(self, accelerator: str | None = None) -> tuple[Price, ...]:
         """Return the dated prices of an accelerator id, or of all."""

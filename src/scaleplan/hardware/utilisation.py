@@ -193,9 +193,8 @@ class UtilisationTable:
             factors.append(f"{format_plain(self._moe)} for a mixture of experts")
         if precision not in _SIXTEEN_BITS:
             share = self._share_of_peak(accelerator, precision)
-            factors.append(
-                f"{format_number(share)} for {precision}, {format_factor(self._speed[precision])} the speed of 16 bits"
-            )
+            speed = format_factor(self._speed[precision])
+            factors.append(f"{format_number(share)} for {precision}, {speed} the speed of 16 bits")
         if chosen.factor != 1 or chosen.goodput != 1:
             factors.append(f"{format_number(chosen.factor * chosen.goodput)} for {chosen.title}")
         notices = []

@@ -268,8 +268,8 @@ class Bands(Record):
 
 
 BANDS = Bands(allocated=0.12, reserved=0.20, device_used=0.20)
-"""How far the peaks in ``docs/guides/memory.md`` scatter, also those that no constant was chosen by: tensors alone; with
-an allocator; with a driver."""
+"""How far the peaks in ``docs/guides/memory.md`` scatter, also those that no constant was chosen by: tensors alone;
+with an allocator; with a driver."""
 
 WIDE_BANDS = Bands(allocated=0.20, reserved=0.25, device_used=0.25)
 """The same where neither a trainer nor its choices are known."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.output.screen import USUAL
 from scaleplan.record import Record, as_mapping
+from scaleplan.units import bare_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
     from scaleplan.output.ci import Judgement
 
-__all__ = ["FORMATS", "JUDGING", "REPORTS", "Fact", "Rendering", "Report", "ReportTable", "load_part"]
+__all__ = ["FORMATS", "JUDGING", "REPORTS", "USUAL", "Fact", "Rendering", "Report", "ReportTable", "load_part"]
+
+
+USUAL = 80
+"""The width of text where nothing is known of a screen."""
 
 
 class Fact(NamedTuple):
@@ -42,7 +46,7 @@ class Fact(NamedTuple):
     ) -> Self:
         """Return the fact of a value, and of its interval unless that is a point."""
         low, high = map(written, interval) if interval is not None and interval[0] < interval[1] else ("", "")
-        return cls(label, written(value), low=low, high=high, unit=unit)
+        return cls(label, written(value), low=bare_end(low, high), high=high, unit=unit)
 
 
 class ReportTable(NamedTuple):
@@ -170,9 +174,9 @@ class Rendering:
         written: str = load_part(chosen.function)(part() if callable(part) else part, **fitted)
         return written
 
-    def write_fields(self, names: str, form: str) -> str:
+    def write_fields(self, names: str, form: str, *, width: int | None = None) -> str:
         """Return the fields that a list with commas names, in a format."""
-        written: str = load_part("fields:write_fields")(self, names, form)
+        written: str = load_part("fields:write_fields")(self, names, form, width)
         return written
 
     def bare_values(self, name: str) -> Iterator[str]:

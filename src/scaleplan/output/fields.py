@@ -22,6 +22,7 @@ __all__ = [
     "bare_value",
     "bare_values",
     "chosen",
+    "currency_of",
     "declared",
     "names_in",
     "resolve",
@@ -99,6 +100,21 @@ def _is_inside_open(name: str, names: Iterable[str]) -> bool:
     return any(each.endswith(OPEN) and name.startswith(each.removesuffix("*")) for each in names)
 
 
+_IN_DOLLARS = ("values", "intervals")  # of the runs of a project, which are compared and added up
+
+
+def currency_of(record: Mapping[str, Any], name: str = "") -> str | None:
+    """Return the currency of a field of a record that is money; None for US dollars."""
+    stem = name.partition(".")[0]
+    if stem in _IN_DOLLARS:
+        return None
+    for place in (f"{stem}.currency", "currency", "budget.currency"):
+        found = take(record, place)
+        if isinstance(found, str):
+            return found
+    return None
+
+
 def take(record: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  whatever stands there
     """Return the value of a field by its dotted name, as it stands in the record; None where there is none."""
     if name in record:
@@ -122,7 +138,7 @@ class Choice(NamedTuple):
     records: Sequence[Mapping[str, Any]]
     single: bool
 
-    def write(self, form: str) -> str:
+    def write(self, form: str, width: int | None = None) -> str:
         """Return the fields in a format: nested as in the result for JSON, else one column a field."""
         if form == "json":
             parts = [_part(record, self.names) for record in self.records]
@@ -135,7 +151,7 @@ class Choice(NamedTuple):
             return render_header(self.names, delimiter=delimiter) + rows
         if form not in ("text", "markdown"):
             raise UsageError(f"format '{form}' has no fields", hint="choose text, json, jsonl, csv, tsv or markdown")
-        written: str = load_part("views.fields:fields_table")(self, form)
+        written: str = load_part("views.fields:fields_table")(self, form, width)
         return written
 
 
@@ -186,9 +202,9 @@ def chosen(rendering: Rendering, names: Sequence[str]) -> Choice:
     return Choice(full, [{**record, **beside} for record in rendering.records], single=False)
 
 
-def write_fields(rendering: Rendering, names: str, form: str) -> str:
+def write_fields(rendering: Rendering, names: str, form: str, width: int | None = None) -> str:
     """Return the fields of a result that a list with commas names, in a format."""
-    return chosen(rendering, split_names(names)).write(form)
+    return chosen(rendering, split_names(names)).write(form, width)
 
 
 def bare_values(rendering: Rendering, name: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaleplan.files import DATA_SCHEMA
 from scaleplan.hardware.accelerators import BASES, PRECISIONS, STATUSES
+from scaleplan.hardware.owned import MOST_YEARS
 from scaleplan.laws import LAWS, law_class
 from scaleplan.laws.base import Units
 from scaleplan.laws.curves import BREAK_PARTS, PerInput
@@ -70,7 +71,7 @@ def preset_file() -> Node:
     """Return the schema of a preset: a law, of which the form says which coefficients there are."""
     conventions = _table(
         {"params": _one_of(preset.PARAMS_CONVENTIONS)},
-        dict.fromkeys(("flops", "loss", "tokenizer", "corpus"), _TEXT),
+        {**dict.fromkeys(("flops", "loss", "tokenizer", "corpus"), _TEXT), "bytes_per_token": _number(at_least=1)},
     )
     uncertainty = _table(
         {"parameters": _TEXTS | {"minItems": 1}},
@@ -213,11 +214,19 @@ def prices_file() -> Node:
     """Return the schema of ``prices.toml``."""
     price = {"usd_per_hour": _ABOVE_0, "date": _TEXT, "source": _TEXT}
     listed = {**dict.fromkeys(("accelerator", "commitment", "provider_class"), _TEXT), **price}
+    owned = {
+        "accelerators": _TEXTS,
+        "price": _ABOVE_0,
+        "years": _number(above=0, at_most=MOST_YEARS),
+        "use": _number(above=0, at_most=1),
+    }
+    owned_too = {"overhead": _number(at_least=0), "power_price": _ABOVE_0, "source": _TEXT, "date": _TEXT}
     return _table(
         _DATA,
         {
             "default": _tables(_table({"accelerators": _TEXTS, **price})),
             "price": _tables(_table(listed, {"provider": _TEXT, "confidence": _TEXT})),
+            "owned": _tables(_table(owned, owned_too)),
         },
     )
 

@@ -53,7 +53,7 @@ def _line(result: Result) -> str:
     report = _report(result)
     parts = [f"{fact.label} {fact.value}{f' {fact.unit}' if fact.unit else ''}" for fact in report.facts[:_FACTS]]
     rows = REPORTS[type(result.viewed()).__name__].rows
-    if rows is not None and not parts:
+    if rows is not None and rows.endswith("s") and not parts:
         parts = [counted(len(getattr(result.viewed(), rows)), _ROW_NAMES.get(rows, rows.removesuffix("s")))]
     title = report.title or next(iter(report.lines), "")
     parts = [part for part in parts if part not in title]

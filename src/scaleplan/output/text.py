@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import escape_control
-from scaleplan.output.screen import USUAL
+from scaleplan.output import USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import TextIO
 
     from scaleplan.output import Fact, Report, ReportTable
 
-__all__ = ["render_markdown", "render_text", "styled_lines"]
+__all__ = ["message_lines", "render_markdown", "render_text", "styled_lines", "width_of"]
+
+_LEAST, _MOST = 60, 200
+"""The widths that text keeps within."""
 
 _INDENT = "  "
 
@@ -21,6 +26,25 @@ _GAP = "  "
 
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|FLOP|GB|MWh|days?|hours?|h)(?!\w))")
 """The space between a number and its unit, at which no line is broken."""
+
+
+def width_of(stream: TextIO) -> int:
+    """Return the columns that text has: ``COLUMNS``, else those of the terminal, else 80; within 60 to 200."""
+    given = os.environ.get("COLUMNS", "")
+    columns = int(given) if given.isascii() and given.isdigit() and len(given) < 7 else 0
+    if not columns:
+        try:
+            columns = os.get_terminal_size(stream.fileno()).columns
+        except (OSError, ValueError, AttributeError):  # a pipe, a file, or a stream without a number
+            columns = 0
+    return min(max(columns or USUAL, _LEAST), _MOST)
+
+
+def message_lines(text: str, stream: TextIO) -> str:
+    """Return a message as it is written: wrapped with a hanging indent on a terminal, one line in a log or a pipe."""
+    lines = _parted(text, width_of(stream), rest=_INDENT) if stream.isatty() else [text]
+    return "".join(f"{line}\n" for line in lines)
+
 
 Line = tuple[str, str]
 """A line and its style: ``title``, ``head``, ``body`` or ``remark``."""
@@ -118,13 +142,15 @@ def _wrapped(text: str, width: int, *, first: str, rest: str) -> Iterator[str]:
 
 def _parted(text: str, width: int, *, first: str = "", rest: str = "") -> list[str]:
     """Return text in lines of a width; long words such as paths stay whole, and numbers with their units."""
-    from textwrap import wrap
-
-    whole = _UNIT.sub("\N{NO-BREAK SPACE}", text)
-    lines = wrap(
-        whole, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
-    )
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+    lines = [first]
+    is_empty = True  # the last line, but for its indent
+    for word in _UNIT.sub("\N{NO-BREAK SPACE}", text).split(" "):
+        if not is_empty and len(lines[-1]) + 1 + len(word) > width:
+            lines.append(rest)
+            is_empty = True
+        lines[-1] += word if is_empty else f" {word}"
+        is_empty = is_empty and not word
+    return [line.rstrip(" ").replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _grid(grid: ReportTable, width: int) -> Iterator[Line]:

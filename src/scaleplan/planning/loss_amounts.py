@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError, quote
 from scaleplan.tables.loss_units import LOSS_UNITS, LossUnit, unit_in_name
-from scaleplan.units import parse_positive
+from scaleplan.units import format_plain, parse_positive
 from scaleplan.units.numeral import scan
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def parse_loss(value: Amount, conventions: Conventions) -> float:
         raise UsageError(f"the unit of this law's loss is {conventions.loss}", hint="give the loss as a plain number")
     amount = scanned.value()
     if given.scale == "ppl" and amount <= 1:
-        raise scanned.refuse_unit(f"a perplexity is above 1, not {amount:g}", hint=f"write {_UNITS}")
+        raise scanned.refuse_unit(f"a perplexity is above 1, not {format_plain(amount)}", hint=f"write {_UNITS}")
     nats = math.log(amount) if given.scale == "ppl" else amount * (math.log(2) if given.scale == "bits" else 1.0)
     if given.per != own.per:
         nats *= _ratio(given.per, own.per, conventions, scanned.text)

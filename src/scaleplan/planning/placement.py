@@ -26,7 +26,7 @@ from scaleplan.planning.size_memory import total_params
 from scaleplan.planning.training_run import LayoutSummary, TrainingRun
 from scaleplan.presets.conventions import convert_params
 from scaleplan.record import Record
-from scaleplan.units import GIGA, MOST_COUNT, SECONDS_PER_DAY, format_count, format_days
+from scaleplan.units import GIGA, MOST_COUNT, SECONDS_PER_DAY, format_count, format_days, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +134,7 @@ def _architecture_of(plan: Plan, request: Request, model: Model | None) -> Archi
             return None
         if total > MOST_COUNT:
             raise UsageError(
-                f"this plan has {total:.3g} parameters in all its experts: no run is like that",
+                f"this plan has {format_count(total)} parameters in all its experts: no run is like that",
                 hint="check --experts",
             ) from None
         return typical(total)
@@ -263,7 +263,7 @@ def _batch(plan: Plan, given: float | None, context: Context) -> tuple[float, st
     """Return the tokens of a step, and where they come from."""
     if given is not None:
         if given < 1:
-            raise UsageError(f"a batch of {format_count(given)} tokens is less than one", hint="4M, for example")
+            raise UsageError(f"a batch of {format_plain(given)} tokens is less than one", hint="4M, for example")
         return min(given, plan.tokens), "given"
     tokens = context.rules.load(BATCH_RULE).batch_tokens(tokens=plan.tokens)
     assert tokens is not None

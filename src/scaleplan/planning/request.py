@@ -49,6 +49,7 @@ __all__ = [
     "Request",
     "SweepKeywords",
     "option_names",
+    "parse_budget",
     "parse_price",
 ]
 
@@ -109,7 +110,7 @@ class Request(BudgetRequest):
         "run",
         "text",
         metavar="CONFIG",
-        help="Fix the size by a config.json or a published model's name. Its folder will do; counted as the law does.",
+        help="Fix the size by a config.json or a published model's name. A folder will do; counted as the law does.",
         everyday=True,
     )
     shape: bool = option(
@@ -138,7 +139,8 @@ class Request(BudgetRequest):
         "memory",
         "text",
         metavar="LIST",
-        help="What to leave free of a GPU: 'reserve=2GB, usable=92%'. Of 'states=80%, activations=1, reserve=2GB, usable=92%' any part.",
+        help="What to leave free of a GPU: 'reserve=2GB, usable=92%'. "
+        "Of 'states=80%, activations=1, reserve=2GB, usable=92%' any part.",
     )
     constraints: Mapping[str, Amount | None] = field(default_factory=dict)
 
@@ -228,6 +230,11 @@ RIVALS: Mapping[str, tuple[str, ...]] = {
     "owned": ("price",),
 }
 """Options that exclude each other: one that is given wins over a setting of the other."""
+
+
+def parse_budget(form: str, value: Amount, rate: ExchangeRate | None = None) -> float:
+    """Return a budget of one of the forms :data:`SWEPT`; money in the currency of a rate."""
+    return parse_usd(value, rate) if form == "cost" else parse(SWEPT[form], value)
 
 
 def parse_price(value: Amount, rate: ExchangeRate | None = None) -> float | str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from scaleplan.arrays import cubic_root
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
+from scaleplan.units import format_number, format_plain
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Number
@@ -125,9 +126,10 @@ def token_bytes(value: float) -> float:
     """Return the bytes that a token has on average; raises UsageError for a number that no tokenizer has."""
     if 1 <= value <= _MOST_BYTES:
         return value
-    inverse = f"; {1 / value:.3g} if that is in tokens per byte" if 1 / _MOST_BYTES <= value < 1 else ""
+    inverse = f"; {format_number(1 / value)} if that is in tokens per byte" if 1 / _MOST_BYTES <= value < 1 else ""
     raise UsageError(
-        f"a token has 1 to {_MOST_BYTES:g} bytes on average, not {value:g}", hint=f"4.3, for example{inverse}"
+        f"a token has 1 to {format_plain(_MOST_BYTES)} bytes on average, not {format_plain(value)}",
+        hint=f"4.3, for example{inverse}",
     )
 
 

@@ -21,6 +21,7 @@ from scaleplan.planning.uncertainty import require_level
 from scaleplan.presets.preset import NOT_STATED
 from scaleplan.project.saved import MAX_SAVED_BYTES, read_located
 from scaleplan.project.source import display_name
+from scaleplan.tables.frames import source_name
 from scaleplan.tables.loss_units import LOSS_UNITS
 from scaleplan.tracking.registered import (
     LEVELS,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
     from scaleplan.planning.request import BudgetKeywords
     from scaleplan.presets.preset import Preset
+    from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
 __all__ = ["forecasts", "outcome_path", "read_forecast", "register", "resolve"]
@@ -201,7 +203,7 @@ def outcome_path(forecast: str | Path) -> Path:
     return Path(forecast).with_suffix(".outcome.json")
 
 
-def resolve(forecast: str | Path, log: str | Path | None = None, *, loss: Amount | None = None) -> Outcome:
+def resolve(forecast: str | Path, log: TableLike | None = None, *, loss: Amount | None = None) -> Outcome:
     """Score a registered forecast by the loss that came out.
 
     Parameters
@@ -209,7 +211,8 @@ def resolve(forecast: str | Path, log: str | Path | None = None, *, loss: Amount
     forecast
         The file that was registered.
     log
-        The log of the run, in any format that :func:`scaleplan.runs` reads; or ``loss``.
+        The log of the run, in any format that :func:`scaleplan.runs` reads, or a data frame of its steps; or
+        ``loss``.
     loss
         The final loss of the run, in the unit of the forecast.
 
@@ -231,7 +234,7 @@ def resolve(forecast: str | Path, log: str | Path | None = None, *, loss: Amount
     return scored(found, value, resolved=_now(), source=source, warnings=warnings)
 
 
-def _of_log(log: str | Path | None, forecast: RegisteredForecast) -> tuple[float, str, tuple[Notice, ...]]:
+def _of_log(log: TableLike | None, forecast: RegisteredForecast) -> tuple[float, str, tuple[Notice, ...]]:
     """Return the final loss of a log, where it comes from, and what the log warns of.
 
     Raises UsageError for a log of several runs, of a run that has not ended well, or of another run than forecast.
@@ -240,13 +243,14 @@ def _of_log(log: str | Path | None, forecast: RegisteredForecast) -> tuple[float
     table = runs(log)
     if len(table.runs) > 1:
         names = names_listed([each.run for each in table.runs])
-        raise UsageError(f"{quote(log)} holds {len(table.runs)} runs: {names}", hint="name the log of one")
+        several = f"{quote(source_name(log))} holds {len(table.runs)} runs: {names}"
+        raise UsageError(several, hint="name the log of one")
     run = table.runs[0]
     _require_its_run(run, forecast)
     validated = run.validated_at_end or run.loss is None
     value = run.val_loss if validated else run.loss
     if value is None:
-        raise UsageError(f"{quote(log)} has no loss", hint="--loss states it")
+        raise UsageError(f"{quote(source_name(log))} has no loss", hint="--loss states it")
     if validated:
         source = f"{run.source}: validation loss at step {run.val_step or 0:,.0f}"
     else:

@@ -153,11 +153,15 @@ def planned_by_runs(
     )
 
 
-def planned_in(path: str | Path) -> Planned:
-    """Return the planned loss in a JSON file: a saved plan, or a registered forecast.
+def planned_in(path: str | Path | Plan | RegisteredForecast) -> Planned:
+    """Return the planned loss in a JSON file: a saved plan, or a registered forecast; or in one of them itself.
 
     Raises FileError for a file that cannot be read or is neither.
     """
+    if isinstance(path, Plan):
+        return _of_saved(path.to_dict(), "the plan")
+    if isinstance(path, RegisteredForecast):
+        return _of_registered(path.to_dict(), path.name)
     name = str(path)
     text = read_text(Path(path), what="plan", limit=_MOST_BYTES)
     try:

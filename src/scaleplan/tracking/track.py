@@ -54,11 +54,13 @@ if TYPE_CHECKING:
     from scaleplan.hardware.budget import BudgetRequest
     from scaleplan.logs.logged_run import LoggedRun
     from scaleplan.logs.run_log import RunLog
+    from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
     from scaleplan.tables.frames import TableLike
     from scaleplan.tracking.ending import Ending
     from scaleplan.tracking.loss_curve import LossCurve
     from scaleplan.tracking.planned import Metric, Planned
+    from scaleplan.tracking.registered import RegisteredForecast
     from scaleplan.tracking.stopping import StopCondition
     from scaleplan.tracking.verdict import Verdict
     from scaleplan.units import Amount
@@ -77,7 +79,7 @@ _LATEST = 0.02  # the share of the points seen that the loss now is the mean of
 def track(
     log: TableLike,
     *,
-    plan: str | Path | None = None,
+    plan: str | Path | Plan | RegisteredForecast | None = None,
     preset: str | Preset | None = None,
     pilots: TableLike | None = None,
     schedule: str | None = None,
@@ -104,7 +106,7 @@ def track(
         The log of the run, in any format that :func:`scaleplan.runs` reads: its path, a folder, ``-`` for standard
         input, or a data frame with a row a step.
     plan
-        The planned loss: a plan that ``--json`` wrote, or a registered forecast.
+        The planned loss: a plan or a registered forecast, or the file that ``--json`` wrote of one.
     preset
         Instead of it, the law that gives it, at the size and the tokens of the run.
     pilots

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from scaleplan.logs.run_log import RunLog
     from scaleplan.planning.context import Context
+    from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Preset
     from scaleplan.tables.frames import TableLike
     from scaleplan.tracking.planned import Metric, Planned
+    from scaleplan.tracking.registered import RegisteredForecast
     from scaleplan.units import Amount
 
 __all__ = ["TrackRequest", "track_request"]
@@ -56,7 +58,7 @@ class TrackRequest(Record):
 def track_request(
     context: Context,
     *,
-    plan: str | Path | None = None,
+    plan: str | Path | Plan | RegisteredForecast | None = None,
     preset: str | Preset | None = None,
     pilots: TableLike | None = None,
     schedule: str | None = None,

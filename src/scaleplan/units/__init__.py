@@ -1,6 +1,7 @@
 """Amounts and their texts: ``1e21``, ``2.5 ZFLOP``, ``7B``, ``30d``, ``$250k`` ↔ float, and back."""
 
 from scaleplan.units.format import (
+    bare_end,
     counted,
     exact,
     format_band,
@@ -72,6 +73,7 @@ __all__ = [
     "USD",
     "Amount",
     "ExchangeRate",
+    "bare_end",
     "counted",
     "exact",
     "format_band",

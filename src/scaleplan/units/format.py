@@ -12,8 +12,8 @@ Whoever prints a number takes a function of this module. The rules are:
 * Percent has a space: ``90 %``, ``38.5 %``; a change has its sign, ``+0.12 %``.
 * A factor ends in an x, ``3.2x``, and is above 1 where words beside it can say the direction: ``3.2x below``, not
   ``1/3.2x``. A band is ``1.6x either way``.
-* A range has a dash between spaces, ``28,800 – 73,700``; a value with its error is ``93 ± 50``, with the digits that
-  the error justifies.
+* A range has a dash between spaces and its unit once, ``28,800 – 73,700 h``.
+* A value with its error, ``93 ± 50``, has the digits that the error justifies.
 
 ``docs/reference/units-and-numbers.md`` has the same for users, and what they may type.
 """
@@ -130,9 +130,15 @@ def format_band(factor: float) -> str:
 
 
 def format_range(low: float, high: float, written: Callable[[float], str], *, sign: str = "–") -> str:
-    """Write a range, or one number where both ends read the same: ``28,800 – 73,700``."""
+    """Write a range, with its unit once, or one number where both ends read the same: ``28,800 – 73,700 h``."""
     first, last = written(low), written(high)
-    return first if first == last else f"{first} {sign} {last}"
+    return first if first == last else f"{bare_end(first, last)} {sign} {last}"
+
+
+def bare_end(first: str, last: str) -> str:
+    """Return the lower end of a range without the unit, where that stands after the upper end: ``18.8``."""
+    number, space, unit = first.rpartition(" ")
+    return number if space and last.endswith(f" {unit}") else first
 
 
 def format_count(value: float, *, digits: int = 3) -> str:
@@ -153,22 +159,30 @@ def format_pf_days(value: float, *, digits: int = 3) -> str:
     return f"{format_number(value / FLOP_PER_PF_DAY, digits=digits)} PF-days"
 
 
-def format_seconds(value: float, *, digits: int = 3) -> str:
-    """Write a time, given in seconds, in the unit that suits it: ``30.0 days``, ``3.20 hours``, ``90.0 seconds``."""
-    for unit, least, seconds in (
-        ("years", 2 * DAYS_PER_YEAR * SECONDS_PER_DAY, DAYS_PER_YEAR * SECONDS_PER_DAY),
-        ("days", SECONDS_PER_DAY, SECONDS_PER_DAY),
-        ("hours", 3600.0, 3600.0),
-        ("minutes", 120.0, 60.0),
-    ):
-        if value >= least:
-            return f"{format_number(value / seconds, digits=digits)} {unit}"
-    return f"{format_number(value, digits=digits)} seconds"
+_TIMES = (
+    ("years", 2 * DAYS_PER_YEAR * SECONDS_PER_DAY, DAYS_PER_YEAR * SECONDS_PER_DAY),
+    ("days", SECONDS_PER_DAY, SECONDS_PER_DAY),
+    ("hours", 3600.0, 3600.0),
+    ("minutes", 120.0, 60.0),
+    ("seconds", 0.0, 1.0),
+)
+"""The units of a time, each with the seconds from which it suits, and its seconds."""
 
 
-def format_days(value: float, *, digits: int = 3) -> str:
-    """Write a time, given in days, in the unit that suits it."""
-    return format_seconds(value * SECONDS_PER_DAY, digits=digits)
+def format_seconds(value: float, *, digits: int = 3, like: float | None = None) -> str:
+    """Write a time, given in seconds, in the unit that suits it: ``30.0 days``, ``3.20 hours``, ``90.0 seconds``.
+
+    The ends of a range are written in the unit of the value that they lie around: ``like`` it.
+    """
+    unit, _, seconds = next((each for each in _TIMES if (value if like is None else like) >= each[1]), _TIMES[-1])
+    return f"{format_number(value / seconds, digits=digits)} {unit}"
+
+
+def format_days(value: float, *, digits: int = 3, like: float | None = None) -> str:
+    """Write a time, given in days, in the unit that suits it, or that suits another one."""
+    return format_seconds(
+        value * SECONDS_PER_DAY, digits=digits, like=None if like is None else like * SECONDS_PER_DAY
+    )
 
 
 def format_hours(value: float, *, unit: str = "h", digits: int = 3) -> str:
@@ -207,7 +221,7 @@ def format_fraction(value: float, *, digits: int = 3) -> str:
 
 def format_fractions(low: float, high: float, *, digits: int = 3) -> str:
     """Write a range of fractions in percent, with one sign: ``18 – 19 %``."""
-    return f"{format_range(low, high, lambda value: format_fraction(value, digits=digits).removesuffix(' %'))} %"
+    return format_range(low, high, lambda value: format_fraction(value, digits=digits))
 
 
 def format_change(value: float, *, digits: int = 3) -> str:

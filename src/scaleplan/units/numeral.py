@@ -153,6 +153,11 @@ def within(text: str, start: int, stop: int, parse: Callable[[str], Value]) -> V
         raise refuse(text, error.message, span=span, hint=error.hint) from None
 
 
+def shown(number: float) -> str:
+    """Write a number shortly, for a message about it: ``1e16``, ``0.4``."""
+    return f"{number:g}".replace("e+", "e")
+
+
 def convert(value: SupportsFloat) -> float:
     """Return a Python or NumPy number as a float; finite and above 0, or refused with a QuantityError."""
     if isinstance(value, bool) or not isinstance(value, Real):
@@ -163,7 +168,7 @@ def convert(value: SupportsFloat) -> float:
     except OverflowError:
         raise refuse("", "the number is too large", hint="the largest amount is 1e308") from None
     if not (math.isfinite(number) and number > 0):
-        text = f"{number:g}"
+        text = shown(number)
         raise refuse(text, f"{quote(text)} is not a finite number above 0")
     return number
 

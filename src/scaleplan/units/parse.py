@@ -12,7 +12,7 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scaleplan.errors import UnknownNameError, quote
-from scaleplan.units.numeral import Scanned, checked, convert, refuse, scan, within
+from scaleplan.units.numeral import Scanned, checked, convert, refuse, scan, shown, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -99,9 +99,9 @@ def parse_count(
     if isinstance(value, str):
         number, text = _count(value, what, example, counted), value
     else:
-        number, text = convert(value), f"{value:g}" if isinstance(value, float) else str(value)[:100]
+        number, text = convert(value), shown(value) if isinstance(value, float) else str(value)[:100]
     if number > most:
-        hint = f"at most {most:g}; for example {example}"
+        hint = f"at most {shown(most)}; for example {example}"
         raise refuse(text, f"{quote(text)} is more {counted} than any run has", hint=hint)
     return number
 
@@ -159,7 +159,8 @@ def parse_fraction(value: str | SupportsFloat) -> float:
     if number <= 1:
         return number
     text = str(value)[:100]
-    hint = f"{number:g}% or {number / 100:g}?" if number <= 100 and "%" not in text else "at most 1, or 100%"
+    meant = number <= 100 and "%" not in text
+    hint = f"{shown(number)}% or {shown(number / 100)}?" if meant else "at most 1, or 100%"
     raise refuse(text, f"{quote(text)} is not a fraction between 0 and 1", hint=hint)
 
 

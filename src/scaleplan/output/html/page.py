@@ -279,7 +279,7 @@ def _headline(plan: Plan) -> str:
     """Return the question as one sentence."""
     budget = plan.budget
     if budget.source == "gpu_hours" and budget.gpu_hours is not None:
-        means = format_hours(budget.gpu_hours, unit=f"{budget.gpu} hours")
+        means = f"{format_hours(budget.gpu_hours, unit='GPU-hours')} on {budget.gpu}"
     elif budget.source == "cluster" and budget.days is not None:
         means = f"{budget.gpus:,} {budget.gpu} for {format_days(budget.days)}"
     elif budget.source == "cost" and budget.cost is not None:

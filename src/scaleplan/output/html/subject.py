@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.advice.sensitivity import sensitivity
@@ -83,7 +84,7 @@ def gather(options: Mapping[str, Any], *, typed: Mapping[str, Any] | None = None
         plan=plan,
         limits=tuple(limit.text for limit in plain.limits()),
         without_layout=without_layout,
-        what_if=what_if(shown.planner, plain, plan),
+        what_if=what_if(shown.planner, plain, plan, command=_base_command(words, drawn, plain)),
         preset=shown.planner.preset,
         charts=tuple(_charts(shown, [other.preset for other in others])),
         others=others,
@@ -92,6 +93,12 @@ def gather(options: Mapping[str, Any], *, typed: Mapping[str, Any] | None = None
         sources=tuple(_sources(plan, context)),
         versions=f"scaleplan {__version__}, Python {platform.python_version()}",
     )
+
+
+def _base_command(words: Mapping[str, Any], drawn: Sequence[str], request: Request) -> str:
+    """Return the command of a plan without what the page changes: the budget, the price, and what is drawn of it."""
+    changed = {*drawn, *SWEPT, "price"} - ({"time"} if request.with_deadline().deadline else set())
+    return command_text("optimal", {name: value for name, value in words.items() if name not in changed})
 
 
 def _with_layout(plan: Plan, request: Request, drawn: Sequence[str], context: Context) -> tuple[Plan, str | None]:
@@ -134,8 +141,16 @@ def command_text(name: str, options: Mapping[str, Any]) -> str:
             if each is True:
                 parts.append(f"--{option.replace('_', '-')}")
             elif each not in (None, False):
-                parts += [f"--{option.replace('_', '-')}", each if isinstance(each, str) else repr(each)]
+                parts += [f"--{option.replace('_', '-')}", _typed(each)]
     return shlex.join(parts)
+
+
+def _typed(value: object) -> str:
+    """Return a value as it is typed; of a law or a model that was read, the file or the name that it came from."""
+    origin = getattr(value, "origin", None) or getattr(value, "source", None)
+    if isinstance(value, str | Path) or not isinstance(origin, str):
+        return str(value) if isinstance(value, str | Path) else repr(value)
+    return origin
 
 
 def _others(request: Request, plan: Plan, context: Context) -> tuple[tuple[Plan, ...], tuple[tuple[str, str], ...]]:

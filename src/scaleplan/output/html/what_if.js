@@ -38,8 +38,8 @@
 
   const large = (value) => scaled(value, [["", 0], ["M", 6], ["B", 9], ["T", 12]]);
   const count = (value) => scaled(value, [["", 0], ["k", 3], ["M", 6], ["B", 9], ["T", 12]]);
-  const amountOf = (value) => (value < 100 ? value.toFixed(2) : large(value));
-  const money = (value) => (data.currency === "USD" ? `$${amountOf(value)}` : `${amountOf(value)} ${data.currency}`);
+  const cents = (value) => (value >= 0.1 && value < 99.995 ? value.toFixed(2) : large(value));
+  const money = (value) => (data.currency === "USD" ? `$${cents(value)}` : `${large(value)} ${data.currency}`);
 
   function flops(value) {
     const [mantissa, power] = rounded(value, 3);
@@ -109,10 +109,10 @@
     if (!tile) return;
     tile.value = value === null ? "" : String(value);
     tile.textContent = value === null ? "–" : written[name](value);
-    const spread = ends && ends[0] < ends[1];
     tile.dataset.low = ends ? String(ends[0]) : "";
     tile.dataset.high = ends ? String(ends[1]) : "";
-    range.textContent = spread ? `${level}: ${ends.map((end) => written[name](end)).join(" – ")}` : "";
+    const texts = ends ? ends.map((end) => written[name](end)) : [];
+    range.textContent = texts[0] === texts[1] ? "" : `${level}: ${texts.join(" – ")}`;
   }
 
   const names = { flops: "compute", params: "size", tokens: "tokens", tokensPerParam: "tokens per parameter" };
@@ -127,6 +127,18 @@
     const said = beyond.length ? [`Extrapolated: ${beyond.join(", ")} the runs that the law was fitted on.`] : [];
     if (plan.interval && plan.interval.params === null) said.push("The runs of the law cannot vouch for this optimum.");
     return said.join(" ");
+  }
+
+  function commandOf(state, plan) { // what the program answers with the same plan
+    const unit = data.currency === "USD" ? "" : ` ${data.currency}`;
+    const quoted = (amount) => (unit ? `'${amount}${unit}'` : amount);
+    const budget = {
+      flops: `--flops ${state.budget}`, gpu_hours: `--gpu-hours ${state.budget}`, days: `--time ${state.budget}d`,
+      cost: `--cost ${quoted(state.budget)}`,
+    }[state.form];
+    const price = data.givenPrice || state.price !== started.price ? ` --price ${quoted(state.price)}` : "";
+    const tokens = state.share === 1 ? "" : ` --tokens ${plan.tokens}`;
+    return `${data.command} ${budget}${data.price === null ? "" : price}${tokens}`;
   }
 
   const percent = (share) => `${plain(100 * share).replace(/\.0+$/, "")} %`;
@@ -155,11 +167,13 @@
     }
     part("problem").textContent = problem;
     part("doubt").textContent = plan === null ? "" : doubts(plan);
-    part("results").hidden = plan === null;
+    for (const name of ["results", "command", "command-label"]) part(name).hidden = plan === null;
     if (plan === null) {
       say("");
       return;
     }
+    part("command").firstElementChild.textContent = data.repricing || state.price === started.price
+      ? commandOf(state, plan) : "none: a price takes the place of hardware of your own";
     const { band } = data.hardware ?? {}, level = percent(data.level), interval = plan.interval ?? {};
     const banded = (value) => (band && value !== null ? [value / band, value * band] : null);
     for (const name of ["params", "tokens", "tokensPerParam", "loss"]) fill(name, plan[name], interval[name], level);

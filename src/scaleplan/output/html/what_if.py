@@ -41,8 +41,11 @@ class WhatIf:
     refusal: str | None = None
 
 
-def what_if(planner: Planner, request: Request, plan: Plan) -> WhatIf:
-    """Return what the page needs to plan this question again; ``planner`` is the one on the plan's hardware."""
+def what_if(planner: Planner, request: Request, plan: Plan, *, command: str) -> WhatIf:
+    """Return what the page needs to plan this question again; ``planner`` is the one on the plan's hardware.
+
+    ``command`` asks the program the same, but for the budget and the price, which the page adds.
+    """
     request = request.with_deadline()
     refusal = _refusal(planner, request)
     if refusal is not None:
@@ -75,6 +78,10 @@ def what_if(planner: Planner, request: Request, plan: Plan) -> WhatIf:
         "byHardware": planner.by_hardware,
         "hardware": _hardware(planner, request, plan) if computed else None,
     }
+    data["command"] = command
+    # a price of one's own beside hardware of one's own is no question of the program
+    data["repricing"] = request.owned is None
+    data["givenPrice"] = request.price is not None
     return WhatIf(data={**data, **_start(request, plan, on_hardware=computed, fixed=bounds.fixed)})
 
 
@@ -257,6 +264,8 @@ def what_if_section(data: Mapping[str, Any]) -> list[Markup]:
         element("p", id=f"{_ID}-doubt", class_="problem"),
         element("output", id=f"{_ID}-summary", aria_live="polite", class_="summary"),
         element("dl", *_results(data), id=f"{_ID}-results", class_="tiles"),
+        element("p", "The same from the program:", id=f"{_ID}-command-label"),
+        element("pre", element("code"), id=f"{_ID}-command", tabindex="0", aria_labelledby=f"{_ID}-command-label"),
     ]
 
 
@@ -286,7 +295,16 @@ def _control(name: str, label: str, *, reach: float, before: Markup | None = Non
         "div",
         element("label", label, for_=ident),
         before,
-        element("input", type_="number", id=ident, min="0", step="any", inputmode="decimal", autocomplete="off"),
+        element(
+            "input",
+            type_="number",
+            id=ident,
+            min="0",
+            step="any",
+            inputmode="decimal",
+            autocomplete="off",
+            aria_describedby=f"{_ID}-problem",
+        ),
         element(
             "input",
             type_="range",

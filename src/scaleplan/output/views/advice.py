@@ -65,7 +65,7 @@ def _row(answer: RuleAnswer) -> tuple[str, ...]:
         "–" if answer.batch_tokens is None else format_count(answer.batch_tokens),
         answer.batch_kind or "",
         " ".join(inputs),
-        " ".join(_outside(item) for item in answer.outside),
+        ", ".join(_outside(item) for item in answer.outside),
     )
 
 

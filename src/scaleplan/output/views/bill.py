@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from scaleplan.units import (
     format_kwh,
     format_number,
     format_pf_days,
+    format_range,
     format_seconds,
     money_in,
 )
@@ -79,7 +81,7 @@ _SURE = format_fraction((1 + BAND_LEVEL) / 2)
 def _facts(budget: Budget, bill: Bill | None) -> Iterator[Fact]:
     rows: list[tuple[str, float | None, tuple[float, float] | None, Callable[[float], str]]] = [
         ("GPU-hours", budget.gpu_hours, budget.gpu_hours_interval, format_hours),
-        ("time", budget.days, budget.days_interval, format_days),
+        ("time", budget.days, budget.days_interval, partial(format_days, like=budget.days)),
         ("cost", budget.cost, budget.cost_interval, money_in(budget.currency)),
         ("energy", budget.energy_kwh, budget.energy_kwh_interval, format_kwh),
     ]
@@ -94,9 +96,9 @@ def _origins(budget: Budget, bill: Bill | None) -> Iterator[str]:
     devices = f"{budget.gpus:,.0f} x {budget.gpu}" if budget.gpus is not None else f"{budget.gpu}"
     yield f"{devices}, {speed_text(budget)}"
     if budget.bought_flops_interval is not None:
-        low, high = budget.bought_flops_interval
+        bought = format_range(*budget.bought_flops_interval, format_flops)
         yield (
-            f"these GPU-hours do {format_flops(low)} – {format_flops(high)} ({format_fraction(BAND_LEVEL)}); "
+            f"these GPU-hours do {bought} ({format_fraction(BAND_LEVEL)}); "
             "the ranges above are what all the compute of this plan may take"
         )
     yield from interruption_texts(budget)
@@ -169,8 +171,7 @@ def range_text(interval: tuple[float, float] | None, written: Callable[[float], 
     """Return `` (80 %: low – high)``; nothing where there is no range."""
     if interval is None:
         return ""
-    low, high = map(written, interval)
-    return f" ({format_fraction(BAND_LEVEL)}: {low} – {high})"
+    return f" ({format_fraction(BAND_LEVEL)}: {format_range(*interval, written)})"
 
 
 def band_remarks(budgets: Iterable[Budget], *, what: str) -> Iterator[str]:
@@ -191,7 +192,7 @@ def conversion_report(result: Conversion) -> Report:
         ("compute", result.flops, lambda flops: format_flops(flops, digits=4), result.flops_interval),
         ("", result.flops, format_pf_days, None),
         ("GPU-hours", result.gpu_hours, format_hours, result.gpu_hours_interval),
-        ("time", result.days, format_days, result.days_interval),
+        ("time", result.days, partial(format_days, like=result.days), result.days_interval),
         ("cost", result.cost, money_in(result.currency), result.cost_interval),
         ("energy", result.energy_kwh, format_kwh, result.energy_kwh_interval),
         ("carbon", result.carbon_kg, format_kilograms, result.carbon_kg_interval),

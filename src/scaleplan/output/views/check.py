@@ -13,7 +13,7 @@ from scaleplan.output.ci import Judgement
 from scaleplan.output.data import plain
 from scaleplan.output.views.bill import band_remarks
 from scaleplan.project.check import amount, bound, decisive_amount
-from scaleplan.units import USD, counted, format_number
+from scaleplan.units import USD, bare_end, counted, format_fraction, format_number
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ def _grid(verdicts: Sequence[Verdict], runs: Mapping[str, CheckedRun]) -> Report
                 usd = run.budget.exchange_rate or 1.0
             low, high = (amount(limit.quantity, end / usd, currency=limit.currency) for end in span)
             chance = "" if verdict.chance is None else f"; {percent(verdict.chance)} chance to keep it"
-            value += f" ({low} – {high}{chance})"
+            value += f" ({bare_end(low, high)} – {high}{chance})"
         written = f"{verdict.limit.partition(' ')[0]} {limit.op} {bound(limit)}"
         rows.append((_WORDS[verdict.status], verdict.run, written, value))
-    return ReportTable(("", "run", "limit", "value"), rows=rows, text={"", "run", "limit"})
+    return ReportTable(("", "run", "limit", "value"), rows=rows, text={"", "run", "limit", "value"})
 
 
 def _line(verdict: Verdict) -> str:
@@ -175,6 +175,7 @@ _LABELS = {
     "compute_overhead": "compute overhead",
     "gpus": "GPUs",
     "gpu_hours": "GPU-hours",
+    "days": "time",
     "energy_kwh": "energy",
     "carbon_kg": "carbon",
     "memory_gb": "least memory",
@@ -279,7 +280,7 @@ def _row(change: Change, label: str) -> tuple[str, ...]:
         return label, before, after, "", ""
     size = abs(change.change)
     moved = format_number(100 * size) + " points" if quantity == "compute_overhead" else _written(quantity, size)
-    percent = "" if change.ratio is None else f"{format_number(100 * abs(change.ratio))} %"
+    percent = "" if change.ratio is None else format_fraction(abs(change.ratio))
     sign = "+" if change.change > 0 else "-"
     return label, before, after, sign + moved, percent and sign + percent
 

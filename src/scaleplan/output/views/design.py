@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.output import Report, ReportTable
-from scaleplan.units import counted, format_count, format_flops, format_fraction, format_number, format_plain
+from scaleplan.units import (
+    counted,
+    format_count,
+    format_flops,
+    format_fraction,
+    format_number,
+    format_plain,
+    format_range,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,11 +71,11 @@ def _bounds_lines(design: PilotDesign) -> Iterator[str]:
         return
     held = design.bounds
     yield (
-        f"bounds: {format_count(held.params[0])} – {format_count(held.params[1])} parameters, "
+        f"bounds: {format_range(*held.params, format_count)} parameters, "
         f"{_span(*held.tokens_per_param)} tokens per parameter,"
     )
     cost = f"; each run costs {format_flops(design.run_cost)} beside its compute" if design.run_cost else ""
-    yield f"{format_flops(held.flops[0])} – {format_flops(held.flops[1])} a run{cost}"
+    yield f"{format_range(*held.flops, format_flops)} a run{cost}"
 
 
 def _worth_line(design: PilotDesign) -> Iterator[str]:

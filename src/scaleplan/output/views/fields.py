@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import escape_control
-from scaleplan.output import Report, ReportTable
+from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.output.data import encode, plain
 from scaleplan.output.fields import take
-from scaleplan.output.text import render_markdown, render_text
+from scaleplan.output.text import USUAL, render_markdown, render_text
 from scaleplan.output.views.plan import format_loss, plan_columns
 from scaleplan.project.check import amount
 from scaleplan.units import (
-    SECONDS_PER_DAY,
     format_count,
+    format_days,
     format_flops,
     format_fraction,
     format_gigabytes,
@@ -23,15 +23,16 @@ from scaleplan.units import (
     format_number,
     format_seconds,
     format_usd,
+    money_in,
 )
 from scaleplan.units.limits import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from scaleplan.output.fields import Choice
 
-__all__ = ["StreamTable", "fields_table", "written"]
+__all__ = ["StreamTable", "currency_of", "fields_table", "written"]
 
 _ENDS = ("low", "high")
 """The names of the ends of a pair, which are written as the pair is."""
@@ -47,11 +48,9 @@ _UNITS: tuple[tuple[str, Callable[[float], str]], ...] = (
     ("params", format_count),
     ("tokens", format_count),
     ("flops", format_flops),
-    ("cost", format_usd),
     ("usd_per_hour", format_usd),
-    ("price_per_hour", format_usd),
     ("gpu_hours", lambda value: format_hours(value, unit="").strip()),  # the name has the unit
-    ("days", lambda value: format_seconds(value * SECONDS_PER_DAY)),
+    ("days", format_days),
     ("seconds", format_seconds),
     ("kwh", format_kwh),
     ("kg", format_kilograms),
@@ -64,42 +63,68 @@ _UNITS: tuple[tuple[str, Callable[[float], str]], ...] = (
 
 _OWN = ("gpu_hours", "days")  # a column has their unit in its name, or each value its own
 
+_OTHER_DAYS = ("pf_days",)  # of compute, not of time
+
 _MISSING = "–"
 
 _LONGEST_COUNT = 1_000_000  # a whole number below it is written with every digit
 
 
-def fields_table(choice: Choice, form: str) -> str:
-    """Return the chosen fields as a table of text or of Markdown, without anything else."""
+def fields_table(choice: Choice, form: str, width: int | None = None) -> str:
+    """Return the chosen fields as a table and nothing else; those of one record one a line if it is too wide."""
     values = [[take(record, name) for name in choice.names] for record in choice.records]
     text = {
         name for i, name in enumerate(choice.names) if any(isinstance(row[i], str | list | dict) for row in values)
     }
-    rows = [[written(name, value) for name, value in zip(choice.names, row, strict=True)] for row in values]
+    rows = [
+        [written(name, value, currency_of(record, name)) for name, value in zip(choice.names, row, strict=True)]
+        for record, row in zip(choice.records, values, strict=True)
+    ]
     report = Report(grid=ReportTable(choice.names, rows=rows, text=text))
-    return (render_text if form == "text" else render_markdown)(report).removeprefix("\n")
+    if form == "markdown":
+        return render_markdown(report).removeprefix("\n")
+    width = USUAL if width is None else width
+    if choice.single and sum(map(_column_width, zip(choice.names, rows[0], strict=True))) > width:
+        facts = [Fact(name, cell, prose=name in text) for name, cell in zip(choice.names, rows[0], strict=True)]
+        report = Report(facts=facts)
+    return render_text(report, width=width).removeprefix("\n")
 
 
-def written(name: str, value: Any) -> str:  # noqa: ANN401  of any field
-    """Write the value of a field for a reader, in the unit that its name tells."""
+def _column_width(cells: Iterable[str]) -> int:
+    return len("  ") + max(map(len, cells))
+
+
+def currency_of(record: Mapping[str, Any], name: str) -> str | None:
+    """Return the currency of an amount of money: that beside it, or the one of the record, or of its budget."""
+    parts = name.split(".")
+    around = [".".join((*parts[:end], "currency")) for end in range(len(parts) - 1, -1, -1)]
+    places = (take(record, place) for place in (*around, "budget.currency"))
+    return next((found for found in places if isinstance(found, str)), None)
+
+
+def written(name: str, value: Any, currency: str | None = None) -> str:  # noqa: ANN401  of any field
+    """Write the value of a field for a reader, in the unit that its name tells; money in a currency."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
         stem, _, last = name.rpartition(".")
         quantity = (stem.rpartition(".")[2] if last in _ENDS and stem else last).removesuffix("_interval")
-        return _number(quantity, value)
+        return _number(quantity, value, currency)
     if isinstance(value, list) and all(isinstance(item, str | int) for item in value):
         return ", ".join(map(str, value))
     return _MISSING if value is None else plain(value) if isinstance(value, str) else encode(value)
 
 
-def _number(quantity: str, value: float) -> str:
+def _number(quantity: str, value: float, currency: str | None) -> str:
     """Write a number by the name of what it is."""
+    if quantity in ("cost", "price_per_hour") or quantity.endswith("_cost"):
+        return money_in(currency)(value)
     if quantity in QUANTITIES and quantity not in _OWN:
         return amount(quantity, value)
     if quantity in _FRACTIONS:
         return format_fraction(value)
-    for end, write in _UNITS:
+    is_rate = "_per_" in quantity and quantity != "usd_per_hour" and not quantity.endswith("_usd_per_hour")
+    for end, write in () if is_rate or quantity in _OTHER_DAYS else _UNITS:
         if quantity == end or quantity.endswith(f"_{end}"):
             return write(value)
     is_count = isinstance(value, int) and abs(value) < _LONGEST_COUNT
@@ -128,7 +153,7 @@ class StreamTable:
         """The fields of the usual columns."""
         return tuple(self._titles)
 
-    def line(self, row: Mapping[str, object]) -> str:
+    def line(self, row: Mapping[str, object], currency: str | None = None) -> str:
         """Return a row as a line, the first one below the header."""
         head = ""
         if not self._columns:
@@ -138,7 +163,7 @@ class StreamTable:
                 for (name, value), title in zip(row.items(), titles, strict=True)
             ]
             head = self._joined(titles)
-        return head + self._joined([written(name, row[name]) for name, _, _ in self._columns])
+        return head + self._joined([written(name, row[name], currency) for name, _, _ in self._columns])
 
     def _joined(self, cells: list[str]) -> str:
         padded = (

@@ -333,7 +333,7 @@ def _coverage(design: dict[str, Any]) -> Report:
         ("tokens/param", design["tokens_per_param"], format_number, ""),
     )
     lines = [
-        f"  {label:12}  {written(low)} – {written(high)}{f', {more}' if more else ''}"
+        f"  {label:12}  {format_range(low, high, written)}{f', {more}' if more else ''}"
         for label, (low, high), written, more in spans
     ]
     return Report(title="the runs cover", lines=lines)

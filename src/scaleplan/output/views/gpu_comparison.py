@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.hardware.budget import band_text, dated_price
-from scaleplan.hardware.chances import percent
+from scaleplan.hardware.chances import limit_text, percent
 from scaleplan.output import Report, ReportTable
 from scaleplan.output.views.plan import format_loss
 from scaleplan.units import (
@@ -139,17 +139,23 @@ def _remarks(result: GpuComparison) -> Iterator[str]:
     for origin, several in prices.items():
         yield f"price: {', '.join(several)}; {origin}"
     if result.grid is not None:
-        intensity = f"{result.grid_g_co2_per_kwh:g} g CO2e/kWh in {result.grid_year}, location-based"
+        intensity = (
+            f"{format_number(result.grid_g_co2_per_kwh or 0.0)} g CO2e/kWh in {result.grid_year}, location-based"
+        )
         yield f"carbon: {result.grid}, {intensity}"
 
 
+_SPENT = {"time": "days", "cost": "cost", "gpu_hours": "gpu_hours"}
+"""The quantity that a budget of a form is, which every plan of it spends."""
+
+
 def _chances(result: GpuComparison) -> Iterator[str]:
-    """Yield the chances of keeping limits, of those that the numbers of GPUs were not found for."""
-    given = any(row.gpus_source == "given" for row in result.compared)
-    names = dict.fromkeys(name for row in result.compared for name in row.chances)
-    for name in names if given else [name for name in names if name != "days"]:  # else each number has its deadline
+    """Yield the chances of keeping limits, of those that no number of GPUs was found for and that are no budget."""
+    found = result.deadline_days is not None and not any(row.gpus_source == "given" for row in result.compared)
+    known = {"days" if found else "", _SPENT.get(result.budget or "", "")}
+    for name in dict.fromkeys(name for row in result.compared for name in row.chances if name not in known):
         several = [(row.gpu, row.chances[name]) for row in result.compared if name in row.chances]
-        each = [f"{gpu} {percent(chance.chance)}" for gpu, chance in several]
-        alike = len({percent(chance.chance) for _, chance in several}) == 1
-        shown = f"{percent(several[0][1].chance)} on each" if alike else ", ".join(each)
-        yield f"chance of keeping {several[0][1].limit}: {shown}"
+        each = dict.fromkeys(percent(chance.chance) for _, chance in several)
+        shown = ", ".join(f"{gpu} {percent(chance.chance)}" for gpu, chance in several)
+        (_, first), *_ = several
+        yield f"chance of keeping {limit_text(name, first)}: {f'{next(iter(each))} on each' if len(each) == 1 else shown}"

@@ -21,6 +21,7 @@ from scaleplan.units import (
     format_gigabytes,
     format_number,
     format_plain,
+    format_range,
     format_usd_per_hour,
 )
 
@@ -147,7 +148,7 @@ def preset_report(preset: PresetSummary) -> Report:
         span = getattr(preset.range, name)
         if span is not None:
             written = format_count if name in ("params", "tokens") else format_number
-            entries[f"fitted {name}"] = f"{written(span[0])} – {written(span[1])}"
+            entries[f"fitted {name}"] = format_range(span[0], span[1], written)
     entries["uncertainty"] = "none published" if preset.uncertainty is None else preset.uncertainty.method
     if preset.forecast is not None:
         entries["plans"] = (

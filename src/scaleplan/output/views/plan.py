@@ -19,6 +19,7 @@ from scaleplan.units import (
     format_number,
     format_pf_days,
     format_plain,
+    format_range,
     format_seconds,
     money_in,
 )
@@ -138,8 +139,7 @@ def _remarks(plan: Plan) -> Iterator[str]:
         low, high = map(format_loss, plan.interval.expected_loss)
         yield f"the loss is that of one run; the mean of many alike: {low} – {high}"
     if plan.interval is not None and plan.interval.flops is not None:
-        low, high = map(format_flops, plan.interval.flops)
-        yield f"to reach this loss on average takes {low} – {high}"
+        yield f"to reach this loss on average takes {format_range(*plan.interval.flops, format_flops)}"
     if plan.near_optimal is not None:
         low, high = (format_count(size) for size in plan.near_optimal.params)
         line = (

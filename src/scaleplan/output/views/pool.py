@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaleplan.output import Report, ReportTable
-from scaleplan.units import counted, format_flops, format_fraction, format_number
+from scaleplan.units import counted, format_flops, format_fraction, format_number, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def pool_report(design: PoolDesign) -> Report:
     rows = [
         (
             str(run.row),
-            *("" if run.cells[name] is None else str(run.cells[name]) for name in shown),
+            *(_cell(run.cells[name], is_name=name in called) for name in shown),
             _cost(design, run.cost),
         )
         for run in design.runs
@@ -52,6 +52,16 @@ def pool_report(design: PoolDesign) -> Report:
             ),
         ),
     )
+
+
+def _cell(value: str | float | bool | None, *, is_name: bool) -> str:
+    """Return a cell of the file: a name as it stands, a number as numbers are written here."""
+    if value is None or is_name or isinstance(value, bool):
+        return "" if value is None else str(value)
+    try:
+        return format_plain(float(value))
+    except ValueError:
+        return str(value)
 
 
 def _cost(design: PoolDesign, value: float) -> str:

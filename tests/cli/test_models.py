@@ -276,7 +276,7 @@ def test_a_student_learns_what_to_train(cli):
     words = ("optimal", "--gpus", "8", "--gpu", "rtx-4090", "--time", "30d", "--shape", "--region", "France")
     found = cli(*words)
     assert found.status == 0
-    for word in ("loss", "architecture", "layout", "micro-batch", "steps", "of 25.8 GB", "days", "money", "carbon"):
+    for word in ("loss", "architecture", "layout", "micro-batch", "steps", "of 25.8 GB", "time", "cost", "carbon"):
         assert word in found.out
     assert "x/÷ 1.6, 80 %" in found.out
     blueprint = cli(*words, "--json").json["blueprint"]

@@ -30,12 +30,14 @@ def executed(path: Path) -> Any:  # noqa: ANN401  nbformat is not typed
 def texts(notebook: Any) -> list[str]:  # noqa: ANN401  as above
     """Return what the cells gave as text: printed, and the last values, but for data frames."""
     found = []
-    for output in (each for cell in notebook.cells for each in cell.get("outputs", ())):
-        if output.output_type == "stream":
-            found.append(output.text)
-        elif "dataframe" not in output.get("data", {}).get("text/html", ""):
-            found.append(output.get("data", {}).get("text/plain", output.output_type))
-    return found
+    for cell in notebook.cells:
+        outputs = cell.get("outputs", ())
+        found.append("".join(each.text for each in outputs if each.output_type == "stream"))  # in pieces, as it came
+        shown = ((each.output_type, each.get("data", {})) for each in outputs if each.output_type != "stream")
+        found += [
+            data.get("text/plain", kind) for kind, data in shown if "dataframe" not in data.get("text/html", "")
+        ]
+    return [text for text in found if text]
 
 
 def main(arguments: list[str]) -> int:

@@ -26,6 +26,8 @@ def all_charts(charts):
         plot("isoflop", flops=1e24, limit=["tokens <= 200B", "params <= 20B"]),
         plot("break-even", flops=1e22, inference_tokens="1T"),
         plot("compare", flops=1e19),
+        plot("cost", flops=1e22, gpu="h100-sxm", preset="kaplan-2020"),
+        plot("isoflop", preset="gemstones-2025-hot"),
         plot("loss", from_=1e18, to=1e27, flops=1e24),
     )
     return [*charts.values(), *more]

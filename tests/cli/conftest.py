@@ -49,13 +49,14 @@ def command_line(*arguments):
 
 @pytest.fixture(autouse=True)
 def apart(tmp_path_factory, monkeypatch):
-    """Run each test in an empty folder, without settings."""
+    """Run each test in an empty folder, without settings, on a wide screen."""
     for name in [*os.environ]:
-        if name.startswith("SCALEPLAN_") or name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+        if name.startswith("SCALEPLAN_") or name in ("NO_COLOR", "FORCE_COLOR"):
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("COLUMNS", "100")  # narrower ones where a test says so: test_width.py
     monkeypatch.chdir(tmp_path_factory.mktemp("work"))
 
 

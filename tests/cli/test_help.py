@@ -20,6 +20,12 @@ WORDS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    """Read the help in the columns of a usual terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
 @pytest.mark.parametrize("words", [[], *WORDS], ids=lambda words: " ".join(words) or "scaleplan")
 def test_help_shows_examples(cli, words):
     """``-h`` and ``--help`` alike, on standard output, at status 0, readable at 80 columns."""
@@ -58,6 +64,7 @@ def test_alone_it_prints_a_few_lines_to_begin_with(cli):
     lines = [line for line in found.out.splitlines() if line]
     assert len(lines) == 5
     assert len([line for line in lines if line.startswith("  scaleplan ")]) == 3
+    assert max(map(len, lines)) <= 80
     assert "scaleplan --help" in lines[-1]
 
 
@@ -97,7 +104,7 @@ def test_the_everyday_options_of_a_plan_fit_a_screen(cli):
 def test_every_command_has_everyday_options_in_panels_of_one_order(cli, words):
     """Required ones first; whatever a panel is called, those that commands share stand in the same order."""
     short, whole = cli(*words, "--help").out, cli(*words, "--help-all").out
-    assert len(short.splitlines()) <= 80
+    assert len(short.splitlines()) <= 75
     assert "--json" in _options(short)
     assert set(_options(short)) <= set(_options(whole))
     assert _options(whole)[-1] == "--help-all"

@@ -488,7 +488,7 @@ def options_of(arguments: tuple[str, ...]) -> dict[str, str] | None:
             break
         flag, sign, text = word.partition("=")
         option = by_flag.get(word) or by_flag.get(flag if flag.startswith("--") else word)
-        if word in ("-h", "--help"):
+        if word in ("-h", "--help", "--help-all"):
             found["help"] = ""
         elif option is not None and option.is_flag:
             found[option.name] = ""

@@ -226,7 +226,7 @@ def test_the_bill_has_its_ranges_sources_and_chances(page, text):
     """Hours, days and money with their range; the price with source and date; how much is enough how surely."""
     plan = page.data("plan")
     low, high = plan["budget"]["days_interval"]
-    assert f"80 %: {low:.1f} days – {high:.1f} days" in text
+    assert f"80 %: {low:.1f} – {high:.1f} days" in text
     cells = [found for _, found in page.all("td")]
     assert f"{high:.1f} days" in cells  # of nine in ten, the upper end of the range
     assert any("2026" in found and found.startswith("Price: $2.95/h") for _, found in page.all("p"))

@@ -13,8 +13,10 @@ from tests.output import chromium
 
 import scaleplan as sp
 from scaleplan.__main__ import run
+from scaleplan.files import data_folder
 from scaleplan.output.html.page import report
-from scaleplan.units import format_count, format_days, format_flops, format_number, format_usd
+from scaleplan.planning.plan import one_a_cause
+from scaleplan.units import bare_end, format_count, format_days, format_flops, format_number, format_usd
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason=chromium.MISSING)
 
@@ -22,6 +24,24 @@ CLUSTER = {"gpus": "64", "time": "30d", "gpu": "h100-sxm", "limit": ["tokens_per
 MONEY = {"cost": "50k", "gpu": "a100", "inference_tokens": "100B"}
 FEW = {"flops": "1e22", "unique_tokens": "50B", "level": "0.5", "preset": "besiroglu-2024"}
 OWN = {"flops": "1e21", "gpu": "b200"}
+
+DRAWN = {"flops": "1e22"}
+UNCERTAIN = """[uncertainty]
+parameters = ["A", "B", "E", "alpha", "beta"]
+method = "draws"
+samples = 5
+freedom = 12
+draws = [
+  [482, 2085, 1.817, 0.3478, 0.3658], [500, 2000, 1.82, 0.347, 0.366], [470, 2100, 1.81, 0.35, 0.364],
+  [440, 2300, 1.80, 0.346, 0.369], [510, 1900, 1.83, 0.349, 0.363],
+]
+
+[uncertainty.backtest]
+factors = [3, 10, 30]
+rms = [0.002, 0.005, 0.008]
+
+"""
+"""Draws in place of a covariance, few residuals, and the errors of backtests, which widen with the compute."""
 
 SETTINGS = [
     ("cluster", {}),
@@ -45,6 +65,8 @@ SETTINGS = [
     ("own", {"budget": 3e20, "price": 7}),
     ("own", {"budget": 2e21, "share": 4}),
     ("own", {"form": "cost", "budget": 900}),
+    ("drawn", {}),
+    ("drawn", {"budget": 6e23, "share": 2}),
 ]
 
 FILL = """
@@ -65,7 +87,9 @@ FILL = """
     const {low, high} = value.dataset;
     const ends = low ? [Number(low), Number(high)] : null;
     const number = value.value === "" ? null : Number(value.value);
-    found[value.id.replace("what-if-value-", "")] = [number, ends, value.textContent];
+    found[value.id.replace("what-if-value-", "")] = [
+      number, ends, value.textContent, document.getElementById(value.id.replace("value", "range")).textContent,
+    ];
   }
   return found;
 }
@@ -75,9 +99,13 @@ FILL = """
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory):
     """Return the question of each page."""
-    own = tmp_path_factory.mktemp("preset") / "own.toml"
+    folder = tmp_path_factory.mktemp("preset")
+    own, drawn = folder / "own.toml", folder / "drawn.toml"
     own.write_text(preset_text(made(16)), encoding="utf-8")
-    return {"cluster": CLUSTER, "money": MONEY, "few": FEW, "own": {**OWN, "preset": str(own)}}
+    source = (data_folder() / "laws" / "besiroglu-2024.toml").read_text(encoding="utf-8")
+    drawn.write_text(re.sub(r"(?s)\[uncertainty\].*?(?=\[conventions\])", UNCERTAIN, source), encoding="utf-8")
+    files = {"own": {**OWN, "preset": str(own)}, "drawn": {**DRAWN, "preset": str(drawn)}}
+    return {"cluster": CLUSTER, "money": MONEY, "few": FEW, **files}
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +186,9 @@ def test_the_page_computes_what_the_program_does(visit, questions, name, setting
     assert page["flops"][2] == format_flops(plan.flops)
     if "days" in page:
         assert page["days"][2] == format_days(plan.budget.days)
+        low, high = page["days"][1] or (0.0, 0.0)
+        if high:
+            assert page["days"][3] == f"80 %: {bare_end(format_days(low), format_days(high))} – {format_days(high)}"
     if "cost" in page:
         assert page["cost"][2] == format_usd(plan.budget.cost)
     assert page["excessLoss"][0] == pytest.approx(plan.excess_loss, abs=1e-12)
@@ -195,7 +226,12 @@ def test_a_setting_beyond_the_runs_of_the_law_is_doubted(visit):
     tab.run(f"({FILL})({{budget: 5}})")
     assert tab.run(doubt) == ""
     tab.run(f"({FILL})({{form: 'flops', budget: 2.592e22}})")
-    assert tab.run(doubt) == "Extrapolated: compute 2.0x above the runs that the law was fitted on."
+    assert tab.run(doubt) == "Beyond what this law was fitted on: 2.0x the compute of the largest run."
+    setting = {"form": "flops", "budget": 4e22, "price": 1}
+    warnings = asked_of_the_program(CLUSTER, setting, None).warnings
+    (notice,) = one_a_cause([each for each in warnings if each.code.startswith("extrapolated_")])
+    tab.run(f"({FILL})({setting})")
+    assert tab.run(doubt).removesuffix(".").lower() == notice.message.partition(";")[0].lower()
     tab = visit("own")
     tab.run(f"({FILL})({{budget: 1e27}})")
     assert tab.run(doubt).endswith("The runs of the law cannot vouch for this optimum.")

@@ -342,3 +342,49 @@ def test_a_run_may_name_a_published_model(cli, git):
     project(run)
     Path("meta-llama/Llama-3.1-8B").mkdir(parents=True)
     assert cli("check").status == 2
+
+
+EUROS = '[defaults]\ngpu = "h100-sxm"\nexchange_rate = "1 EUR = 1.08 USD"\n'
+
+
+@pytest.mark.parametrize(
+    "limit, status, message",
+    [
+        ("cost <= 150k EUR", "pass", "cost 140,000 EUR <= 150,000 EUR"),
+        ("cost <= 151.6k USD", "fail", "cost $152,000 > $151,600"),
+        ("cost <= 152k", "pass", "cost $152,000 <= $152,000"),
+        ("cost@80% <= 150k EUR", "fail", "cost upper end at 80% 225,000 EUR > 150,000 EUR (estimate 140,000 EUR"),
+        ("cost <= 150k GBP", "error", "is in another currency"),
+    ],
+)
+def test_a_policy_may_be_in_the_currency_of_a_run(cli, limit, status, message):
+    """A verdict is in the currency of its limit, and so is the range beside it; the values of runs are in dollars."""
+    project(EUROS + RUN, policy=[limit])
+    (verdict,) = verdicts(cli("check", "--json", "-q"))
+    assert verdict["status"] == status
+    assert message in verdict["message"]
+    text = cli("check", "-q").out
+    sign = " EUR" if "EUR" in limit else "$"
+    assert status == "error" or text.count(sign) >= 3
+    run = json.loads(cli("check", "--json", "-q").out)["runs"][0]
+    assert run["values"]["cost"] == pytest.approx(run["budget"]["cost"] * 1.08)
+
+
+def test_a_policy_in_another_currency_needs_a_rate(cli):
+    """Without one the limit is not judged, and never passes in silence."""
+    project('[defaults]\ngpu = "h100-sxm"\n' + RUN, policy=["cost <= 250k EUR"])
+    result = cli("check", "--json", "-q")
+    (verdict,) = verdicts(result)
+    assert (result.status, verdict["status"]) == (2, "error")
+    assert "--exchange-rate" in verdict["hint"]
+
+
+def test_runs_in_two_currencies_are_compared_in_dollars(cli):
+    """The same run in another currency has not changed."""
+    project('[defaults]\ngpu = "h100-sxm"\n' + RUN)
+    Path("old.json").write_text(cli("check", "--json", "-q").out)
+    project(EUROS + RUN)
+    Path("new.json").write_text(cli("check", "--json", "-q").out)
+    changes = json.loads(cli("diff", "old.json", "new.json", "--json", "-q").out)["changes"]
+    (cost,) = (change for change in changes if change["quantity"] == "cost")
+    assert cost["after"] == pytest.approx(cost["before"], rel=1e-12)

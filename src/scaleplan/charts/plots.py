@@ -163,7 +163,7 @@ def _cost(request: ChartRequest) -> Chart:
 def _priced(chart: Chart, paid: Budget) -> Chart:
     """Return a picture of money with its price, the source and date of it, and the range of the hours."""
     price = dated_price(paid.price_per_hour or 0.0, paid.price_source, paid.price_date, currency=paid.currency)
-    hours = "" if paid.band is None else f" Hours, and money with them: {band_text(paid.band)}."
+    hours = "" if paid.band is None else f" Hours, and cost with them: {band_text(paid.band)}."
     return replace(chart, source=f"{chart.source} Price: {price}.{hours}")
 
 

@@ -42,7 +42,7 @@ _EDGE = 0.93  # from here on, as a share of the width, a line ends at the right 
 _APART = 1e-6  # of the height, between the ends of lines that can be named there
 _MARGIN = 0.27  # of the width, at most, for names
 _LONGEST = 22  # letters of a name that is written inside the picture
-_LEAST = (200.0, 130.0)  # px of the frame in which something can be seen
+_LEAST = (200.0, 110.0)  # px of the frame in which something can be seen
 _HITS = 24
 _MARK, _RUN, _RING = 6.0, 4.2, 8.0
 
@@ -105,8 +105,10 @@ class Scene:
 class _Sheet:
     """A picture in the making: the box of the plot, the places of values in it, and what is drawn so far."""
 
-    def __init__(self, chart: Chart, shapes: list[Stroke], texts: list[Lettering], *, pad: float) -> None:
-        self.chart, self.shapes, self.texts, self.pad = chart, shapes, texts, pad
+    def __init__(
+        self, chart: Chart, shapes: list[Stroke], texts: list[Lettering], *, pad: float, width: float
+    ) -> None:
+        self.chart, self.shapes, self.texts, self.pad, self.width = chart, shapes, texts, pad, width
         self.across, self.up = scales(chart)
         self.ink = Ink()
         self.box = Box(0.0, 0.0, 1.0, 1.0)
@@ -153,7 +155,7 @@ def lay_out(chart: Chart, width: float, height: float, *, titled: bool = True) -
             texts.append(Lettering(pad, y + 13, line, "title"))
             y += 21
         y += 3
-    sheet = _Sheet(chart, shapes, texts, pad=pad)
+    sheet = _Sheet(chart, shapes, texts, pad=pad, width=width)
     named = _named(chart, width)
     below = _below(chart, width - 2 * pad) if titled else []
     top = _legend(sheet, named.legend, Box(pad, y, width - pad, height)) + _TEXT + 10
@@ -300,7 +302,7 @@ def _axes(sheet: _Sheet, y_ticks: Sequence[tuple[float, str]]) -> None:
     for value, text in zip(x_ticks, tick_texts(chart.x, x_ticks), strict=True):
         x, half = sheet.x(value), 0.5 * text_width(text, _TEXT)
         sheet.shapes.append(Stroke("line", ((x, bottom), (x, bottom + 5)), "axis"))
-        if x - half >= free and x + half <= right + 8 + sheet.pad:
+        if x - half >= free and x + half <= sheet.width - 2:
             texts.append(Lettering(x, bottom + 19, text, "tick", "middle"))
             free = x + half + 8
     sheet.shapes.append(Stroke("line", ((left, bottom), (right, bottom)), "axis"))

@@ -1,16 +1,13 @@
-"""The results that each command gives, and the names of their fields, known without running it."""
+"""The kinds of results that each command gives, known without running it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaleplan.output.declared import names_of
-from scaleplan.output.fields import OPEN
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ANSWERS", "fields_of"]
+__all__ = ["ANSWERS"]
 
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     "optimal": ("plan",),
@@ -58,15 +55,3 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "schema": ("schemas",),
 }
 """The names of the schemas of what each command answers; ``show`` shows any result."""
-
-
-def fields_of(command: str) -> list[str]:
-    """Return the names that ``--get`` and ``--fields`` of a command take: those of rows first, then of the result.
-
-    A name stands in full, such as ``budget.gpu_hours``. Empty for a command whose result is not known beforehand.
-    """
-    found: dict[str, None] = {}
-    for name in ANSWERS.get(command, ()):
-        own, rows = names_of(f"scaleplan/{name}/1")
-        found |= dict.fromkeys(each for each in (*rows, *own) if not each.endswith(OPEN))
-    return list(found)

@@ -104,11 +104,11 @@ _LONGEST = 300  # characters of a message that quotes the command line
 _READ_LOGS = frozenset({"fit", "backtest", "design"})
 """Commands that take logs as the table that ``runs`` makes of them with its options."""
 
-START = """scaleplan plans the training of a language model: a budget in; parameters, tokens and expected loss out.
+START = """scaleplan plans the training of a language model within a compute budget.
 
-  scaleplan optimal --flops 1e21                        the best model for this compute
-  scaleplan memory llama-3.1-8b --gpu rtx-4090 --ways   what fits on your GPU, how fast, for how much
-  scaleplan fit runs.csv                                a scaling law from your own training runs
+  scaleplan optimal --flops 1e21                        what to train with it
+  scaleplan memory llama-3.1-8b --gpu rtx-4090 --ways   what fits your GPU
+  scaleplan fit runs.csv                                a law of your own runs
 
 'scaleplan --help' lists the commands, 'scaleplan COMMAND --help' explains one.
 """

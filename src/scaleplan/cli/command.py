@@ -14,6 +14,7 @@ import sys
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import typer
@@ -247,9 +248,16 @@ def group(help_text: str) -> Commands:
 
 
 def command(
-    app: Commands, name: str | None = None, *, examples: Sequence[str] = ()
+    app: Commands,
+    name: str | None = None,
+    *,
+    examples: Sequence[str] = (),
+    shows: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """Register a function that returns an :class:`Answer` as a command, with the output options added."""
+    """Register a function that returns an :class:`Answer` as a command, with the output options added.
+
+    ``shows`` has when the help shows some options of groups, where this command needs them more or less than others.
+    """
 
     def build(function: Callable[..., Answer]) -> None:
         taken_apart = _Parameters(function)
@@ -285,7 +293,9 @@ def command(
         run.__annotations__ = {item.name: item.annotation for item in (context, *parameters)}
         run.__doc__ = function.__doc__
         run.__name__ = function.__name__
-        run.layout, run.examples = taken_apart.layout, examples  # type: ignore[attr-defined]
+        layout = taken_apart.layout
+        layout |= {each: layout[each]._replace(shows=mark) for each, mark in shows.items()}
+        run.layout, run.examples = layout, examples  # type: ignore[attr-defined]
         app.command(name, cls=_Command, context_settings=HELP)(run)
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer  # noqa: TC002  read at run time
 
+from scaleplan.cli.answers import ANSWERS
 from scaleplan.files import read_text
 from scaleplan.output import FORMATS, JUDGING, REPORTS
 from scaleplan.planning.constraints import constraint_keys
 from scaleplan.planning.context import Context
 from scaleplan.planning.request import SWEPT
-from scaleplan.project.saved import RESULTS as CLASSES
-from scaleplan.project.saved import record_of
+from scaleplan.project.saved import RESULTS, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -230,7 +230,7 @@ def _families(_: object, __: str) -> Iterator[Completion]:
 def _schemas(_: object, __: str) -> Iterator[Completion]:
     """Yield what has a JSON Schema."""
     yield from (Completion(name, what) for name, (what, _) in _load("output.schemas:FILES").items())
-    yield from (Completion(each.split("/")[1]) for each in CLASSES)
+    yield from (Completion(each.split("/")[1]) for each in RESULTS)
 
 
 def _formats(ctx: Any, _: str) -> Iterator[Completion]:  # noqa: ANN401  of typer
@@ -245,34 +245,19 @@ def _everyday(ctx: Any, incomplete: str) -> Iterator[Completion]:  # noqa: ANN40
         yield from ctx.command.shell_complete(ctx, "")
 
 
-RESULTS = {
-    **dict.fromkeys(("optimal", "loss", "target", "report"), "plan"),
-    **dict.fromkeys(("sweep", "compare"), "plans"),
-    "convert": "conversion", "break-even": "plans", "vocab": "vocabulary", "plot": "chart", "register": "forecast",
-    "resolve": "outcome", "evaluate": "evaluation", "presets list": "presets", "presets show": "preset",
-    "presets validate": "validation", "presets path": "paths", "schema": "schemas",
-    "gpus list": "gpus", "gpus show": "gpu", "gpus path": "paths", "gpus validate": "gpu-validation",
-    "gpus compare": "gpu-comparison", "families list": "families", "families show": "family",
-    "families validate": "family-validation", "models list": "models", "models show": "public-model",
-}  # fmt: skip
-"""The schema of the answer of a command, where it is not called as the command is."""
-
-
 def _fields(ctx: Any, _: str) -> Iterator[Completion]:  # noqa: ANN401
     """Yield the names of the fields of a command's answer, or of its rows."""
-    command = " ".join(ctx.command_path.split()[1:])
-    place = CLASSES.get(f"scaleplan/{RESULTS.get(command, command)}/1")
-    if place is None:
-        return
-    record = record_of(place)
-    view = REPORTS.get(record.__name__)
-    rows = None if view is None else view.rows
-    names = [name for name in _names(record) if name != rows]
-    if rows is not None and is_dataclass(record):
-        item = next((item for item in fields(record) if item.name == rows), None)
-        inner: Any = None if item is None else _record_in(str(item.type), record)
-        names = [*([] if inner is None else _names(inner)), *names]
-    yield from map(Completion, dict.fromkeys(names))
+    found: dict[str, None] = {}
+    for answer in ANSWERS.get(" ".join(ctx.command_path.split()[1:]), ()):
+        record = record_of(RESULTS[f"scaleplan/{answer}/1"])
+        view = REPORTS.get(record.__name__)
+        rows = None if view is None else view.rows
+        if rows is not None and is_dataclass(record):
+            item = next((item for item in fields(record) if item.name == rows), None)
+            inner: Any = None if item is None else _record_in(str(item.type), record)
+            found |= dict.fromkeys([] if inner is None else _names(inner))
+        found |= dict.fromkeys(name for name in _names(record) if name != rows)
+    yield from map(Completion, found)
 
 
 def _names(record: Any, path: str = "") -> list[str]:  # noqa: ANN401  a class

@@ -20,6 +20,8 @@ from scaleplan.cli.fit import (  # read at run time, for their options
     SurfaceOptions,  # noqa: TC001
 )
 from scaleplan.cli.options import (
+    EVERYDAY,
+    MORE,
     PANELS,
     BoundOptions,
     BudgetOptions,
@@ -47,6 +49,9 @@ T = TypeVar("T")
 
 _OF_RUNS = [name for name, picture in PICTURES.items() if picture.need == "runs" or picture.runs]
 
+_SELDOM = ("gpu_hours", "mfu", "limit", "where", "loss_unit", "best", "form", "pilots", "schedule")
+"""Everyday options of other commands, with which a picture is rarely drawn."""
+
 APPS = {name: single() for name in ("plot", "report")}
 
 
@@ -68,6 +73,7 @@ class LookOptions:
 
 @command(
     APPS["plot"],
+    shows={**dict.fromkeys(_SELDOM, MORE), "theme": EVERYDAY},
     examples=[
         "scaleplan plot isoflop --flops 1e21",
         "scaleplan plot frontier -o frontier.pdf --theme print",

@@ -73,11 +73,15 @@ PANELS = {
 
 
 class OptionPlace(NamedTuple):
-    """The place of an option in the help: a command's own, or that of a group that may have a panel."""
+    """The place of an option in the help: a command's own, or that of a group that may have a panel.
+
+    A command that has many groups may say itself when the help ``shows`` an option.
+    """
 
     annotation: Any
     panel: str | None = None
     is_own: bool = False
+    shows: str | None = None
 
     @property
     def option(self) -> Any:  # noqa: ANN401  typer's
@@ -87,7 +91,7 @@ class OptionPlace(NamedTuple):
     @property
     def is_everyday(self) -> bool:
         """Whether the help shows it at once."""
-        marks = self.annotation.__metadata__
+        marks = self.annotation.__metadata__ if self.shows is None else (self.shows,)
         return EVERYDAY in marks or (self.is_own and MORE not in marks)
 
 
@@ -266,7 +270,7 @@ class OutputOptions(Record):
     ] = None
     color: Annotated[str, _general(metavar="WHEN", envvar="SCALEPLAN_COLOR", help="auto, always or never.")] = "auto"
     no_color: Annotated[bool, _general("--no-color", help="Short for --color never.")] = False
-    quiet: Annotated[bool, _general("--quiet", "-q", help="No warnings on standard error.")] = False
+    quiet: Annotated[bool, _general("--quiet", "-q", help="No warnings or notes on standard error.")] = False
     verbose: Annotated[
         bool, _general("--verbose", "-v", help="Say on standard error where each setting came from.")
     ] = False

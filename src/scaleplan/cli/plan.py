@@ -164,7 +164,7 @@ def sweep(
 ) -> Answer:
     """Plan for a range of budgets."""
     question = keywords(law, bounds, constraints, hardware) | {"gpus": gpus}
-    if not output.get and by == "flops" and parse("integer", points) > _MANY:
+    if by == "flops" and parse("integer", points) > _MANY:
         from scaleplan.cli.streaming import LineStyle, sweep_lines
 
         budgets = api.spaced(start, stop, points=points, by=by)

@@ -150,7 +150,7 @@ def answer_lines(form: str, options: dict[str, Any], style: LineStyle) -> Iterat
     rate = request.exchange_rate if form == "cost" else None
     lines = amounts(input_lines(), partial(parse_budget, form, rate=rate), bare=rate is None)
     planner = Planner.of(request, context)
-    if form == "flops" and style.get is None and _alike(planner, options):
+    if form == "flops" and _alike(planner, options):
         return _fast_chunks(planner, lines, style)
     plans = (plan_budget(planner, request.changed(**{form: amount})) for batch in lines for amount in batch)
     return plan_chunks(plans, style, by=form, hardware=options.get("gpu") is not None)
@@ -181,7 +181,10 @@ def _fast_chunks(planner: Planner, batches: Iterable[list[float]], style: LineSt
     for batch in batches:
         parts = (batch[start : start + _BATCH] for start in range(0, len(batch), _BATCH))
         for plans in (plans for part in parts for plans in _arrays(planner, part)):
-            if style.form == "jsonl":
+            if style.get is not None:
+                rows = table_rows(plans, (style.get,))
+                yield "".join(f"{bare_value(row, style.get, tuple(row))}\n" for row in rows)
+            elif style.form == "jsonl":
                 yield "".join(json_lines(plans, style.names))
             elif table is not None:
                 yield "".join(map(table.line, table_rows(plans, style.names or table.names)))

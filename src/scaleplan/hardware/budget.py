@@ -113,11 +113,15 @@ class BudgetRequest(Record):
     )
     gpu_hours: float | None = _budget("hours", metavar="AMOUNT", help="GPU-hours: 10k, '2k H100-hours'.")
     gpus: float | None = _budget("integer", metavar="N", help="Number of GPUs; a budget together with --time.")
-    time: float | None = _budget("seconds", metavar="TIME", help="Wall-clock time on --gpus: 30d, 2 weeks, 36h.")
+    time: float | None = _budget(
+        "seconds",
+        metavar="TIME",
+        help="Wall-clock time on --gpus: 30d, 2 weeks, 36h. Beside another budget, the deadline that finds N.",
+    )
     cost: float | None = _budget("usd", metavar="USD", help="Money for GPUs: 250k, '1.2M USD'.")
     power: PowerDraw | None = None
     deadline: float | None = None
-    """Seconds in which a budget of another form is to be done, by as many accelerators as that takes if not given."""
+    """Seconds in which a budget of another form is to be done, by as many GPUs as that takes if not given."""
 
     def with_deadline(self) -> Self:
         """Return the request with its time as a deadline, where it is no budget but stands beside one."""

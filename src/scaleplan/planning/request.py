@@ -228,6 +228,7 @@ RIVALS: Mapping[str, tuple[str, ...]] = {
     "interruptions": ("goodput",),
     "price": ("owned", "power_price"),
     "owned": ("price",),
+    "power_price": ("price",),
 }
 """Options that exclude each other: one that is given wins over a setting of the other."""
 

@@ -29,7 +29,6 @@ from scaleplan.record import Result
 from scaleplan.units import (
     exact,
     format_count,
-    format_days,
     format_flops,
     format_fraction,
     format_gigabytes,
@@ -179,7 +178,7 @@ _WRITERS: Mapping[str, Callable[..., str]] = {
     "ratio": format_fraction,
     "integer": lambda value, **_: f"{value:,.0f}",
     "hours": format_hours,
-    "days": format_days,
+    "days": format_number,  # in the unit of the limit beside it
     "kwh": format_kwh,
     "kilograms": format_kilograms,
     "gigabytes": format_gigabytes,

@@ -35,8 +35,8 @@ _COUNT = (("", 0), ("k", 3), ("M", 6), ("B", 9), ("T", 12))
 
 _LARGE = (("", 0), ("M", 6), ("B", 9), ("T", 12))
 
-_CENTS, _ONE_CENT = 99.995, 0.1
-"""Dollars from which no cents are written, and below which they would be too few digits."""
+_CENTS, _LEAST = 99.995, 0.01
+"""Dollars from which no cents are written, and below which they would be too many zeros."""
 
 _WITH_CENTS = 4
 """Significant digits up to which an amount below $100 has its two decimals."""
@@ -192,8 +192,11 @@ def format_hours(value: float, *, unit: str = "h", digits: int = 3) -> str:
 
 def format_usd(value: float, *, digits: int = 3) -> str:
     """Write US dollars, with cents below $100: ``$2.95``, ``$12.30``, ``$2,950``, ``$1.23M``."""
-    if _ONE_CENT <= abs(value) < _CENTS and digits <= _WITH_CENTS:
+    if 1.0 <= value < _CENTS and digits <= _WITH_CENTS:
         return f"${value:.2f}"
+    if _LEAST <= value < 1.0:
+        text = format_number(value, digits=digits)
+        return f"${text.rstrip('0').ljust(len('0.00'), '0')}"
     return f"${_scaled(value, _LARGE, digits)}"
 
 
@@ -203,7 +206,7 @@ def money_in(currency: str | None) -> Callable[..., str]:
         return format_usd
 
     def written(value: float, *, digits: int = 3) -> str:
-        return f"{_scaled(value, _LARGE, digits)} {currency}"
+        return f"{format_usd(value, digits=digits).removeprefix('$')} {currency}"
 
     return written
 

@@ -77,7 +77,7 @@ def scaleplan(tmp_path):
 
 def test_one_file_and_one_entry_add_an_effective_quantity(scaleplan):
     """Its option, its key, its fact, its remark and its notice are all there, and the law sees its effect."""
-    assert "--data-quality" in scaleplan("optimal", "--help").stdout
+    assert "--data-quality" in scaleplan("optimal", "--help-all").stdout
     done = scaleplan("optimal", "--flops", "1e21", "--data-quality", "2", "--json")
     plan = json.loads(done.stdout)
     assert plan["data_quality"] == 2

@@ -25,7 +25,7 @@ from scaleplan.output.views.bill import bill_section, keeping_remarks
 from scaleplan.output.views.lists import preset_report
 from scaleplan.output.views.model import run_sections
 from scaleplan.output.views.plan import binding_remarks, comparison_report, format_loss, plan_report
-from scaleplan.planning.plan import Plans
+from scaleplan.planning.plan import Plans, one_a_cause
 from scaleplan.units import (
     SECONDS_PER_DAY,
     format_count,
@@ -350,7 +350,7 @@ def _answer(subject: Subject) -> list[Markup]:
 def _warnings(subject: Subject) -> list[Markup]:
     if not subject.plan.warnings:
         return []
-    messages = _bullets(_sentence(notice.message) for notice in subject.plan.warnings)
+    messages = _bullets(_sentence(notice.message) for notice in one_a_cause(subject.plan.warnings))
     return [element("div", messages, class_="warnings", role="note")]
 
 

@@ -104,6 +104,11 @@
 
   // ---- the results ----
 
+  function bare(low, high) { // a unit that both ends of a range have stands once
+    const [number, unit] = low.split(" ");
+    return unit && unit === high.split(" ")[1] ? number : low;
+  }
+
   function fill(name, value, ends, level) {
     const tile = part(`value-${name}`), range = part(`range-${name}`);
     if (!tile) return;
@@ -112,19 +117,22 @@
     tile.dataset.low = ends ? String(ends[0]) : "";
     tile.dataset.high = ends ? String(ends[1]) : "";
     const texts = ends ? ends.map((end) => written[name](end)) : [];
-    range.textContent = texts[0] === texts[1] ? "" : `${level}: ${texts.join(" – ")}`;
+    range.textContent = texts[0] === texts[1] ? "" : `${level}: ${bare(...texts)} – ${texts[1]}`;
   }
 
   const names = { flops: "compute", params: "size", tokens: "tokens", tokensPerParam: "tokens per parameter" };
 
   function doubts(plan) { // how far the plan leaves the runs of its law, and an optimum that they do not vouch for
-    const beyond = [];
+    const above = [], below = [], said = [];
     for (const [name, [least, most]] of Object.entries(data.fitted)) {
-      const factor = Math.max(plan[name] / most, least / plan[name]);
-      const side = plan[name] > most ? "above" : "below";
-      if (factor > 1) beyond.push(`${names[name]} ${plain(factor, 2)}x ${side}`);
+      if (plan[name] > most) above.push(`${plain(plan[name] / most, 2)}x the ${names[name]}`);
+      if (plan[name] < least) below.push(`${plain(least / plan[name], 2)}x below the ${names[name]}`);
     }
-    const said = beyond.length ? [`Extrapolated: ${beyond.join(", ")} the runs that the law was fitted on.`] : [];
+    const listed = (parts) => (parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}` : parts[0]);
+    const sides = [];
+    if (above.length) sides.push(`${listed(above)} of the largest run`);
+    if (below.length) sides.push(`${listed(below)} of the smallest`);
+    if (sides.length) said.push(`Beyond what this law was fitted on: ${sides.join(", ")}.`);
     if (plan.interval && plan.interval.params === null) said.push("The runs of the law cannot vouch for this optimum.");
     return said.join(" ");
   }

@@ -171,7 +171,7 @@ def precisions_report(choice: PrecisionChoice) -> Report:
         remarks=(
             verdict,
             f"speed is peak times utilisation, in {choice.reference}'s; worth is N_eff/N by Kumar et al. 2024",
-            *band_remarks([row.budget for row in choice.rows if row.budget], what="the compute, hours and money"),
+            *band_remarks([row.budget for row in choice.rows if row.budget], what="the compute, hours and cost"),
         ),
     )
 
@@ -179,7 +179,7 @@ def precisions_report(choice: PrecisionChoice) -> Report:
 def _precision_row(row: PrecisionRow) -> tuple[str, ...]:
     return (
         row.precision,
-        format_factor(row.speed),
+        format_factor(row.speed, digits=3),
         format_flops(row.flops),
         format_number(row.params_worth),
         format_count(row.params),

@@ -13,7 +13,7 @@ from scaleplan.output.ci import Judgement
 from scaleplan.output.data import plain
 from scaleplan.output.views.bill import band_remarks
 from scaleplan.project.check import amount, bound, decisive_amount
-from scaleplan.units import USD, bare_end, counted, format_fraction, format_number
+from scaleplan.units import USD, bare_end, counted, format_days, format_fraction, format_number
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
@@ -294,6 +294,8 @@ def _written(quantity: str, value: Value, *, digits: int = 3) -> str:
         return "–"
     if isinstance(value, str | bool):
         return plain(value)
+    if quantity == "days":
+        return format_days(value, digits=digits)
     if quantity in QUANTITIES:
         return amount(quantity, value, digits=digits)
     is_count = isinstance(value, int) and abs(value) < _LONGEST_COUNT

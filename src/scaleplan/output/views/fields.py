@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import escape_control
-from scaleplan.output import Fact, Report, ReportTable
+from scaleplan.output import USUAL, Fact, Report, ReportTable
 from scaleplan.output.data import encode, plain
 from scaleplan.output.fields import take
-from scaleplan.output.text import USUAL, render_markdown, render_text
+from scaleplan.output.text import render_markdown, render_text
 from scaleplan.output.views.plan import format_loss, plan_columns
 from scaleplan.project.check import amount
 from scaleplan.units import (

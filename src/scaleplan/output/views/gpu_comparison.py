@@ -18,6 +18,7 @@ from scaleplan.units import (
     format_kilograms,
     format_kwh,
     format_number,
+    format_range,
     format_seconds,
     money_in,
 )
@@ -110,7 +111,7 @@ def _cell(value: float | None, written: Callable[..., str]) -> str:
 
 
 def _span(interval: tuple[float, float] | None, written: Callable[[float], str]) -> str:
-    return "" if interval is None else " – ".join(map(written, interval))
+    return "" if interval is None else format_range(*interval, written)
 
 
 def _remarks(result: GpuComparison) -> Iterator[str]:
@@ -155,7 +156,8 @@ def _chances(result: GpuComparison) -> Iterator[str]:
     known = {"days" if found else "", _SPENT.get(result.budget or "", "")}
     for name in dict.fromkeys(name for row in result.compared for name in row.chances if name not in known):
         several = [(row.gpu, row.chances[name]) for row in result.compared if name in row.chances]
-        each = dict.fromkeys(percent(chance.chance) for _, chance in several)
-        shown = ", ".join(f"{gpu} {percent(chance.chance)}" for gpu, chance in several)
         (_, first), *_ = several
-        yield f"chance of keeping {limit_text(name, first)}: {f'{next(iter(each))} on each' if len(each) == 1 else shown}"
+        alike = len({percent(chance.chance) for _, chance in several}) == 1
+        each = ", ".join(f"{gpu} {percent(chance.chance)}" for gpu, chance in several)
+        shown = f"{percent(first.chance)} on each" if alike else each
+        yield f"chance of keeping {limit_text(name, first)}: {shown}"

@@ -131,6 +131,14 @@ def paths_report(result: PresetPaths) -> Report:
     return Report(lines=result.paths)
 
 
+_RANGES: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "params": ("parameters", format_count),
+    "tokens": ("tokens", format_count),
+    "flops": ("compute", format_flops),
+    "tokens_per_param": ("tokens/param", format_number),
+}
+
+
 def preset_report(preset: PresetSummary) -> Report:
     """Return one law in full: source, formula, coefficients, conventions, range and notes."""
     entries = {
@@ -144,11 +152,11 @@ def preset_report(preset: PresetSummary) -> Report:
         "tokenizer": preset.conventions.tokenizer,
         "corpus": preset.conventions.corpus,
     }
-    for name in ("params", "tokens", "flops", "tokens_per_param"):
+    for name in _RANGES:
         span = getattr(preset.range, name)
         if span is not None:
-            written = format_count if name in ("params", "tokens") else format_number
-            entries[f"fitted {name}"] = format_range(span[0], span[1], written)
+            label, written = _RANGES[name]
+            entries[f"fitted {label}"] = format_range(span[0], span[1], written)
     entries["uncertainty"] = "none published" if preset.uncertainty is None else preset.uncertainty.method
     if preset.forecast is not None:
         entries["plans"] = (
@@ -373,8 +381,9 @@ def schemas_report(result: SchemaList) -> Report:
 
 def chart_report(chart: Chart) -> Report:
     """Return the report of a chart."""
+    lines = chart_lines(chart)  # now, so that a chart that cannot be drawn is refused here
     return Report(
         title=chart.title,
-        drawing=lambda width: ("", *chart_lines(chart, width=min(width, CHART_WIDTH))),
+        drawing=lambda width: ("", *(lines if width >= CHART_WIDTH else chart_lines(chart, width=width))),
         remarks=tuple(filter(None, (chart.caption, chart.source))),
     )

@@ -80,7 +80,7 @@ def _worth_section(needs: MemorySummary) -> Report:
     ]
     if needs.fits is None:
         rows, columns = [row[:2] for row in rows], columns[:2]
-    more = "" if needs.gpu is None else "; --ways compares all that are usual, with hours and money"
+    more = "" if needs.gpu is None else "; --ways compares all that are usual, with hours and cost"
     table = ReportTable(columns, rows=rows, text={"with", "fits"})
     return Report(title=f"the same layout and micro-batch with other choices{more}", grid=table)
 

@@ -215,7 +215,7 @@ def several_report(plans: Plans) -> Report:
         grid=ReportTable([*filled], rows=[*zip(*filled.values(), strict=True)], text={"preset"}),
         remarks=[
             *(loss_remark(plans.plans[0].loss_text) if len(laws) == 1 else ()),
-            *_band_remarks((plan.budget for plan in plans), what="hours, days and money"),
+            *_band_remarks((plan.budget for plan in plans), what="hours, time and cost"),
         ],
     )
 
@@ -296,7 +296,7 @@ def comparison_report(comparison: Plans) -> Report:
         remarks=(
             f"{convention} parameters by the mapping of Pearce and Song 2024; – where a count cannot be converted",
             "losses of different laws stand on different text and tokenizers: do not compare them",
-            *_band_remarks((plan.budget for plan in comparison), what="the compute, and its hours, days and money"),
+            *_band_remarks((plan.budget for plan in comparison), what="the compute, and its hours, time and cost"),
         ),
     )
 
@@ -367,7 +367,7 @@ def _remarks_marginal(result: Marginal) -> Iterator[str]:
         what = "the loss" if result.floor is None else "what is left above the floor"
         yield f"to halve {what} takes {format_factor(result.halving_factor)} the compute"
     if result.budget is not None:
-        yield from _band_remarks([result.budget], what="hours and money")
+        yield from _band_remarks([result.budget], what="hours and cost")
 
 
 def _demand_report(plans: Plans) -> Report:
@@ -394,8 +394,8 @@ def _demand_row(plan: Plan) -> tuple[str, ...]:
         _cell(plan.inference_tokens, format_count),
         format_count(plan.params),
         format_count(plan.tokens),
-        format_factor(only.params_ratio),
-        format_factor(only.flops_ratio),
+        format_factor(only.params_ratio, digits=3),
+        format_factor(only.flops_ratio, digits=3),
         _cell(plan.total_flops, format_flops),
         format_fraction(only.saving),
         _cell(only.pays_back_at_tokens, format_count),

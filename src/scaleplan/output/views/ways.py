@@ -17,6 +17,7 @@ from scaleplan.units import (
     format_kwh,
     format_number,
     format_plain,
+    format_range,
     format_seconds,
     format_usd,
 )
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from scaleplan.advice.compared_ways import Way, Ways
 
 __all__ = ["ways_report"]
-
-_UNITS = {"seconds": "s", "minutes": "min", "hours": "h", "days": "d", "years": "years"}
 
 
 def ways_report(found: Ways) -> Report:
@@ -75,18 +74,16 @@ def _bill(found: Ways, way: Way) -> str:
         return ""
     if way.possible_tokens is not None:
         span = way.possible_tokens_interval
-        low_high = f" ({format_count(span[0])}-{format_count(span[1])})" if span else ""
+        low_high = f" ({format_range(*span, format_count)})" if span else ""
         return f", {format_count(way.possible_tokens)} tokens{low_high} {_limit(found)}"
     span = way.hours_interval
-    time = f", {_time(way.hours)}{' or more' * way.on_host}" + (
-        f" ({_time(span[0])} - {_time(span[1])})" if span else ""
-    )
+    time = f", {_time(way.hours)}{' or more' * way.on_host}" + (f" ({format_range(*span, _time)})" if span else "")
     return time + (f", {format_usd(way.cost)}" if way.cost is not None else "")
 
 
 def _limit(found: Ways) -> str:
-    parts = [] if found.limit_hours is None else [f"{format_plain(found.limit_hours)} h"]
-    parts += [] if found.limit_cost is None else [f"${format_plain(found.limit_cost)}"]
+    parts = [] if found.limit_hours is None else [_time(found.limit_hours)]
+    parts += [] if found.limit_cost is None else [format_usd(found.limit_cost)]
     return f"in {' and '.join(parts)}"
 
 
@@ -145,7 +142,7 @@ def _remarks(found: Ways) -> Iterator[str]:
 def _source(found: Ways) -> str:
     """Return how the tokens came about."""
     if found.epochs is not None and found.data_tokens is not None:
-        source = f"{format_number(found.epochs, digits=4)} x {format_count(found.data_tokens)}"
+        source = f"{format_plain(found.epochs, digits=4)} x {format_count(found.data_tokens)}"
         return source if found.tokens_source == "given" else f"{source}, {found.tokens_source}"
     if found.tokens_source == "default":
         return "give --tokens, or --epochs and --data-tokens"
@@ -157,7 +154,7 @@ def _speed(found: Ways) -> Iterator[str]:
     if found.no_hours is not None:
         yield f"no hours: {found.no_hours}"
     elif found.band is not None:
-        yield f"hours and money {band_text(found.band)}; utilisation {format_fraction(found.utilisation or 0.0)}"
+        yield f"hours and cost {band_text(found.band)}; utilisation {format_fraction(found.utilisation or 0.0)}"
     elif found.utilisation is not None:
         yield f"utilisation {format_fraction(found.utilisation)}, {found.utilisation_source}"
 
@@ -198,9 +195,8 @@ def _number(value: float | None) -> str:
 
 
 def _time(hours: float) -> str:
-    """Return a time in the unit that suits it, shortened."""
-    number, unit = format_seconds(hours * SECONDS_PER_HOUR).split()
-    return f"{number} {_UNITS[unit]}"
+    """Return a time in the unit that suits it."""
+    return format_seconds(hours * SECONDS_PER_HOUR)
 
 
 def _yes(fits: bool) -> str:

@@ -18,7 +18,6 @@ from scaleplan.errors import UsageError
 from scaleplan.output.data import flat
 from scaleplan.output.html.page import report
 from scaleplan.planning.context import Context
-from scaleplan.units import format_days
 
 HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(2)>\"' -->]]>"
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Axis", "Chart", "GuideLine", "Mark", "Scale", "Series", "Style", "scales", "tick_texts", "value_text"]
 
 Style = Literal["measured", "extrapolated", "dashed", "near_optimal", "points"]
-"""How a series looks: a line inside the range its law was fitted on, a dashed line outside it, a dashed line
+"""How a series looks: a line inside the range its law was fitted on, a dotted line outside it, a dashed line
 whose label says what it is, a thick line where sizes are near-optimal, separate points."""
 
 Kind = Literal["flops", "count", "number", "usd", "hours", "percent", "factor"]

@@ -127,6 +127,12 @@ _SAME_MEANING: Mapping[str, str] = {
     "break-even": "inference serve breakeven",
     "convert": "bill price units",
     "price_per_hour": "price",
+    "exchange_rate": "currency rate fx eur",
+    "power_price": "electricity electricity_price",
+    "owned": "own buy purchase capex on_prem",
+    "interruptions": "failures preemptions",
+    "theme": "dark light style",
+    "hours": "time days duration deadline",
 }
 """Words that people use for a name, by the name; where several stand for a word, the first that exists is meant."""
 

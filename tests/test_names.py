@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import scaleplan as sp
 from scaleplan.cli.app import COMMANDS, execute
-from scaleplan.errors import UnknownNameError, did_you_mean
+from scaleplan.errors import UnknownNameError, UsageError, did_you_mean
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.planning.request import option_names
 from scaleplan.toml_table import Table
@@ -164,3 +165,31 @@ def test_the_command_line_says_so(words, hint, capsys):
     """As people meet it."""
     assert execute(list(words)) == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"hint: {hint}"
+
+
+@pytest.mark.parametrize(
+    "earlier, now",
+    [
+        ("convert --flops 1e23 --gpu h100-sxm --grid USA", "convert --flops 1e23 --gpu h100-sxm --region USA"),
+        ("compare --flops 1e22 --with kaplan", "compare --flops 1e22 --preset kaplan"),
+        ("hyperparameters --flops 1e21 --sequence 4096", "hyperparameters --flops 1e21 --context 4096"),
+    ],
+)
+def test_an_earlier_name_of_an_option_still_works(earlier, now, capsys):
+    """The same answer, word for word."""
+    answers = []
+    for line in (earlier, now):
+        assert execute(line.split()) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1]
+
+
+def test_an_earlier_keyword_still_works():
+    """In Python too; both names of one thing are refused, and so is a range without an end."""
+    earlier = sp.sweep(start="1e20", stop="1e21", points=2)
+    assert sp.sweep(from_="1e20", to="1e21", points=2) == earlier
+    assert sp.convert(flops=1e23, gpu="h100-sxm", grid="USA") == sp.convert(flops=1e23, gpu="h100-sxm", region="USA")
+    with pytest.raises(UsageError, match="one thing"):
+        sp.sweep(from_="1e20", start="1e20", to="1e21")
+    with pytest.raises(UsageError, match="from one budget to another"):
+        sp.sweep(from_="1e20")

@@ -101,7 +101,8 @@ def optimal(
         first with ``gpu``. The law and its bounds (``preset``, ``level``, ``overhead``, ``params``, ``tokens``,
         ``limit``, ``batch_regime``, ``count``), the constraints (``unique_tokens``, ``inference_tokens``,
         ``inference_mfu``, ``inference_price``, ``compute_multiplier``) and the hardware (``gpu``, ``gpus``,
-        ``mfu``, ``goodput``, ``precision``, ``profile``, ``measured``, ``price``, ``pue``). A concrete ``model``
+        ``mfu``, ``goodput``, ``precision``, ``profile``, ``measured``, ``price``, ``pue``,
+        ``owned``, ``power_price``, ``exchange_rate``, ``interruptions``). A concrete ``model``
         fixes the size, by the law's own way of counting. With ``shape`` the plan has a ``blueprint``: architecture
         (of a ``style``), layout, micro-batch, steps (of ``batch`` tokens and sequences of ``context``), and the bill
         (carbon by ``region``).

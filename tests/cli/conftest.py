@@ -56,7 +56,7 @@ def apart(tmp_path_factory, monkeypatch):
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("COLUMNS", "200")  # lines are parted where a test says so: test_width.py
+    monkeypatch.setenv("COLUMNS", "100")  # narrower ones where a test says so: test_width.py
     monkeypatch.chdir(tmp_path_factory.mktemp("work"))
 
 

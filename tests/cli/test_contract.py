@@ -236,8 +236,9 @@ def test_a_plain_answer_is_quiet_on_standard_error(cli):
     ],
     ids=" ".join,
 )
-def test_facts_and_tables_are_readable_at_eighty_columns(cli, words):
+def test_facts_and_tables_are_readable_at_eighty_columns(cli, words, monkeypatch):
     """Sentences may be wider, since a terminal wraps them without harm."""
+    monkeypatch.setenv("COLUMNS", "80")
     for line in cli(*words).out.splitlines():
         assert len(line) <= 80 or not any("  " in part for part in [line.strip()]), line
 

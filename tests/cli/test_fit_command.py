@@ -91,7 +91,7 @@ def test_text_rounds_to_the_error_and_tells_the_parts(cli, runs):
         "E ",
         " ± ",
         "a = β/(α + β)",
-        "at 1.08e22 FLOP, 10.0 times the largest run",
+        "at 1.08e22 FLOP, 10x the largest run",
         "the runs cover",
         "8 sizes, 8 token counts",
         "forecasts from the smaller runs",
@@ -133,7 +133,7 @@ def test_one_ratio_is_said_and_refused(cli, tmp_path):
     fitted = cli("fit", runs, "-o", law, "--samples", "200")
     assert "not identified" in fitted.out.splitlines()[0]
     assert "on the line of the runs" in fitted.out
-    assert "the line of 20 tokens per parameter" in fitted.err
+    assert "the line of 20.0 tokens per parameter" in fitted.err
     refused = cli("optimal", "--preset", law, "--flops", "1e22")
     assert refused.status == 2
     assert "must not choose a model size" in refused.err
@@ -429,7 +429,7 @@ def test_a_target_beyond_what_the_runs_vouch_for_is_a_point_and_says_so(cli, run
     assert "beyond what the runs of the law can vouch for" in text
     text = " ".join(cli("fit", runs, "--target", "1e25").out.split())
     assert "identified (N* at 1e25 FLOP within a factor of" in text
-    assert "more than 100 times the largest run: its interval is that of the model" in text
+    assert "more than 100x the largest run: its interval is that of the model" in text
 
 
 def test_a_design_takes_its_runs_either_way_and_its_target_by_two_names(cli, runs):

@@ -199,7 +199,20 @@ CASES = {
         "runs large.jsonl --get val_loss",
         "fit large.jsonl",
     ),
-    "help": ("", "--help", "gpus", "gpus list --help"),
+    "help": (
+        "",
+        "--help",
+        "gpus",
+        "gpus list --help",
+        "help",
+        "help optimal",
+        "help optimall",
+        "optimal --help-all",
+        "schema",
+        "schema preset",
+        "schema conversion",
+        "schema nothing",
+    ),  # fmt: skip
     "optimal": ("", "optimal --flops 1e21", f"optimal {CLUSTER}"),
     "optimal-json": ("", f"optimal {CLUSTER} --json --quiet"),
     "optimal-get": (

@@ -20,6 +20,12 @@ WORDS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    """Read the help in the columns of a usual terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
 @pytest.mark.parametrize("words", [[], *WORDS], ids=lambda words: " ".join(words) or "scaleplan")
 def test_help_shows_examples(cli, words):
     """``-h`` and ``--help`` alike, on standard output, at status 0, readable at 80 columns."""

@@ -266,7 +266,12 @@ def test_a_key_that_varies_and_has_no_column_is_an_error(cli, monkeypatch):
 @pytest.mark.parametrize("sink", ["2>/dev/full", "2> >(exec true)", "2>&-"])
 @pytest.mark.parametrize(
     ("words", "status"),
-    [(("optimal", "--flops", "1e25"), 0), (("optimal", "--flops", "x"), 2), (("target", "--loss", "1"), 1), (("gpus",), 2)],
+    [
+        (("optimal", "--flops", "1e25"), 0),
+        (("optimal", "--flops", "x"), 2),
+        (("target", "--loss", "1"), 1),
+        (("gpus",), 2),
+    ],
     ids=["warned", "refused", "no", "help"],
 )
 def test_standard_error_never_changes_the_answer(process, sink, words, status):

@@ -36,6 +36,7 @@ def table(header, *rows):
         "config.n_params,config.data.train_tokens,summary.val/loss",
         "model/params,optim/n_tokens,train/loss",
         "total_params,num_tokens,test loss",
+        "model_size,toks seen,Final eval CE",
     ],
 )
 def test_usual_names_are_recognised(tmp_path, header):
@@ -55,6 +56,24 @@ def test_the_own_name_of_a_role_wins_and_the_others_are_told(tmp_path):
     assert any("'non_emb_params'" in note and "--map params=" in note for note in runs.notes)
     assert any("'loss_c4'" in note for note in runs.notes)
     assert read(tmp_path, text, mapping={"params": "non_emb_params"}).params.tolist() == [8e7, 1.7e8]
+
+
+def test_a_loss_that_is_spelt_out_wins_over_ce(tmp_path):
+    """CE is cross-entropy where nothing else is the loss, and no second candidate where something is."""
+    runs = read(tmp_path, table("params,tokens,val_loss,ce", "1e8,2e9,3.5,3.6", "2e8,4e9,3.2,3.3"))
+    assert runs.columns["loss"] == "val_loss"
+
+
+def test_all_columns_that_are_missing_are_named_at_once(tmp_path):
+    """A table in words of its own needs one look at the error, not one for each role."""
+    with pytest.raises(FileError, match="final loss, nor for the parameters, nor for the training tokens") as caught:
+        read(tmp_path, table("big,much,bad", "1e8,2e9,3.5"))
+    assert "--map loss=COLUMN --map params=COLUMN --map tokens=COLUMN; columns: 'big'" in caught.value.hint
+    with pytest.raises(FileError, match="column for the parameters, nor for the training tokens") as caught:
+        read(tmp_path, table("big,much,loss", "1e8,2e9,3.5"))
+    assert "--map params=COLUMN --map tokens=COLUMN;" in caught.value.hint
+    with pytest.raises(FileError, match="final loss$"):
+        read(tmp_path, table("params,tokens,bad", "1e8,2e9,3.5"))
 
 
 def test_two_columns_of_equal_rank_are_an_error_that_lists_them(tmp_path):

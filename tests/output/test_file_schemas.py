@@ -146,7 +146,8 @@ def files():
         {
             "id": "mine", "name": "Mine", "vendor": "me", "year": 2026, "memory_bytes": 8e10, "bandwidth_gbs": 1e3,
             "sources": ["a note"], "power_w": 400, "host_power_w": 0, "power_source": "measured",
-            "tdp_estimated": True, "tdp_basis": "measured maximum", "unified_memory": True, "link_devices": 4, "note": "-", "form": "-",
+            "tdp_estimated": True, "tdp_basis": "measured maximum", "unified_memory": True, "link_devices": 4,
+            "note": "-", "form": "-",
             "class_by_likeness": True, "sparse_headline": True, "status": "partly verified", "class": "h100",
         }
     )  # fmt: skip

@@ -28,7 +28,7 @@ def test_a_run_names_everything():
 
 
 def test_the_bill_carries_its_error_and_its_dates():
-    """Hours are known to x/÷ 1.6, so are days, money and energy; carbon is energy times the grid's intensity."""
+    """Hours are known to 1.6x either way, so are days, money, energy; carbon is energy times the grid's intensity."""
     plan = sp.optimal(**CLUSTER, region="FRA")
     bill, budget = plan.blueprint.bill, plan.budget
     assert bill.factor == budget.band == 1.6

@@ -131,3 +131,10 @@ def test_human_text(write, value, text):
 def test_more_digits_on_request():
     """A loss is read to four digits."""
     assert q.format_number(2.30649, digits=4) == "2.306"
+
+
+@pytest.mark.parametrize("value, text", [(2.5, "2.50"), (250e3, "250,000"), (1.23e6, "1.23M"), (0.0982, "0.0982")])
+def test_money_is_written_alike_in_any_currency(value, text):
+    """The sign of dollars before, the code of another currency behind."""
+    assert q.money_in("EUR")(value) == f"{text} EUR"
+    assert q.money_in("USD")(value) == q.money_in(None)(value) == f"${text}"

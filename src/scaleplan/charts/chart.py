@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Axis", "Chart", "GuideLine", "Mark", "Scale", "Series", "Style", "scales", "tick_texts", "value_text"]
 
 Style = Literal["measured", "extrapolated", "dashed", "near_optimal", "points"]
-"""How a series looks: a line inside the range its law was fitted on, a dashed line outside it, a dashed line
+"""How a series looks: a line inside the range its law was fitted on, a dotted line outside it, a dashed line
 whose label says what it is, a thick line where sizes are near-optimal, separate points."""
 
 Kind = Literal["flops", "count", "number", "usd", "hours", "percent", "factor"]
@@ -262,7 +262,8 @@ class Scale:
         """Return where a value lies, 0 at the low end and 1 at the high; NaN where a logarithm has none."""
         if self.axis.scale == "linear":
             return (value - self.low) / (self.high - self.low)
-        return math.log(value / self.low) / math.log(self.high / self.low) if value > 0 else math.nan
+        ratio = value / self.low  # may be 0 where the value is not
+        return math.log(ratio) / math.log(self.high / self.low) if ratio > 0 else math.nan
 
     def ticks(self, most: int) -> list[float]:
         """Return at most ``most`` round values to mark (at least two where there are that many)."""

@@ -420,7 +420,7 @@ def compare_chart(planners: Sequence[Planner], budgets: Sequence[float], *, at: 
         caption=(
             "The size each law finds compute-optimal, in total parameters unless the name says otherwise. Each law "
             "counts compute in its own way; their losses stand on different text and are not compared."
-            + (f" No range is known, so nothing is dashed: {', '.join(unknown)}." if unknown else "")
+            + (f" No range is known, so nothing is dotted: {', '.join(unknown)}." if unknown else "")
             + (f" Sized in FLOP per token, and not drawn: {', '.join(left_out)}." if left_out else "")
         ),
         source=laws_source(planner.preset for planner in shown),

@@ -127,10 +127,13 @@ def _rank(role: str, name: str) -> int | None:
     return None if rank is None else max(rank, 1)
 
 
+_SHORT_WORDS = re.compile(r"\btoks?\b")
+
+
 def _plain_rank(role: str, name: str) -> int | None:
     for tier, known in enumerate(_KNOWN[role]):
         for part, form in enumerate(forms(name)):
-            if form in known:
+            if form in known or _SHORT_WORDS.sub("tokens", form) in known:
                 return max(tier, min(part, 1))
     return None
 
@@ -140,11 +143,13 @@ def _loss_rank(unit: str, name: str) -> int | None:
     if full == "l":
         return 0 if unit == "nats" else None
     scale, per = unit_in_name(name)
-    if scale != known.scale or per not in {None, known.per}:
+    words = set(full.split())
+    is_short = scale is None and "ce" in words  # cross-entropy; a name that is spelt out wins over it
+    if (known.scale if is_short else scale) != known.scale or per not in {None, known.per}:
         return None
-    if set(full.split()) & NOT_A_LOSS or name.endswith(("__MIN", "__MAX")):
+    if words & NOT_A_LOSS or name.endswith(("__MIN", "__MAX")) or (is_short and unit != "nats"):
         return None
-    return 0 if full in _LOSS_NAMES else 1
+    return 2 if is_short else 0 if full in _LOSS_NAMES else 1
 
 
 _SIZE_IN_TEXT = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]+[-_=])\d+(?:\.\d+)?[kmbKMB](?![A-Za-z0-9])")
@@ -299,11 +304,14 @@ def _apply_log10(columns: dict[str, ColumnMapping], log10: Collection[str], tabl
 
 
 def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], table: RawTable, loss_unit: str) -> None:
-    if "loss" in needed and "loss" not in columns:
-        raise _no_loss(table, loss_unit)
     have = {role for role in ("params", "tokens", "flops", "tokens_per_param") if role in columns}
     lacking = [role for role in ("params", "tokens", "flops") if role in needed and role not in have]
-    if not lacking or len(have) >= 2:  # any two give the third
+    if len(have) >= 2:  # any two give the third
+        lacking = []
+    absent = [role for role in ("params", "tokens") if lacking and role not in have][: 2 - len(have)]
+    if "loss" in needed and "loss" not in columns:
+        raise _no_loss(table, loss_unit, absent)
+    if not lacking:
         return
     role = next((role for role in ("params", "tokens") if role not in have), lacking[0])
     if is_logged(table):
@@ -324,10 +332,13 @@ def _require(columns: Mapping[str, ColumnMapping], needed: Collection[str], tabl
         raise FileError(problem, hint=f"--map {quote(f'tokens={product}')} multiplies them")
     needs = "two of params, tokens and flops are needed, the third follows"
     curve = "".join(f"; a curve needs one: --form offset_power --x {known}" for known in have if "loss" in columns)
-    raise FileError(problem, hint=f"{needs}: --map {role}=COLUMN; columns: {listed(table.names)}{curve}")
+    also = "".join(f", nor for the {ROLES[other]}" for other in absent if other != role)
+    maps = " ".join(f"--map {name}=COLUMN" for name in dict.fromkeys((role, *absent)))
+    raise FileError(f"{problem}{also}", hint=f"{needs}: {maps}; columns: {listed(table.names)}{curve}")
 
 
-def _no_loss(table: RawTable, loss_unit: str) -> FileError:
+def _no_loss(table: RawTable, loss_unit: str, absent: Sequence[str]) -> FileError:
+    """Return the error for a table without a loss; sizes that are ``absent`` too are named at once."""
     units = {name: unit for name in table.names if (unit := stated_unit(name)) is not None and unit != loss_unit}
     units = {name: unit for name, unit in units.items() if np.isfinite(to_numbers(table.column(name))[0]).any()}
     if units:
@@ -342,8 +353,11 @@ def _no_loss(table: RawTable, loss_unit: str) -> FileError:
     unread = _without_numbers("loss", table, loss_unit=loss_unit)
     if unread is not None:
         return unread
-    hint = f"choose with --map loss=COLUMN; columns: {listed(table.names)}"
-    return FileError(f"{table.source}: no column with values for the final loss", hint=hint)
+    sizes = [role for role in absent if not is_logged(table)]
+    also = "".join(f", nor for the {ROLES[role]}" for role in sizes)
+    maps = " ".join(f"--map {role}=COLUMN" for role in ("loss", *sizes))
+    hint = f"choose with {maps}; columns: {listed(table.names)}"
+    return FileError(f"{table.source}: no column with values for the final loss{also}", hint=hint)
 
 
 def _without_numbers(role: str, table: RawTable, *, loss_unit: str = "nats") -> FileError | None:

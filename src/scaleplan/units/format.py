@@ -206,7 +206,7 @@ def money_in(currency: str | None) -> Callable[..., str]:
         return format_usd
 
     def written(value: float, *, digits: int = 3) -> str:
-        return f"{_scaled(value, _LARGE, digits)} {currency}"
+        return f"{format_usd(value, digits=digits).removeprefix('$')} {currency}"
 
     return written
 

@@ -296,7 +296,7 @@ def _reasons(forecast: dict[str, Any], interval: Interval[float]) -> Iterator[st
             "noise": "the noise of one run",
         }
         order = sorted(named, key=lambda key: -shares[key])
-        yield f"its variance: {', '.join(f'{format_fraction(shares[key], digits=2)} {named[key]}' for key in order)}"
+        yield f"its variance: {', '.join(f'{format_fraction(round(shares[key], 2))} {named[key]}' for key in order)}"
 
 
 def _check_line(data: dict[str, Any]) -> str:

@@ -381,8 +381,9 @@ def schemas_report(result: SchemaList) -> Report:
 
 def chart_report(chart: Chart) -> Report:
     """Return the report of a chart."""
+    lines = chart_lines(chart)  # now, so that a chart that cannot be drawn is refused here
     return Report(
         title=chart.title,
-        drawing=lambda width: ("", *chart_lines(chart, width=min(width, CHART_WIDTH))),
+        drawing=lambda width: ("", *(lines if width >= CHART_WIDTH else chart_lines(chart, width=width))),
         remarks=tuple(filter(None, (chart.caption, chart.source))),
     )

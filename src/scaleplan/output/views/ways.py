@@ -16,6 +16,7 @@ from scaleplan.units import (
     format_gigabytes,
     format_kwh,
     format_number,
+    format_plain,
     format_range,
     format_seconds,
     format_usd,
@@ -141,7 +142,7 @@ def _remarks(found: Ways) -> Iterator[str]:
 def _source(found: Ways) -> str:
     """Return how the tokens came about."""
     if found.epochs is not None and found.data_tokens is not None:
-        source = f"{format_number(found.epochs, digits=4)} x {format_count(found.data_tokens)}"
+        source = f"{format_plain(found.epochs, digits=4)} x {format_count(found.data_tokens)}"
         return source if found.tokens_source == "given" else f"{source}, {found.tokens_source}"
     if found.tokens_source == "default":
         return "give --tokens, or --epochs and --data-tokens"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
@@ -14,9 +15,10 @@ from scaleplan.planning.placement import holding
 from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import Request
 from scaleplan.record import Record, Result
+from scaleplan.units import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.hardware.chances import LimitChance
@@ -31,6 +33,11 @@ SORTS = ("cost", "days", "gpu_hours", "energy_kwh", "carbon_kg", "loss")
 """What a comparison can be sorted by; what is not known comes last."""
 
 _ROUNDS = 4  # until the size that a budget buys on some GPUs is one that takes them
+
+_ANOTHER_ORDER = "choose another order"
+
+_KNOWN_BY = {"carbon_kg": "give --region", "cost": "give --price in USD per GPU-hour"}
+"""The option that makes a quantity known to sort by."""
 
 _ALIKE = ("utilisation_thin_evidence", "no_price", "power_unknown")
 """Warnings that are one cause of several GPUs."""
@@ -83,7 +90,8 @@ class GpuComparison(Result, Record):
     """GPUs side by side for one ``goal``: a ``run``, a ``loss`` or a ``budget``, sorted by ``sort``.
 
     ``budget`` is the form of the budget that each GPU spends, None for a goal that each reaches. ``deadline_days`` is
-    the time that the number of GPUs was found for.
+    the time that the number of GPUs was found for. ``budget_amount`` is how much there is to spend: FLOP, GPU-hours,
+    days, or money in the currency of the rows.
     """
 
     schema: ClassVar[str] = "scaleplan/gpu-comparison/1"
@@ -100,6 +108,7 @@ class GpuComparison(Result, Record):
     grid_year: int | None
     compared: tuple[GpuChoice, ...]
     warnings: tuple[Notice, ...] = ()
+    budget_amount: float | None = None
 
 
 def compare_gpus(
@@ -215,6 +224,8 @@ class _Question:
         spent = ("flops", "gpu_hours", "cost", "time")
         forms = [form for form in spent if getattr(self.request, form) is not None]
         self.budget = None if goal != "budget" or not forms else forms[0]
+        amount = None if self.budget is None else getattr(self.request, self.budget)
+        self.budget_amount = amount / SECONDS_PER_DAY if self.budget == "time" else amount
 
     def plan(self, device: Accelerator, gpus: int | None) -> Plan:
         """Return the plan on a GPU: on some of them, or on as many as the question says."""
@@ -280,6 +291,10 @@ def _comparison(
         value = getattr(row, order)
         return value is None, value or 0.0
 
+    if sort is not None and all(getattr(row, sort) is None for _, row in found):
+        raise UsageError(
+            f"--sort {sort} needs what is known of no GPU here", hint=_KNOWN_BY.get(sort, _ANOTHER_ORDER)
+        )
     first, grid = found[0][0], question.grid
     rows = sorted((row for _, row in found), key=place)
     deadline, level = first.budget.deadline, first.budget.interval_level
@@ -296,10 +311,11 @@ def _comparison(
         grid_year=None if grid is None else grid.year,
         compared=tuple(rows),
         warnings=(*left_out, *_together(rows)),
+        budget_amount=question.budget_amount,
     )
 
 
-def _together(rows: Iterable[GpuChoice]) -> Iterator[Notice]:
+def _together(rows: Sequence[GpuChoice]) -> Iterator[Notice]:
     """Yield the warnings of several GPUs, each cause once; that a model does not fit stands in its row."""
     causes: dict[str, dict[str, list[str]]] = {}
     for row in rows:
@@ -307,10 +323,17 @@ def _together(rows: Iterable[GpuChoice]) -> Iterator[Notice]:
             if notice.code != "does_not_fit":
                 causes.setdefault(notice.code, {}).setdefault(notice.message, []).append(row.gpu)
     for code, messages in causes.items():
-        several = ", ".join(dict.fromkeys(gpu for those in messages.values() for gpu in those))
-        if code in _ALIKE and len(messages) > 1:
-            (message, those), *_ = messages.items()
-            yield Notice(code=code, message=message.replace(those[0], several))
+        of_some = {message: those for message, those in messages.items() if len(those) < len(rows)}
+        yield from (Notice(code=code, message=message) for message in messages if message not in of_some)
+        if not of_some:
+            continue
+        (message, those), *others = of_some.items()
+        if code in _ALIKE and others:
+            several = ", ".join(dict.fromkeys(gpu for those in of_some.values() for gpu in those))
+            name = rf"(?<![\w-]){re.escape(those[0])}(?![\w-])"  # an id may be a part of other words
+            yield Notice(code=code, message=several.join(re.split(name, message)))
+        elif others:
+            also = ", ".join(dict.fromkeys(gpu for _, gpus in others for gpu in gpus))
+            yield Notice(code=code, message=f"{', '.join(those)}: {message} (similar on {also})")
         else:
-            (message, those), *others = messages.items()
-            yield Notice(code=code, message=f"{those[0]}: {message}" if others else message)
+            yield Notice(code=code, message=message)

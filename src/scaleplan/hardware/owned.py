@@ -163,5 +163,5 @@ def owned_text(found: OwnedPrice, kw: float | None, *, currency: str | None, ori
         )
     if found.power_per_hour is None or kw is None:
         return f"{text}; power not included"
-    drawn = f"{format_number(kw)} kW at {format_plain(found.power_price or 0.0)} {currency or USD}/kWh"
+    drawn = f"{format_number(kw)} kW at {format_plain(found.power_price or 0.0, digits=3)} {currency or USD}/kWh"
     return f"{text}; power of {drawn} is {money(found.power_per_hour)}/h ({power_origin})"

@@ -79,7 +79,7 @@ def what_if(planner: Planner, request: Request, plan: Plan, *, command: str) -> 
         "hardware": _hardware(planner, request, plan) if computed else None,
     }
     data["command"] = command
-    # a price of one's own beside hardware of one's own is no question of the program
+    # a price beside owned hardware is no question of the program
     data["repricing"] = request.owned is None
     data["givenPrice"] = request.price is not None
     return WhatIf(data={**data, **_start(request, plan, on_hardware=computed, fixed=bounds.fixed)})

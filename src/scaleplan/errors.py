@@ -312,7 +312,7 @@ class UnreachableError(ScaleplanError):
 
 
 def unexpected_keyword(name: str, known: Iterable[str], *, function: str | None = None) -> TypeError:
-    """Return the error for a keyword that there is not, with the one that is meant."""
+    """Return the error for an unknown keyword, with the nearest known one."""
     close = did_you_mean(name, known)
     where = "" if function is None else f"{function}() got an "
     hint = "" if close is None else f": did you mean '{close}'?"

@@ -121,6 +121,10 @@ def test_rows_are_sorted(sort, name):
         ({"flops": 1e22, "names": ["h100"], "vendor": "amd"}, "--vendor chooses among all"),
         ({"flops": 1e22, "vendor": "acme"}, "unknown vendor"),
         ({"flops": 1e22, "sort": "colour"}, "unknown order"),
+        (
+            {"flops": 1e22, "names": ["h100", "b200"], "sort": "carbon_kg"},
+            "--sort carbon_kg needs what is known of no",
+        ),
         ({"flops": 1e22, "names": ["nosuch"]}, "unknown GPU"),
         ({"cost": 1e4, "names": ["a40"]}, "--cost needs a price for a40"),
     ],
@@ -144,6 +148,45 @@ def test_the_table_fits_a_narrow_terminal():
     assert "h100-sxm $2.95/h" in text
     assert "default of 2026-05: round figure" in text
     assert "chance of keeping 60.0 days: < 1 % on each" in text
+
+
+@pytest.mark.parametrize(
+    "budget, amount, said",
+    [
+        (("--flops", "1e22"), 1e22, "what 1e22 FLOP buys"),
+        (("--cost", "200k"), 2e5, "what $200,000 buys"),
+        (("--gpu-hours", "20k"), 2e4, "what 20,000 GPU-hours buy"),
+    ],
+)
+def test_the_title_has_the_budget_and_not_what_a_limit_leaves_of_it(budget, amount, said):
+    """Where a limit keeps each GPU from spending it, each row has the run that it buys, and what it spends."""
+    found = command_line(
+        "gpus", "compare", "h100-sxm", "a100-sxm-80", *budget, "--gpus", "64", "--limit", "days <= 3"
+    )
+    assert found.out.startswith(said + ": 2 kinds of GPU")
+    assert "params" in found.out.splitlines()[2]
+    assert all(spent in found.out for spent in ("$13,600", "$6,910"))
+    form = budget[0].removeprefix("--").replace("-", "_")
+    result = sp.compare_gpus(["h100-sxm", "a100-sxm-80"], gpus=64, limit="days <= 3", **{form: amount})
+    assert result.budget_amount == amount
+    (unspent,) = [notice.message for notice in result.warnings if "unspent" in notice.message]
+    assert "77 %" in unspent or ("h100-sxm" in unspent and "a100-sxm-80" in unspent)  # the same of both, or of each
+
+
+def test_a_deadline_that_is_the_budget_stands_in_the_title():
+    """In days, though a limit on money ends each run sooner."""
+    found = sp.compare_gpus(["h100-sxm", "a100-sxm-80"], gpus=64, time="20d", limit="cost <= 10k")
+    assert found.budget_amount == pytest.approx(20)
+    assert str(found).startswith("what 64 GPUs do in 20.0 days")
+    assert "days" in str(found).splitlines()[2]
+
+
+def test_notes_of_a_law_are_those_of_all_gpus():
+    """Several of one kind are all told, none as if it were of one GPU."""
+    messages = [each.message for each in sp.compare_gpus(["h100", "b200"], flops=1e20, preset="kaplan-2020").warnings]
+    plan = [each.message for each in sp.optimal(flops=1e20, preset="kaplan-2020").warnings]
+    assert len(plan) > 1
+    assert set(plan) <= set(messages)
 
 
 def test_rows_and_fields():

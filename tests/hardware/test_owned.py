@@ -33,6 +33,21 @@ def test_a_reserved_server_slot_of_the_field_notes():
     assert [notice.code for notice in found.warnings] == ["power_not_priced"]
 
 
+def test_a_converted_price_of_power_is_told_in_three_digits():
+    """As every figure that is computed; one that was given as it was given."""
+    options = {**HOURS, "owned": OWNED, "exchange_rate": EURO}
+    assert "at 0.0741 EUR/kWh" in sp.convert(**options, power_price="0.08 USD").price_source
+    assert "at 0.08 EUR/kWh" in sp.convert(**options, power_price="0.08 EUR").price_source
+
+
+def test_a_limit_on_money_without_a_currency_is_shown_as_it_was_given():
+    """With the two ways to say which one is meant; a single limit needs no list."""
+    with pytest.raises(QuantityError) as caught:
+        sp.optimal(flops=1e22, gpu="h100-sxm", exchange_rate=EURO, limit="cost <= 20k")
+    assert caught.value.text == "cost <= 20k"
+    assert caught.value.hint == "write cost <= 20k EUR or cost <= 20k USD"
+
+
 def test_sunk_capital_costs_its_power_alone():
     """The money of a budget buys energy then."""
     found = sp.convert(cost=1000, gpu="h100-sxm", mfu=0.4, owned="sunk", power_price="0.10")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scaleplan as sp
-from scaleplan.errors import FileError, ScaleplanError, UsageError
+from scaleplan.errors import FileError, QuantityError, ScaleplanError, UsageError
 from scaleplan.planning.loss_amounts import parse_loss
 from scaleplan.presets.library import Library
 
@@ -31,6 +31,21 @@ def test_a_plan_has_its_perplexity_with_its_interval():
     assert [*plan.to_dict()][-6:-1] == [
         *("perplexity", "perplexity_interval", "bytes_per_token", "bits_per_byte", "bits_per_byte_interval")
     ]
+
+
+def test_a_limit_on_the_loss_does_not_advise_to_drop_a_unit():
+    """8 perplexity is not a loss of 8."""
+    with pytest.raises(QuantityError) as caught:
+        sp.optimal(flops=1e21, limit=["loss <= 8 ppl"])
+    assert "unit of the law" in caught.value.hint
+    assert "write 8" not in caught.value.hint
+
+
+def test_a_law_per_byte_is_not_sent_to_an_option_that_it_refuses():
+    """The bytes of a token are stated for losses per token alone."""
+    with pytest.raises(UsageError) as caught:
+        sp.target(loss="8 ppl", preset="deepseek-llm-2024")
+    assert caught.value.hint == "give it in bits/byte"
 
 
 @pytest.mark.parametrize("preset", [each.id for each in Library().all() if each.conventions.loss != "nats/token"])

@@ -11,7 +11,7 @@ import pytest
 from scaleplan.logs.learning_rate import parse_schedule
 from scaleplan.tracking.alarm import check_course
 from scaleplan.tracking.loss_curve import LossCurve
-from scaleplan.tracking.recipe_alarm import student_tail
+from scaleplan.tracking.recipe_alarm import excess_over, student_tail
 
 TOTAL = 10_000.0
 
@@ -176,3 +176,11 @@ class TestReferences:
 @pytest.mark.parametrize("value, freedom, chance", [(12.706, 1, 0.025), (2.776, 4, 0.025), (1.812, 10, 0.05)])
 def test_student(value, freedom, chance):
     assert student_tail(value, freedom) == pytest.approx(chance, rel=2e-3)
+
+
+def test_a_run_that_has_only_begun_has_no_excess_over_others():
+    """Its first fiftieth is compared with nothing."""
+    rng = np.random.default_rng(0)
+    begun, others = run(rng, seen=0.01), [run(rng), run(rng)]
+    assert len(begun.steps) > 1
+    assert excess_over(begun, np.asarray(begun.steps), np.log(begun.loss), others) is None

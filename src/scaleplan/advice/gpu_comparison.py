@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
@@ -14,9 +15,10 @@ from scaleplan.planning.placement import holding
 from scaleplan.planning.planner import Planner
 from scaleplan.planning.request import Request
 from scaleplan.record import Record, Result
+from scaleplan.units import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from scaleplan.hardware.accelerators import Accelerator
     from scaleplan.hardware.chances import LimitChance
@@ -31,6 +33,11 @@ SORTS = ("cost", "days", "gpu_hours", "energy_kwh", "carbon_kg", "loss")
 """What a comparison can be sorted by; what is not known comes last."""
 
 _ROUNDS = 4  # until the size that a budget buys on some GPUs is one that takes them
+
+_ANOTHER_ORDER = "choose another order"
+
+_KNOWN_BY = {"carbon_kg": "give --region", "cost": "give --price in USD per GPU-hour"}
+"""The option that makes a quantity known to sort by."""
 
 _ALIKE = ("utilisation_thin_evidence", "no_price", "power_unknown")
 """Warnings that are one cause of several GPUs."""
@@ -83,7 +90,8 @@ class GpuComparison(Result, Record):
     """GPUs side by side for one ``goal``: a ``run``, a ``loss`` or a ``budget``, sorted by ``sort``.
 
     ``budget`` is the form of the budget that each GPU spends, None for a goal that each reaches. ``deadline_days`` is
-    the time that the number of GPUs was found for.
+    the time that the number of GPUs was found for. ``budget_amount`` is how much there is to spend: FLOP, GPU-hours,
+    days, or money in the currency of the rows.
     """
 
     schema: ClassVar[str] = "scaleplan/gpu-comparison/1"
@@ -100,6 +108,7 @@ class GpuComparison(Result, Record):
     grid_year: int | None
     compared: tuple[GpuChoice, ...]
     warnings: tuple[Notice, ...] = ()
+    budget_amount: float | None = None
 
 
 def compare_gpus(
@@ -136,7 +145,7 @@ def compare_gpus(
     context = data or Context()
     given = {**options, **({} if loss is None else {"loss": loss})}
     goal = _goal(given)
-    question = _Question(given, context, goal=goal, ask=_ASK[goal])
+    question = _Question(given, context, goal=goal, function=_ANSWER[goal])
     devices = _devices(names, vendor, context, priced=isinstance(options.get("price"), int | float))
     if options.get("measured") is not None and len(devices) > 1:
         raise UsageError("--measured is the speed of one GPU", hint="name that GPU alone, or give --mfu for all")
@@ -160,13 +169,7 @@ def _devices(names: Sequence[str], vendor: str | None, context: Context, *, pric
         if vendor is not None:
             raise UsageError("--vendor chooses among all GPUs, and some are named", hint="give one of them")
         return list({device.id: device for device in map(context.accelerators.get, names)}.values())
-    known = context.accelerators.all()
-    if vendor is not None:
-        vendors = sorted({device.vendor for device in known})
-        known = tuple(device for device in known if device.vendor.casefold() == vendor.casefold())
-        if not known:
-            raise UnknownNameError("vendor", vendor, vendors)
-    usable = [device for device in known if device.peaks]
+    usable = [device for device in context.accelerators.of_vendor(vendor) if device.peaks]
     with_price = [device for device in usable if context.prices.has_price(device.id)]
     found = usable if priced and vendor is not None else with_price or usable
     if not found:
@@ -174,8 +177,8 @@ def _devices(names: Sequence[str], vendor: str | None, context: Context, *, pric
     return found
 
 
-_ASK: Mapping[str, Callable[..., Plan]] = {"run": loss_of, "loss": target, "budget": optimal}
-"""The function that answers for one GPU, by what is asked for."""
+_ANSWER: Mapping[str, Callable[..., Plan]] = {"run": loss_of, "loss": target, "budget": optimal}
+"""The function that answers for one GPU, by the goal."""
 
 _BESIDE = {
     "run": ("--params with --tokens", ("flops", "gpu_hours", "limit")),
@@ -186,7 +189,7 @@ _BESIDE = {
 
 
 def _goal(options: Mapping[str, Any]) -> str:
-    """Return what is asked for: a ``run``, a ``loss`` or a ``budget``; raises UsageError for two of them."""
+    """Return the goal of the options: a ``run``, a ``loss`` or a ``budget``; raises UsageError for two of them."""
     given = {name for name, value in options.items() if value not in (None, False, ())}
     for name in ("gpu", "shape", "style", "batch"):
         if name in given:
@@ -207,25 +210,31 @@ _LEFT = ("region", "context", "margins", "model")
 class _Question:
     """The question that each GPU answers: a run, a loss to reach, or a budget to spend."""
 
-    def __init__(self, options: dict[str, Any], context: Context, *, goal: str, ask: Callable[..., Plan]) -> None:
-        self.options, self.context, self.goal, self._ask = options, context, goal, ask
+    def __init__(
+        self, options: dict[str, Any], context: Context, *, goal: str, function: Callable[..., Plan]
+    ) -> None:
+        self.options, self.context, self.goal, self._function = options, context, goal, function
         self.request = Request.of({name: value for name, value in options.items() if name != "loss"}, context)
         self.model = Planner.of(self.request, context).model
         self.grid = None if self.request.region is None else context.grids.get(self.request.region)
         spent = ("flops", "gpu_hours", "cost", "time")
         forms = [form for form in spent if getattr(self.request, form) is not None]
         self.budget = None if goal != "budget" or not forms else forms[0]
+        amount: float | None = None if self.budget is None else getattr(self.request, self.budget)
+        if amount is not None and self.budget == "time":
+            amount /= SECONDS_PER_DAY
+        self.budget_amount = amount
 
     def plan(self, device: Accelerator, gpus: int | None) -> Plan:
         """Return the plan on a GPU: on some of them, or on as many as the question says."""
-        asked = {name: value for name, value in self.options.items() if name not in _LEFT}
+        options = {name: value for name, value in self.options.items() if name not in _LEFT}
         if self.model is not None:
-            asked |= {"model": self.model, "context": self.options.get("context")}
+            options |= {"model": self.model, "context": self.options.get("context")}
         if gpus is not None:
-            asked["gpus"] = gpus
-        if asked.get("gpus") is not None or asked.get("time") is not None:
-            asked["margins"] = self.options.get("margins")
-        return self._ask(**asked, gpu=device.id, data=self.context)
+            options["gpus"] = gpus
+        if options.get("gpus") is not None or options.get("time") is not None:
+            options["margins"] = self.options.get("margins")
+        return self._function(**options, gpu=device.id, data=self.context)
 
     def answer(self, device: Accelerator) -> tuple[Plan, GpuChoice]:
         """Return the plan on a GPU and its row; raises ScaleplanError where there is none."""
@@ -280,6 +289,10 @@ def _comparison(
         value = getattr(row, order)
         return value is None, value or 0.0
 
+    if sort is not None and all(getattr(row, sort) is None for _, row in found):
+        raise UsageError(
+            f"--sort {sort} needs what is known of no GPU here", hint=_KNOWN_BY.get(sort, _ANOTHER_ORDER)
+        )
     first, grid = found[0][0], question.grid
     rows = sorted((row for _, row in found), key=place)
     deadline, level = first.budget.deadline, first.budget.interval_level
@@ -296,10 +309,11 @@ def _comparison(
         grid_year=None if grid is None else grid.year,
         compared=tuple(rows),
         warnings=(*left_out, *_together(rows)),
+        budget_amount=question.budget_amount,
     )
 
 
-def _together(rows: Iterable[GpuChoice]) -> Iterator[Notice]:
+def _together(rows: Sequence[GpuChoice]) -> Iterator[Notice]:
     """Yield the warnings of several GPUs, each cause once; that a model does not fit stands in its row."""
     causes: dict[str, dict[str, list[str]]] = {}
     for row in rows:
@@ -307,10 +321,17 @@ def _together(rows: Iterable[GpuChoice]) -> Iterator[Notice]:
             if notice.code != "does_not_fit":
                 causes.setdefault(notice.code, {}).setdefault(notice.message, []).append(row.gpu)
     for code, messages in causes.items():
-        several = ", ".join(dict.fromkeys(gpu for those in messages.values() for gpu in those))
-        if code in _ALIKE and len(messages) > 1:
-            (message, those), *_ = messages.items()
-            yield Notice(code=code, message=message.replace(those[0], several))
+        of_some = {message: those for message, those in messages.items() if len(those) < len(rows)}
+        yield from (Notice(code=code, message=message) for message in messages if message not in of_some)
+        if not of_some:
+            continue
+        (message, those), *others = of_some.items()
+        if code in _ALIKE and others:
+            several = ", ".join(dict.fromkeys(gpu for those in of_some.values() for gpu in those))
+            name = rf"(?<![\w-]){re.escape(those[0])}(?![\w-])"  # an id may be a part of other words
+            yield Notice(code=code, message=several.join(re.split(name, message)))
+        elif others:
+            also = ", ".join(dict.fromkeys(gpu for _, gpus in others for gpu in gpus))
+            yield Notice(code=code, message=f"{', '.join(those)}: {message} (similar on {also})")
         else:
-            (message, those), *others = messages.items()
-            yield Notice(code=code, message=f"{those[0]}: {message}" if others else message)
+            yield Notice(code=code, message=message)

@@ -92,9 +92,11 @@ def read_interruptions(text: str, gpus: float | None) -> Interruptions:
     interval = parse_seconds(written["interval"]) if "interval" in written else best
     goodput = goodput_of(interval, save=save, restart=restart, every=every)
     if goodput < _LEAST_GOODPUT:
+        helps = goodput_of(best, save=save, restart=restart, every=every) >= _LEAST_GOODPUT
+        way = f"save every {format_seconds(best)}" if helps else "save and restart in less, or use fewer GPUs"
         raise UsageError(
             f"with --interruptions {quote(text)} less than 1 % of the time trains",
-            hint=f"one comes every {format_seconds(every)}: save and restart in less, or use fewer GPUs",
+            hint=f"one comes every {format_seconds(every)}: {way}",
         )
     saving = goodput * save / interval
     restarting = -math.expm1(-restart / every)  # attempts that are interrupted in turn included

@@ -58,6 +58,8 @@ def _ratio(given: str, own: str, conventions: Conventions, text: str) -> float:
     problem = f"{quote(text)} is per {given}, and the law's loss is {conventions.loss}"
     if {given, own} != {"token", "byte"}:
         raise UsageError(problem, hint=f"write {_UNITS}")
+    if size is None and own == "byte":  # the bytes of a token can be stated for laws per token alone
+        raise UsageError(problem, hint=f"give it in {conventions.loss}")
     if size is None:
         raise UsageError(problem, hint="--bytes-per-token states the bytes of a token, such as 4.3")
     return size if own == "token" else 1 / size

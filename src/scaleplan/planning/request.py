@@ -265,7 +265,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "text": lambda value: value,
     "raw": lambda value: value,
     "flag": bool,
-    "texts": tuple,
+    "texts": lambda value: (value,) if isinstance(value, str) else tuple(value),
     "hours": parse_hours,
     "exchange_rate": parse_exchange_rate,
 }

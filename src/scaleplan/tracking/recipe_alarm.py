@@ -144,12 +144,14 @@ FEWEST_FOR_SHAPE = 2
 
 
 def excess_over(curve: LossCurve, steps: Array, logs: Array, references: Sequence[LossCurve]) -> Array | None:
-    """Return by how much ln loss exceeds the mean of references at the same share; None of too few of them."""
+    """Return by how much ln loss exceeds the mean of references at the same share; None of too few or too early."""
     shares = steps / curve.total
     if len(shares) < 2:
         return None
-    spacing = float(np.median(np.diff(shares)))
-    found = (_at_looks(each, shares[shares >= _BEGIN], spacing) for each in references)
+    spacing, looks = float(np.median(np.diff(shares))), shares[shares >= _BEGIN]
+    if not len(looks):
+        return None
+    found = (_at_looks(each, looks, spacing) for each in references)
     rows = [row for row in found if row is not None]
     if len(rows) < FEWEST_FOR_SHAPE:
         return None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from scaleplan.errors import QuantityError, UnknownNameError, quote
 from scaleplan.units.format import exact
-from scaleplan.units.numeral import checked, refuse, within
-from scaleplan.units.parse import USD, in_currency, parse, parse_ratio, stated_money
+from scaleplan.units.numeral import checked, refuse, scan, within
+from scaleplan.units.parse import USD, in_currency, parse, parse_positive, parse_ratio, stated_money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,8 @@ class Limit:
         """
         if not self.money:
             return self
-        return replace(self, value=in_currency(self.value, self.currency, rate, text=self.text))
+        text = self.text if self.currency else self.text.removesuffix(f" {USD}")  # as it was given
+        return replace(self, value=in_currency(self.value, self.currency, rate, text=text))
 
     def holds(self, value: float) -> bool:
         """Return whether ``value`` keeps the limit, to 1e-9 of the bound for ``<=``, ``>=`` and ``=``."""
@@ -176,11 +177,23 @@ def _limit(
     if kind == "usd":
         value, currency = within(text, *_visible(text, start, stop), stated_money)
     else:
-        value = within(text, *_visible(text, start, stop), lambda part: float(parse(kind, part)))
+        read = _loss if name == "loss" else lambda part: float(parse(kind, part))
+        value = within(text, *_visible(text, start, stop), read)
     shown = name if level is None else f"{name}@{_percent(level)}"
     written = exact(kind, value) if currency is None else exact(kind, value).replace(USD, currency)
     text = f"{shown} {op} {written}"
     return Limit(quantity=name, op=op, value=value, level=level, text=text, currency=currency, money=kind == "usd")
+
+
+def _loss(text: str) -> float:
+    """Return a loss without a unit: a limit does not know that of the law, and the number alone would be another."""
+    scanned = scan(text, example="2.1")
+    if scanned.unit:
+        raise scanned.refuse_unit(
+            f"unexpected {quote(scanned.unit)} in {quote(text.strip())}",
+            hint="write a plain number in the unit of the law's loss; of nats/token, ln of a perplexity",
+        )
+    return parse_positive(text)
 
 
 def _level(text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from scaleplan.hardware.budget import band_text, dated_price
@@ -38,7 +39,7 @@ _WORDS = {"gpu_hours": "GPU-hours", "energy_kwh": "energy", "carbon_kg": "carbon
 
 def gpu_comparison_report(result: GpuComparison) -> Report:
     """Return the table of GPUs, and below it what its figures stand on."""
-    columns = dict(_budget_columns(result) if result.budget not in (None, "flops") else _goal_columns(result))
+    columns = dict(_budget_columns(result) if _buys(result) else _goal_columns(result))
     cells = {name: [written(row) for row in result.compared] for name, written in columns.items()}
     filled = {name: column for name, column in cells.items() if any(column)}
     by = _WORDS.get(result.sort, result.sort)
@@ -50,17 +51,34 @@ def gpu_comparison_report(result: GpuComparison) -> Report:
     )
 
 
+def _buys(result: GpuComparison) -> bool:
+    """Return whether the GPUs buy different runs of one budget, rather than each take its own for one run."""
+    flops = [row.flops for row in result.compared]
+    return result.budget in _SPENT or not math.isclose(min(flops), max(flops), rel_tol=1e-9)
+
+
 def _subject(result: GpuComparison) -> str:
     row = result.compared[0]
-    size = f"{format_count(row.params)} on {format_count(row.tokens)} tokens"
-    if result.budget in (None, "flops"):
+    if not _buys(result):
+        size = f"{format_count(row.params)} on {format_count(row.tokens)} tokens"
         what = f"loss {format_loss(row.loss)}, {size}" if result.goal == "loss" and row.loss is not None else size
         return f"{what} ({format_flops(row.flops)})"
+    amount = _budget_amount(result)
     if result.budget == "cost":
-        return f"what {money_in(row.currency)(row.cost or 0.0)} buys"
+        return f"what {money_in(row.currency)(amount)} buys"
     if result.budget == "gpu_hours":
-        return f"what {format_hours(row.gpu_hours or 0.0, unit='GPU-hours')} buy"
-    return f"what {counted(row.gpus or 0, 'GPU')} do in {format_seconds((row.days or 0.0) * SECONDS_PER_DAY)}"
+        return f"what {format_hours(amount, unit='GPU-hours')} buy"
+    if result.budget == "time":
+        return f"what {counted(row.gpus or 0, 'GPU')} do in {format_seconds(amount * SECONDS_PER_DAY)}"
+    if result.goal == "loss":
+        return f"loss {format_loss(row.loss or 0.0)}"
+    return f"what {format_flops(amount)} buys"
+
+
+def _budget_amount(result: GpuComparison) -> float:
+    """Return what there is to spend; in a result that does not say so, the most that a row spends."""
+    name = _SPENT.get(result.budget or "", "flops")
+    return result.budget_amount or max(getattr(row, name) or 0.0 for row in result.compared)
 
 
 Column = tuple[str, "Callable[[GpuChoice], str]"]
@@ -89,11 +107,18 @@ def _goal_columns(result: GpuComparison) -> Iterator[Column]:
 
 def _budget_columns(result: GpuComparison) -> Iterator[Column]:
     """Yield what one budget buys on each GPU; a column that is the budget itself stands in the title."""
+    spent = _SPENT.get(result.budget or "")
+    amount = _budget_amount(result)
+    whole = spent is not None and all(
+        math.isclose(getattr(row, spent) or 0.0, amount, rel_tol=1e-6) for row in result.compared
+    )
+    hidden = spent if whole else None  # where limits leave a part of the budget, each spends its own
     yield "GPU", lambda row: row.gpu
     if result.budget != "time":
         yield "GPUs", lambda row: _cell(row.gpus, lambda number: f"{number:,}")
+    if hidden != "days":
         yield "days", lambda row: _cell(row.days, format_number)
-    if result.budget != "cost":
+    if hidden != "cost":
         yield "cost", lambda row: _cell(row.cost, money_in(row.currency))
     if result.budget != "gpu_hours":
         yield "compute", lambda row: format_flops(row.flops)
@@ -132,7 +157,7 @@ def _remarks(result: GpuComparison) -> Iterator[str]:
     bands = sorted({row.band for row in result.compared if row.band is not None})
     for band in bands:
         profiles = sorted({str(row.profile) for row in result.compared if row.band == band})
-        what = "days, cost and energy" if result.budget in (None, "flops") else "the compute that the budget buys"
+        what = "the compute that the budget buys" if result.budget in _SPENT else "days, cost and energy"
         yield f"{what}: {band_text(band)} (default utilisation, {' and '.join(profiles)})"
     if any(row.band is None for row in result.compared):
         given = sorted({str(row.utilisation_source) for row in result.compared if row.band is None})

@@ -272,7 +272,7 @@ def test_each_fault_is_told_with_its_line(own, name, change, line, message):
 
 
 def test_a_comparison_in_euros_is_one_table_and_says_how_many_gpus_are_sure(cli):
-    """The currency stands once, in the heading; a number of GPUs for a deadline is the median's, and the surer named."""
+    """The currency stands once, in the heading; beside the GPUs of the median stands how many are sure."""
     run = ("gpus", "compare", "h100-sxm", "a100-sxm-80", "--params", "7B", "--tokens", "2T", "--time", "60d")
     done = cli(*run, "--cost", "300k EUR", "--exchange-rate", "1 EUR = 1.08 USD")
     header, first = done.out.splitlines()[2:4]

@@ -221,7 +221,7 @@ class _Question:
         forms = [form for form in spent if getattr(self.request, form) is not None]
         self.budget = None if goal != "budget" or not forms else forms[0]
         amount: float | None = None if self.budget is None else getattr(self.request, self.budget)
-        if self.budget == "time" and amount is not None:
+        if amount is not None and self.budget == "time":
             amount /= SECONDS_PER_DAY
         self.budget_amount = amount
 

@@ -14,7 +14,8 @@ import pytest
 from scaleplan.errors import Notice
 from scaleplan.output import Fact, Rendering, Report, ReportTable
 from scaleplan.output.text import message_lines, render_text, width_of
-from scaleplan.planning.plan import one_a_cause
+from scaleplan.planning.context import Context
+from scaleplan.planning.plan import edges, one_a_cause
 
 WIDTHS = (60, 80, 120, 200)
 
@@ -250,6 +251,19 @@ def test_what_leaves_the_range_of_a_law_does_so_in_one_line():
         "2.0x below the tokens of the smallest; 'scaleplan compare' shows other laws"
     )
     assert one_a_cause((other, both[1])) == (other, both[1])
+
+
+def test_what_leaves_a_range_of_any_law_is_put_together():
+    """Whatever its quantities and ends: a message that is not read would stand beside the others."""
+    for preset in Context().library.all():
+        found = [
+            Notice(code=edge.code, message=edge.template % edge.slots(edge.value * (3.0 if edge.above else 1 / 3)))
+            for edge in edges(preset)
+        ]
+        together = one_a_cause(found)
+        assert len(together) == min(len(found), 1)
+        if len(found) > 1:
+            assert together[0].message.count("3.0x") == len(found), preset.id
 
 
 @pytest.mark.parametrize(

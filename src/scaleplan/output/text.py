@@ -182,7 +182,7 @@ def _part(cells: Sequence[tuple[str, ...]], left: list[bool], width: int) -> Ite
     narrowed = _narrowed(widths, _least_widths(cells, left), width)
     for number, row in enumerate(cells):
         lines = [row] if narrowed == widths else _folded(row, narrowed)
-        for line in _at_the_foot(lines) if number == 0 else lines:
+        for line in _bottom_aligned(lines) if number == 0 else lines:
             padded = (
                 cell.ljust(width) if is_text else cell.rjust(width)
                 for cell, width, is_text in zip(line, narrowed, left, strict=True)
@@ -220,8 +220,8 @@ def _folded(row: tuple[str, ...], widths: list[int]) -> list[tuple[str, ...]]:
     return [tuple(part[line] if line < len(part) else "" for part in parts) for line in range(max(map(len, parts)))]
 
 
-def _at_the_foot(lines: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return the lines of a heading with those of fewer lines at the foot, next to their columns."""
+def _bottom_aligned(lines: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the lines of a heading, the cells of fewer lines at the bottom, next to their columns."""
     columns = [[cell for cell in column if cell] for column in zip(*lines, strict=True)]
     filled = [[""] * (len(lines) - len(column)) + column for column in columns]
     return [*zip(*filled, strict=True)]

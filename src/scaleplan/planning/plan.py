@@ -15,7 +15,7 @@ from scaleplan.record import Record, Result, as_mapping, computed
 from scaleplan.units import counted, format_count, format_factor, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from scaleplan.hardware.budget import Budget
     from scaleplan.hardware.chances import LimitChance
@@ -274,10 +274,25 @@ class Edge(NamedTuple):
         return _WRITERS[self.name](value), format_factor(factor)
 
 
-_BEYOND = re.compile(
-    rf"({'|'.join(_NAMES.values())}) of .+ is (\S+x) ({_ABOVE}|{_BELOW}) this law was fitted on .+, (.+)"
-)
-"""The message of an edge, of a plan or of one that was saved, from which the warnings of a cause are put together."""
+class _Beyond(NamedTuple):
+    """What the message of an edge says: which quantity, by what factor, on which side, and what follows."""
+
+    quantity: str
+    factor: str
+    side: str
+    consequence: str
+
+    @classmethod
+    def read(cls, notice: Notice) -> _Beyond | None:
+        """Read the message of a notice, which is all that a saved plan has; None for another notice."""
+        if not notice.code.startswith("extrapolated_"):
+            return None
+        match = re.fullmatch(_MESSAGE, notice.message)
+        return None if match is None else cls(*match.groups())
+
+
+_MESSAGE = rf"({'|'.join(_NAMES.values())}) of .+ is (\S+x) ({_ABOVE}|{_BELOW}) this law was fitted on .+, (.+)"
+"""The form of :attr:`Edge.template`, compiled when one is read."""
 
 
 def one_a_cause(notices: Iterable[Notice]) -> tuple[Notice, ...]:
@@ -285,32 +300,29 @@ def one_a_cause(notices: Iterable[Notice]) -> tuple[Notice, ...]:
 
     The one that takes the place of several has the code of the first of them.
     """
-    kept: list[Notice] = []
-    beyond: list[tuple[Notice, re.Match[str]]] = []
-    for notice in notices:
-        match = _BEYOND.fullmatch(notice.message) if notice.code.startswith("extrapolated_") else None
-        if match is None:
-            kept.append(notice)
-            continue
-        if not beyond:
-            kept.append(notice)
-        beyond.append((notice, match))
+    listed = tuple(notices)
+    beyond = {i: found for i, notice in enumerate(listed) if (found := _Beyond.read(notice)) is not None}
     if len(beyond) < 2:
-        return tuple(kept)
+        return listed
+    first = min(beyond)
+    together = Notice(code=listed[first].code, message=_together([*beyond.values()]))
+    return tuple(
+        together if i == first else notice for i, notice in enumerate(listed) if i == first or i not in beyond
+    )
+
+
+def _together(beyond: Sequence[_Beyond]) -> str:
+    """Return one message for several quantities that leave the range of a law."""
     parts = []
-    for side, end in ((_ABOVE, "of the largest run"), (_BELOW, "of the smallest")):
+    for side, how, end in ((_ABOVE, "", "of the largest run"), (_BELOW, "below ", "of the smallest")):
         found = [
-            f"{match[2]} {'' if side == _ABOVE else 'below '}the {match[1].removeprefix('model ')}"
-            for _, match in beyond
-            if match[3] == side
+            f"{each.factor} {how}the {each.quantity.removeprefix('model ')}" for each in beyond if each.side == side
         ]
         if found:
             parts.append(f"{', '.join(found[:-1])}{' and ' if found[1:] else ''}{found[-1]} {end}")
-    first = beyond[0][0]
-    way = "which widens the intervals" if beyond[0][1][4] == _WIDENS else "'scaleplan compare' shows other laws"
-    message = f"beyond what this law was fitted on: {', '.join(parts)}; {way}"
-    kept[kept.index(first)] = Notice(code=first.code, message=message)
-    return tuple(kept)
+    widens = beyond[0].consequence == _WIDENS
+    consequence = _WIDENS if widens else "'scaleplan compare' shows other laws"
+    return f"beyond what this law was fitted on: {', '.join(parts)}; {consequence}"
 
 
 def edges(preset: Preset) -> list[Edge]:

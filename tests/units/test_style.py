@@ -102,7 +102,9 @@ def test_frozen_texts_have_no_number_in_another_style(path):
     for answer in path.read_text(encoding="utf-8").split("$ scaleplan ")[1:]:
         command, _, text = answer.partition("\n")
         text = text.partition("\n--- file ")[0]
-        if re.search(r"--json|--get|--format (csv|tsv|jsonl?|junit|sarif|github)|--help|\s-o ", f" {command} "):
+        if re.search(
+            r"--json|--get|--format (csv|tsv|jsonl?|junit|sarif|github)|--help|\s-o |^ help ", f" {command} "
+        ):
             continue
         for_programs = ("schema", "scaleplan/", "{", "::", "<")
         shown = "\n".join(line for line in text.splitlines() if not line.startswith(for_programs))

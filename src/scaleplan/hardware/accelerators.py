@@ -154,7 +154,7 @@ class PricedAccelerator(Result, Accelerator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceleratorList(Result):
-    """Several devices."""
+    """Several GPUs, each with its price."""
 
     schema: ClassVar[str] = "scaleplan/gpus/1"
 

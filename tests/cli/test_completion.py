@@ -164,6 +164,48 @@ def test_a_prompt_shows_no_error(complete):
         complete(f"scaleplan {line}" if "'" not in line else "scaleplan optimal a")
 
 
+HOSTILE = """schema = 1
+[[accelerator]]
+id = "h100-$(touch ran)"
+name = 'a \\$(touch ran) name'
+vendor = "NVIDIA"
+year = 2026
+memory_gb = 80
+bandwidth_gbs = 1000
+sources = ["nobody"]
+[[accelerator]]
+id = "h100-own"
+name = 'a \\$(touch ran) name'
+vendor = "NVIDIA"
+year = 2026
+memory_gb = 80
+bandwidth_gbs = 1000
+sources = ["nobody"]
+"""
+"""In TOML's single quotes a backslash stands for itself, so that it would undo the one that typer puts before a $."""
+
+
+def test_nothing_that_a_file_says_is_run(complete, cli, monkeypatch, tmp_path):
+    """A value that a shell would expand is not put into the line, and no backslash undoes the marks of a help."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCALEPLAN_PRESETS", str(tmp_path))
+    Path("accelerators.toml").write_text(HOSTILE, encoding="utf-8")
+    Path("runs.csv").write_text("$(touch ran),`touch ran`,a;b,*,it's,loss,kind\n", encoding="utf-8")
+    assert "h100-own" in complete("scaleplan optimal --gpu h100-")
+    assert not [each for each in complete("scaleplan optimal --gpu h100-") if "$" in each]
+    assert complete("scaleplan fit runs.csv --group ") == ["loss", "kind"]
+    monkeypatch.setenv("_SCALEPLAN_COMPLETE", "complete_zsh")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "scaleplan optimal --gpu h100-o")
+    assert '"h100-own":"a  \\$(touch ran) name"' in cli().out
+
+
+def test_a_pipe_holds_up_no_prompt(complete, monkeypatch, tmp_path):
+    """Its columns are not known before something is written into it."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("runs.csv")
+    assert complete("scaleplan fit runs.csv --group ") == []
+
+
 def test_completion_imports_little(process):
     """Neither arrays nor what renders text, as the shell waits for it."""
     command, environment = process(

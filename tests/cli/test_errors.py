@@ -557,6 +557,11 @@ def test_a_field_that_there_is_not_is_refused_before_a_file_is_written(cli, ques
         (("gpus", "compare", "--currency", "EUR"), "did you mean '--exchange-rate'?"),
         (("memory", "7B", "--time", "14d"), "did you mean '--hours'?"),
         (("optimal", "--time", "14d", "--gpu", "rtx-4090"), "such as --gpus 1"),
+        (("optimal", "--loss", "2", "--flops", "1e21"), "it is an option of target, break-even, plot"),
+        (("presets", "list", "--with", "x"), "'scaleplan presets list --help-all' lists the options"),
+        (("report", "--params", "7B", "--tokens", "2T"), "'scaleplan loss' answers for them"),
+        (("report", "--params", "7B", "--tokens", "2T"), "such as --flops 8.4e22"),
+        (("optimal", "--gpu", "3060", "--gpus", "1", "--time", "2w"), "'scaleplan gpus list' lists them"),
     ],
     ids=lambda value: shown(value) or "",
 )

@@ -220,8 +220,10 @@ class _Question:
         spent = ("flops", "gpu_hours", "cost", "time")
         forms = [form for form in spent if getattr(self.request, form) is not None]
         self.budget = None if goal != "budget" or not forms else forms[0]
-        amount = None if self.budget is None else getattr(self.request, self.budget)
-        self.budget_amount = amount / SECONDS_PER_DAY if self.budget == "time" else amount
+        amount: float | None = None if self.budget is None else getattr(self.request, self.budget)
+        if amount is not None and self.budget == "time":
+            amount /= SECONDS_PER_DAY
+        self.budget_amount = amount
 
     def plan(self, device: Accelerator, gpus: int | None) -> Plan:
         """Return the plan on a GPU: on some of them, or on as many as the question says."""

@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from scaleplan.cli.command import HELP, completion, help_pages, is_completing
+from scaleplan.cli.options import OLD_NAMES
 from scaleplan.cli.settings import from_environment, load_defaults
 from scaleplan.errors import (
     FileError,
@@ -268,6 +269,9 @@ def _from_parser(error: Any, arguments: Sequence[str]) -> UsageError:  # noqa: A
             hint = f"did you mean '--{name}'?"
         elif context.parent is None and close is None and kind == "option" and name in _options_of("optimal"):
             hint = f"the command comes first: 'scaleplan optimal {name} …'"
+        elif close is None and kind == "option" and context.parent is not None and (others := _having(name)):
+            more = ", …" if len(others) > 3 else ""
+            hint = f"it is an option of {', '.join(others[:3])}{more}; {hint}"
         if context.info_name in _READ_LOGS and context.parent is not None:
             runs = context.parent.command.get_command(context.parent, "runs")
             if any(name in option.opts for option in runs.params):
@@ -280,6 +284,20 @@ def _from_parser(error: Any, arguments: Sequence[str]) -> UsageError:  # noqa: A
 
 def _options_of(name: str) -> set[str]:
     return {word for option in build(name).params for word in option.opts}
+
+
+def _having(name: str) -> list[str]:
+    """Return the commands that have an option, in the order of the table; all are imported, so for an error alone."""
+    found = []
+    for first in COMMANDS:
+        command = build(first)
+        inner = {f"{first} {second}": each for second, each in getattr(command, "commands", {}).items()}
+        found += [path for path, each in (inner or {first: command}).items() if name in _shown(each)]
+    return found
+
+
+def _shown(command: Any) -> set[str]:  # noqa: ANN401
+    return {word for option in command.params for word in option.opts if word.startswith("--")} - OLD_NAMES
 
 
 def _lacking(error: Any, arguments: Sequence[str]) -> Any:  # noqa: ANN401  parameters of the vendored parser

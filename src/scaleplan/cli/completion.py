@@ -100,9 +100,17 @@ def _completer(name: str) -> Callable[..., list[tuple[str, str]]]:
     def completed(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         words = ctx.command_path.split()[1:]
         source = values_of(name, " ".join(words))
-        return [] if source is None else [(each.value, each.help) for each in candidates(source, ctx, incomplete)]
+        found = () if source is None else candidates(source, ctx, incomplete)
+        return [(each.value, _UNSAFE.sub(" ", each.help)) for each in found if _WORD.fullmatch(each.value)]
 
     return completed
+
+
+_WORD = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+"""A value that stays one word, and nothing to expand or to run, where a shell writes it into the line unquoted."""
+
+_UNSAFE = re.compile(r"[\\\x00-\x1f\x7f]+")
+"""What ends a line, or in zsh, which evaluates each help, undoes the marks that keep it from being run."""
 
 
 def values_of(name: str, command: str) -> Source | None:
@@ -317,9 +325,15 @@ def _columns(_: object, __: str) -> Iterator[Completion]:
     typed = f"{os.environ.get('COMP_WORDS', '')} {os.environ.get('_TYPER_COMPLETE_ARGS', '')}".split()
     file = next((word for word in typed if word.endswith((".csv", ".tsv"))), None)
     if file is not None:
-        with Path(file).open(encoding="utf-8", errors="replace") as stream:
-            row = next(csv.reader(stream, delimiter="\t" if file.endswith(".tsv") else ","), [])
+        if not Path(file).is_file():  # a pipe would hold up the prompt
+            return
+        with Path(file).open(encoding="utf-8-sig", errors="replace") as stream:
+            lines = [stream.readline(_LONGEST_HEADING)]
+        row = next(csv.reader(lines, delimiter="\t" if file.endswith(".tsv") else ","), [])
         yield from (Completion(name) for name in row if name and " " not in name)
+
+
+_LONGEST_HEADING = 100_000  # characters of a first line that are looked at before a prompt
 
 
 VALUES: Mapping[str, Source] = {

@@ -264,10 +264,8 @@ class Scale:
         """Return where a value lies, 0 at the low end and 1 at the high; NaN where a logarithm has none."""
         if self.axis.scale == "linear":
             return (value - self.low) / (self.high - self.low)
-        if value <= 0:
-            return math.nan
-        first = math.log(self.low)  # not of ratios, which may be 0 or infinite where no value is
-        return (math.log(value) - first) / (math.log(self.high) - first)
+        ratio = value / self.low  # may be 0 where the value is not
+        return math.log(ratio) / math.log(self.high / self.low) if ratio > 0 else math.nan
 
     def ticks(self, most: int) -> list[float]:
         """Return at most ``most`` round values to mark (at least two where there are that many)."""

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scaleplan.advice.advising import hyperparameters, precisions, vocab
+    from scaleplan.advice.advice_api import hyperparameters, precisions, vocab
     from scaleplan.advice.break_even import break_even
     from scaleplan.advice.gpu_comparison import compare_gpus
     from scaleplan.advice.marginal import marginal
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan, Plans
     from scaleplan.presets.library import Library
     from scaleplan.presets.library import validate as validate_presets
-    from scaleplan.project.judging import check, diff, init, load
     from scaleplan.project.kept_forecasts import forecasts, register, resolve
+    from scaleplan.project.project_api import check, diff, init, load
     from scaleplan.tracking.track import track
     from scaleplan.version import __version__
 
@@ -111,23 +111,23 @@ _HOMES = {
     "__version__": "version",
     "backtest": "fitting.fit",
     "break_even": "advice.break_even",
-    "check": "project.judging",
+    "check": "project.project_api",
     "choose_runs": "fitting.candidate_pool",
     "compare": "api",
     "compare_gpus": "advice.gpu_comparison",
     "convert": "api",
     "design": "fitting.pilot",
-    "diff": "project.judging",
+    "diff": "project.project_api",
     "evaluate": "planning.evaluation",
     "fit": "fitting.fit",
     "forecasts": "project.kept_forecasts",
-    "hyperparameters": "advice.advising",
-    "init": "project.judging",
+    "hyperparameters": "advice.advice_api",
+    "init": "project.project_api",
     "list_families": "models.families.listing:family_list",
     "list_gpus": "lookup",
     "list_models": "lookup",
     "list_presets": "lookup",
-    "load": "project.judging",
+    "load": "project.project_api",
     "loss": "api",
     "marginal": "advice.marginal",
     "memory": "models.memory_questions",
@@ -135,7 +135,7 @@ _HOMES = {
     "optimal": "api",
     "optimal_array": "api",
     "plot": "charts.plots",
-    "precisions": "advice.advising",
+    "precisions": "advice.advice_api",
     "register": "project.kept_forecasts",
     "report": "output.html.page",
     "resolve": "project.kept_forecasts",
@@ -151,7 +151,7 @@ _HOMES = {
     "track": "tracking.track",
     "validate_families": "models.families.listing",
     "validate_presets": "presets.library:validate",
-    "vocab": "advice.advising",
+    "vocab": "advice.advice_api",
     "ways": "advice.ways",
 }
 
@@ -168,7 +168,7 @@ def __getattr__(name: str) -> object:
 
 
 class _UnknownNameError(AttributeError):
-    """A name that there is not; which one is meant is found out when the message is read: imports ask for any."""
+    """An unknown name; the nearest known one is looked up only when the message is read, since imports try any."""
 
     def __str__(self) -> str:
         (name,) = self.args

@@ -127,6 +127,12 @@ _SAME_MEANING: Mapping[str, str] = {
     "break-even": "inference serve breakeven",
     "convert": "bill price units",
     "price_per_hour": "price",
+    "exchange_rate": "currency rate fx eur",
+    "power_price": "electricity electricity_price",
+    "owned": "own buy purchase capex on_prem",
+    "interruptions": "failures preemptions",
+    "theme": "dark light style",
+    "hours": "time days duration deadline",
 }
 """Words that people use for a name, by the name; where several stand for a word, the first that exists is meant."""
 
@@ -306,7 +312,7 @@ class UnreachableError(ScaleplanError):
 
 
 def unexpected_keyword(name: str, known: Iterable[str], *, function: str | None = None) -> TypeError:
-    """Return the error for a keyword that there is not, with the one that is meant."""
+    """Return the error for an unknown keyword, with the nearest known one."""
     close = did_you_mean(name, known)
     where = "" if function is None else f"{function}() got an "
     hint = "" if close is None else f": did you mean '{close}'?"

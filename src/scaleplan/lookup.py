@@ -36,12 +36,7 @@ def show_preset(name: str) -> PresetSummary:
 def list_gpus(*, vendor: str | None = None) -> AcceleratorList:
     """Return the GPUs, with dense peaks and default prices; those of one ``vendor`` where it is given."""
     context = Context()
-    gpus = context.accelerators.all()
-    if vendor is not None:
-        vendors = sorted({gpu.vendor for gpu in gpus})
-        gpus = tuple(gpu for gpu in gpus if gpu.vendor.casefold() == vendor.casefold())
-        if not gpus:
-            raise UnknownNameError("vendor", vendor, vendors)
+    gpus = context.accelerators.of_vendor(vendor)
     return AcceleratorList(gpus=tuple(_priced(gpu, context) for gpu in gpus))
 
 

@@ -135,7 +135,7 @@ class UnknownAttributeError(AttributeError):
 
 
 def _unknown(record: object, name: str) -> AttributeError:
-    """Return the error for an attribute that there is not; of Python's own names nothing is meant."""
+    """Return the error for an unknown attribute, with the nearest known one but for Python's own names."""
     return AttributeError(name) if name.startswith("_") else UnknownAttributeError(type(record), name)
 
 

@@ -2,7 +2,7 @@
 
 A function takes the options of a request as ``**options: Unpack[Keywords]``, which type checkers and editors read.
 Here they become parameters of its signature, with the help that :class:`scaleplan.planning.request.Request` declares,
-and a keyword that there is not is refused with the one that is meant.
+and an unknown keyword is refused with the nearest known one.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def test_assumptions_move_what_has_an_interval(folder, factor):
     """Beyond a hundredfold the coefficients move the loss alone."""
     options = {"preset": "mine.toml", "flops": factor * LARGEST}
     plan = sp.optimal(**options)
-    (swing, _) = [
+    (swing,) = [
         each for each in sensitivity(options, plan, [], Context()) if each.assumption.startswith("the forecast")
     ]
     own = sp.optimal(**options, level=float(swing.assumption.split()[-2]) / 100)

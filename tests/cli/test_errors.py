@@ -541,3 +541,32 @@ def test_a_field_that_there_is_not_is_refused_before_a_file_is_written(cli, ques
     assert not file.exists()
     assert cli(*words, "--json").json["schema"].startswith("scaleplan/")
     assert file.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("optimal", "--flops"), "--flops AMOUNT: total training compute: 1e21, 2.5 ZFLOP, 500 PF-days"),
+        (("gpus", "compare", "--owned"), "--owned LIST: hardware of your own"),
+        (("optimal", "--flops", "1e21", "-f"), "--format NAME: text, json, "),
+        (("plot",), "PICTURE: what to draw: frontier, isoflop"),
+        (("loss", "--params", "7B"), "--tokens D: training tokens: 2T"),
+        (("version",), "did you mean '--version'?"),
+        (("gpus", "nothing"), "'scaleplan gpus --help' lists the commands"),
+        (("--gpus", "8"), "the command comes first: 'scaleplan optimal --gpus …'"),
+        (("gpus", "compare", "--currency", "EUR"), "did you mean '--exchange-rate'?"),
+        (("memory", "7B", "--time", "14d"), "did you mean '--hours'?"),
+        (("optimal", "--time", "14d", "--gpu", "rtx-4090"), "such as --gpus 1"),
+        (("optimal", "--loss", "2", "--flops", "1e21"), "it is an option of target, break-even, plot"),
+        (("presets", "list", "--with", "x"), "'scaleplan presets list --help-all' lists the options"),
+        (("report", "--params", "7B", "--tokens", "2T"), "'scaleplan loss' answers for them"),
+        (("report", "--params", "7B", "--tokens", "2T"), "such as --flops 8.4e22"),
+        (("optimal", "--gpu", "3060", "--gpus", "1", "--time", "2w"), "'scaleplan gpus list' lists them"),
+    ],
+    ids=lambda value: shown(value) or "",
+)
+def test_a_hint_says_what_goes_there(cli, words, hint):
+    """A value or a word that is missing is explained in place, and what other tools call a thing leads to it."""
+    done = cli(*words)
+    assert done.status == 2
+    assert f"hint: {hint}" in done.err or hint in done.err.split("hint: ")[1]

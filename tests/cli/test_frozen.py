@@ -212,7 +212,7 @@ CASES = {
         "schema preset",
         "schema conversion",
         "schema nothing",
-    ),  # fmt: skip
+    ),
     "optimal": ("", "optimal --flops 1e21", f"optimal {CLUSTER}"),
     "optimal-json": ("", f"optimal {CLUSTER} --json --quiet"),
     "optimal-get": (

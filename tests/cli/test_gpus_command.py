@@ -269,3 +269,15 @@ def test_each_fault_is_told_with_its_line(own, name, change, line, message):
     problem = file["problems"][0]
     assert message in problem["message"]
     assert problem["line"] == line
+
+
+def test_a_comparison_in_euros_is_one_table_and_says_how_many_gpus_are_sure(cli):
+    """The currency stands once, in the heading; beside the GPUs of the median stands how many are sure."""
+    run = ("gpus", "compare", "h100-sxm", "a100-sxm-80", "--params", "7B", "--tokens", "2T", "--time", "60d")
+    done = cli(*run, "--cost", "300k EUR", "--exchange-rate", "1 EUR = 1.08 USD")
+    header, first = done.out.splitlines()[2:4]
+    assert header.split() == ["GPU", "GPUs", "days", "cost,", "EUR", "80", "%", "energy", "memory"]
+    assert first.split()[-1] == "fits"
+    assert "EUR" not in first
+    assert "1.6x as many to be 90 % sure" in " ".join(done.out.split())
+    assert "sure" not in cli(*run, "--mfu", "40%").out

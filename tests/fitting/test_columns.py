@@ -72,7 +72,7 @@ def test_all_columns_that_are_missing_are_named_at_once(tmp_path):
     with pytest.raises(FileError, match="column for the parameters, nor for the training tokens") as caught:
         read(tmp_path, table("big,much,loss", "1e8,2e9,3.5"))
     assert "--map params=COLUMN --map tokens=COLUMN;" in caught.value.hint
-    with pytest.raises(FileError, match="final loss$"):
+    with pytest.raises(FileError, match=r"final loss$"):
         read(tmp_path, table("params,tokens,bad", "1e8,2e9,3.5"))
 
 

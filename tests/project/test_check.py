@@ -388,3 +388,18 @@ def test_runs_in_two_currencies_are_compared_in_dollars(cli):
     changes = json.loads(cli("diff", "old.json", "new.json", "--json", "-q").out)["changes"]
     (cost,) = (change for change in changes if change["quantity"] == "cost")
     assert cost["after"] == pytest.approx(cost["before"], rel=1e-12)
+
+
+def test_the_next_steps_of_a_new_project_can_be_pasted(cli):
+    """Each command that init names stands whole on a line of 80 columns."""
+    Path("config.json").write_text(
+        '{"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, '
+        '"num_attention_heads": 4, "vocab_size": 1000}'
+    )
+    Path("train.yaml").write_text(
+        "model_name_or_path: ./config.json\nmax_steps: 10\nper_device_train_batch_size: 8\n"
+    )
+    lines = cli("init").out.splitlines()
+    assert "1 training config found, with a run each: train.yaml" in " ".join(lines)
+    commands = [line[line.index("scaleplan ") :] for line in lines if ": scaleplan " in line]
+    assert commands == ["scaleplan check", "scaleplan diff --base main --fail-on 'total cost increase > 50%'"]

@@ -145,7 +145,7 @@ def compare_gpus(
     context = data or Context()
     given = {**options, **({} if loss is None else {"loss": loss})}
     goal = _goal(given)
-    question = _Question(given, context, goal=goal, ask=_ASK[goal])
+    question = _Question(given, context, goal=goal, function=_ANSWER[goal])
     devices = _devices(names, vendor, context, priced=isinstance(options.get("price"), int | float))
     if options.get("measured") is not None and len(devices) > 1:
         raise UsageError("--measured is the speed of one GPU", hint="name that GPU alone, or give --mfu for all")
@@ -169,13 +169,7 @@ def _devices(names: Sequence[str], vendor: str | None, context: Context, *, pric
         if vendor is not None:
             raise UsageError("--vendor chooses among all GPUs, and some are named", hint="give one of them")
         return list({device.id: device for device in map(context.accelerators.get, names)}.values())
-    known = context.accelerators.all()
-    if vendor is not None:
-        vendors = sorted({device.vendor for device in known})
-        known = tuple(device for device in known if device.vendor.casefold() == vendor.casefold())
-        if not known:
-            raise UnknownNameError("vendor", vendor, vendors)
-    usable = [device for device in known if device.peaks]
+    usable = [device for device in context.accelerators.of_vendor(vendor) if device.peaks]
     with_price = [device for device in usable if context.prices.has_price(device.id)]
     found = usable if priced and vendor is not None else with_price or usable
     if not found:
@@ -183,8 +177,8 @@ def _devices(names: Sequence[str], vendor: str | None, context: Context, *, pric
     return found
 
 
-_ASK: Mapping[str, Callable[..., Plan]] = {"run": loss_of, "loss": target, "budget": optimal}
-"""The function that answers for one GPU, by what is asked for."""
+_ANSWER: Mapping[str, Callable[..., Plan]] = {"run": loss_of, "loss": target, "budget": optimal}
+"""The function that answers for one GPU, by the goal."""
 
 _BESIDE = {
     "run": ("--params with --tokens", ("flops", "gpu_hours", "limit")),
@@ -195,7 +189,7 @@ _BESIDE = {
 
 
 def _goal(options: Mapping[str, Any]) -> str:
-    """Return what is asked for: a ``run``, a ``loss`` or a ``budget``; raises UsageError for two of them."""
+    """Return the goal of the options: a ``run``, a ``loss`` or a ``budget``; raises UsageError for two of them."""
     given = {name for name, value in options.items() if value not in (None, False, ())}
     for name in ("gpu", "shape", "style", "batch"):
         if name in given:
@@ -216,27 +210,31 @@ _LEFT = ("region", "context", "margins", "model")
 class _Question:
     """The question that each GPU answers: a run, a loss to reach, or a budget to spend."""
 
-    def __init__(self, options: dict[str, Any], context: Context, *, goal: str, ask: Callable[..., Plan]) -> None:
-        self.options, self.context, self.goal, self._ask = options, context, goal, ask
+    def __init__(
+        self, options: dict[str, Any], context: Context, *, goal: str, function: Callable[..., Plan]
+    ) -> None:
+        self.options, self.context, self.goal, self._function = options, context, goal, function
         self.request = Request.of({name: value for name, value in options.items() if name != "loss"}, context)
         self.model = Planner.of(self.request, context).model
         self.grid = None if self.request.region is None else context.grids.get(self.request.region)
         spent = ("flops", "gpu_hours", "cost", "time")
         forms = [form for form in spent if getattr(self.request, form) is not None]
         self.budget = None if goal != "budget" or not forms else forms[0]
-        amount = None if self.budget is None else getattr(self.request, self.budget)
-        self.budget_amount = amount / SECONDS_PER_DAY if self.budget == "time" else amount
+        amount: float | None = None if self.budget is None else getattr(self.request, self.budget)
+        if amount is not None and self.budget == "time":
+            amount /= SECONDS_PER_DAY
+        self.budget_amount = amount
 
     def plan(self, device: Accelerator, gpus: int | None) -> Plan:
         """Return the plan on a GPU: on some of them, or on as many as the question says."""
-        asked = {name: value for name, value in self.options.items() if name not in _LEFT}
+        options = {name: value for name, value in self.options.items() if name not in _LEFT}
         if self.model is not None:
-            asked |= {"model": self.model, "context": self.options.get("context")}
+            options |= {"model": self.model, "context": self.options.get("context")}
         if gpus is not None:
-            asked["gpus"] = gpus
-        if asked.get("gpus") is not None or asked.get("time") is not None:
-            asked["margins"] = self.options.get("margins")
-        return self._ask(**asked, gpu=device.id, data=self.context)
+            options["gpus"] = gpus
+        if options.get("gpus") is not None or options.get("time") is not None:
+            options["margins"] = self.options.get("margins")
+        return self._function(**options, gpu=device.id, data=self.context)
 
     def answer(self, device: Accelerator) -> tuple[Plan, GpuChoice]:
         """Return the plan on a GPU and its row; raises ScaleplanError where there is none."""

@@ -464,7 +464,7 @@ def money_chart(
     base = priced(params, at)
     written = format_flops if price is None else money_in(currency)
     marks = [Mark(x=base, y=start, label=f"{format_number(start, digits=4)} for {written(base)}", span=spent)]
-    told = []
+    costs_text = []
     for step in steps:
         extra = priced(planner.frontier.best(step.flops)[0], step.flops) - base
         less, text = f"−{format_fraction(step.share)}", f"+{written(extra)}"
@@ -472,7 +472,7 @@ def money_chart(
         ends = None if reach is None else (extra * math.exp(-reach), extra * math.exp(reach))
         span = None if ends is None else (base + ends[0], base + ends[1])
         marks.append(Mark(x=base + extra, y=step.loss, label=f"{less}: {text}", tone=1, span=span, since=base))
-        told.append(f"{less} for {text}" + (f" ({format_range(*ends, written)})" if ends else ""))
+        costs_text.append(f"{less} for {text}" + (f" ({format_range(*ends, written)})" if ends else ""))
     missing = [format_fraction(share) for share in NEXT_STEPS if share not in {step.share for step in steps}]
     banded = any(mark.span for mark in marks[1:])
     what = " and ".join(
@@ -487,7 +487,7 @@ def money_chart(
         marks=tuple(marks),
         fitted=fitted_range(planner) if price is None else None,
         caption="The loss of the compute-optimal model against what it costs"
-        + (f", and what less loss costs on top: {'; '.join(told)}." if told else ".")
+        + (f", and what less loss costs on top: {'; '.join(costs_text)}." if costs_text else ".")
         + (f" Bars are {format_fraction(planner.level)} intervals, by the uncertainty of {what}." if banded else "")
         + (f" No budget reaches {' or '.join(missing)} less." if missing else ""),
         source=law_source(planner.preset),

@@ -138,15 +138,15 @@ def _cost(request: ChartRequest) -> Chart:
     """Return the picture of the cost of the next percent, from a thirtieth of the budget on."""
     if request.flops is None:
         raise UsageError("cost needs a budget to count from", hint="give one, such as --flops 1e21")
-    planner, asked = request.planner, request.request
+    planner, options = request.planner, request.request
     steps = [*next_steps(planner, request.flops)]
     low = request.start or request.flops / 30
     high = request.stop or 3 * max([request.flops, *(step.flops for step in steps)])
     budgets = budgets_around(planner.preset, (request.flops,), low=low, high=high)
     if request.price is None:
         return money_chart(planner, budgets, at=request.flops, steps=steps)
-    paid = budget_at(planner, asked, request.flops, planner.best_counts(request.flops)[0])
-    spent = None if asked.cost is not None else paid.cost_interval
+    paid = budget_at(planner, options, request.flops, planner.best_counts(request.flops)[0])
+    spent = None if options.cost is not None else paid.cost_interval
     chart = money_chart(
         planner,
         budgets,

@@ -1,4 +1,4 @@
-"""Runs of one's own in the pictures of plans: as markers on the curves of a law, their own or a published one."""
+"""The user's runs in the pictures of plans: as markers on the curves of a law, their own or a published one."""
 
 from __future__ import annotations
 

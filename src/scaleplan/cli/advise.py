@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scaleplan.advice import advising
+from scaleplan.advice import advice_api
 from scaleplan.cli.command import Answer, command, single
 from scaleplan.cli.options import (
     MORE,
@@ -57,7 +57,7 @@ def hyperparameters(
     ] = "1",
 ) -> Answer:
     """Give batch and learning rate by every published rule, their spread, and the time the critical batch allows."""
-    advice = advising.hyperparameters(
+    advice = advice_api.hyperparameters(
         batch=batch,
         tuned_batch=tuned_batch,
         tuned_tokens=tuned_tokens,
@@ -80,7 +80,7 @@ def precisions(
     budget: BudgetOptions, law: LawOptions, bounds: BoundOptions, constraints: ConstraintOptions
 ) -> Answer:
     """Tell whether fewer bits pay on a GPU: their speed against what a parameter is then worth."""
-    result = advising.precisions(**keywords(budget, law, bounds, constraints))
+    result = advice_api.precisions(**keywords(budget, law, bounds, constraints))
     return Answer(result=result, notices=result.warnings)
 
 
@@ -103,5 +103,5 @@ def vocab(
     ] = None,
 ) -> Answer:
     """Advise on the size of the vocabulary for a model, by three published approaches."""
-    answer = advising.vocab(params, flops=flops, width=width)
+    answer = advice_api.vocab(params, flops=flops, width=width)
     return Answer(result=answer, notices=answer.warnings)

@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from scaleplan.cli.command import HELP, completion, help_pages, is_completing
+from scaleplan.cli.options import OLD_NAMES
 from scaleplan.cli.settings import from_environment, load_defaults
 from scaleplan.errors import (
     FileError,
@@ -244,17 +245,20 @@ def execute(arguments: Sequence[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # vendored, so there is no stable place to import it from
             sys.stderr.write(f"{error.ctx.get_help()}\n")  # type: ignore[attr-defined]
             return UsageError.exit_status
-        return _report(_from_parser(error), arguments, defaults)
+        return _report(_from_parser(error, arguments), arguments, defaults)
     return status if isinstance(status, int) else 0
 
 
-def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
+def _from_parser(error: Any, arguments: Sequence[str]) -> UsageError:  # noqa: ANN401
     """Return the parser's error with the message and the hint of this program."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "scaleplan"
-    everything = "--help" if isinstance(getattr(context, "command", None), TyperGroup) else "--help-all"
-    hint = f"'{path} {everything}' lists the options"
+    is_group = isinstance(getattr(context, "command", None), TyperGroup)
+    hint = f"'{path} --help' lists the commands" if is_group else f"'{path} --help-all' lists the options"
     message = escape_control(str(error.format_message())).partition(" Did you mean ")[0].strip().rstrip(".")
+    lacking = _lacking(error, arguments)
+    if lacking is not None:
+        hint = help_pages().explained(lacking)
     unknown = re.fullmatch(r"No such (command|option):? '?(.*?)'?(?: \(.*Possible options.*\))?", message)
     if unknown is not None and context is not None:
         kind, name = unknown.groups()
@@ -263,6 +267,13 @@ def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
         close = did_you_mean(name, command.list_commands(context) if kind == "command" else options)
         message = f"unknown {kind} {quote(name)}"
         hint = f"did you mean '{close}'?" if close is not None else hint
+        if context.parent is None and kind == "command" and any(f"--{name}" in each.opts for each in command.params):
+            hint = f"did you mean '--{name}'?"
+        elif context.parent is None and close is None and kind == "option" and name in _options_of("optimal"):
+            hint = f"the command comes first: 'scaleplan optimal {name} …'"
+        elif close is None and kind == "option" and context.parent is not None and (others := _having(name)):
+            more = ", …" if len(others) > 3 else ""
+            hint = f"it is an option of {', '.join(others[:3])}{more}; {hint}"
         if context.info_name in _READ_LOGS and context.parent is not None:
             runs = context.parent.command.get_command(context.parent, "runs")
             if any(name in option.opts for option in runs.params):
@@ -271,6 +282,35 @@ def _from_parser(error: Any) -> UsageError:  # noqa: ANN401
     if len(message) > _LONGEST:
         message = f"{message[:_LONGEST]}…"
     return UsageError(message[:1].lower() + message[1:], hint=hint)
+
+
+def _options_of(name: str) -> set[str]:
+    return {word for option in build(name).params for word in option.opts}
+
+
+def _having(name: str) -> list[str]:
+    """Return the commands that have an option, in the order of the table; all are imported, so for an error alone."""
+    found = []
+    for first in COMMANDS:
+        command = build(first)
+        inner = {f"{first} {second}": each for second, each in getattr(command, "commands", {}).items()}
+        found += [path for path, each in (inner or {first: command}).items() if name in _shown(each)]
+    return found
+
+
+def _shown(command: Any) -> set[str]:  # noqa: ANN401
+    return {word for option in command.params for word in option.opts if word.startswith("--")} - OLD_NAMES
+
+
+def _lacking(error: Any, arguments: Sequence[str]) -> Any:  # noqa: ANN401  parameters of the vendored parser
+    """Return the option or argument that is missing, or whose value is; None in an error about anything else."""
+    if type(error).__name__ == "MissingParameter":
+        return error.param
+    if type(error).__name__ != "BadOptionUsage" or arguments[0] not in COMMANDS:
+        return None
+    command = build(arguments[0])
+    command = getattr(command, "commands", {}).get("".join(arguments[1:2]), command)
+    return next((option for option in command.params if error.option_name in option.opts), None)
 
 
 def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[str, str]) -> int:

@@ -72,7 +72,7 @@ def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
 def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     """Write an answer in its format to stdout, and its notices to stderr unless quiet.
 
-    What cannot be shown, such as a field that there is not, is refused before the files of the answer are written.
+    What cannot be shown, such as an unknown field, is refused before the files of the answer are written.
     """
     rendering = None if answer.result is None else Rendering(answer.result)
     name = chosen_format(output, judges=rendering is not None and rendering.judges)

@@ -127,7 +127,7 @@ def candidates(source: Source, ctx: Any, incomplete: str = "") -> Iterator[Compl
                 yield each._replace(value=before + comma + each.value)
     elif isinstance(source, str):
         table = _load(source)
-        yield from (Completion(word, _said(table, word)) for word in table)
+        yield from (Completion(word, _description(table, word)) for word in table)
     elif isinstance(source, tuple):
         yield from map(Completion, source)
     else:
@@ -140,8 +140,8 @@ def _load(place: str) -> Any:  # noqa: ANN401  whatever is there
     return getattr(import_module(f"scaleplan.{module}"), name)
 
 
-def _said(table: object, word: str) -> str:
-    """Return what a table says of a name, if it is a text."""
+def _description(table: object, word: str) -> str:
+    """Return the text that a table has for a name; empty for anything but a text."""
     text = table.get(word) if isinstance(table, dict) else ""
     return text if isinstance(text, str) and " " in text else ""
 

@@ -1,4 +1,4 @@
-"""The commands about model families: list them, show one, check a description of one's own."""
+"""The commands about model families: list them, show one, check a description of your own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands about GPUs: list and show them, compare them for a plan, and check files of one's own."""
+"""The commands about GPUs: list and show them, compare them for a plan, and check files of your own."""
 
 from __future__ import annotations
 

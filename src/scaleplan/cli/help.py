@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from scaleplan.cli.options import OptionPlace
 
-__all__ = ["DOCUMENTATION", "first_line", "help_of_command", "help_of_group", "help_of_program", "page"]
+__all__ = ["DOCUMENTATION", "explained", "first_line", "help_of_command", "help_of_group", "help_of_program", "page"]
 
 DOCUMENTATION = "https://scaleplan.readthedocs.io"
 """The site of the documentation, whose address stands in ``pyproject.toml`` too."""
@@ -188,6 +188,19 @@ def _names(parameter: Any, *, short: bool = False) -> str:  # noqa: ANN401  of t
     return shown if parameter.is_flag or not parameter.metavar else f"{shown} {parameter.metavar}"
 
 
+def explained(parameter: Any) -> str:  # noqa: ANN401  of typer
+    """Return what an option or an argument takes, for the hint of an error about its value."""
+    is_argument = parameter.param_type_name == "argument"
+    name = _argument(parameter) if is_argument else _names(parameter, short=True)
+    text = _first_sentence(parameter.help or "").removesuffix(".")
+    is_sentence = text[1:2].islower() or text.startswith("A ")
+    return f"{name}: {text[:1].lower()}{text[1:]}" if is_sentence else f"{name}: {text}"
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
+
+
 def _text(parameter: Any, *, whole: bool) -> str:  # noqa: ANN401
     """Return what an option is, and its default: the first sentence, or all with the variable that sets it."""
     notes = []
@@ -196,8 +209,7 @@ def _text(parameter: Any, *, whole: bool) -> str:  # noqa: ANN401
         notes.append(f"env var: {parameter.envvar}")
     if parameter.default not in (None, False, [], ()):
         notes.append(f"default: {parameter.default}")
-    first = text if whole else re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
-    first = first.replace("….", "…")
+    first = (text if whole else _first_sentence(text)).replace("….", "…")
     note = f"[{'; '.join(notes)}]"
     if len(note) <= _WHOLE:
         note = note.replace(" ", "\N{NO-BREAK SPACE}")

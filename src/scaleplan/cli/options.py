@@ -211,7 +211,7 @@ class ComparedOptions(
         **dict.fromkeys(("model", "context", "region", "margins")),
     },
 ):
-    """The budget of several GPUs, or what is asked of their money and time, and what each plan has beside them."""
+    """The budget of several GPUs, or limits on their money and time, and the other options of each plan."""
 
 
 class LawOptions(OptionGroup, groups=("law",)):

@@ -13,7 +13,7 @@ from scaleplan.cli.options import JudgingOptions  # noqa: TC001  options are rea
 from scaleplan.errors import Notice
 from scaleplan.files import decoded, read_input, write_atomic
 from scaleplan.output import FORMATS
-from scaleplan.project import judging
+from scaleplan.project import project_api
 from scaleplan.project.saved import MAX_SAVED_BYTES, read_located
 from scaleplan.project.source import display_name
 
@@ -51,7 +51,7 @@ def check(
 
     The answer depends on the files alone: neither the environment nor a user's own settings change it.
     """
-    result = judging.check(*(paths or ()), limit=limit or ())
+    result = project_api.check(*(paths or ()), limit=limit or ())
     return Answer(result=result, notices=_notices(result), exit_status=result.exit_status)
 
 
@@ -94,7 +94,7 @@ def diff(
     ] = None,
 ) -> Answer:
     """Compare plans, or any other two results, before and after a change; exit status 1 for too much of it."""
-    result = judging.diff(*(files or ()), base=base, fail_on=fail_on or ())
+    result = project_api.diff(*(files or ()), base=base, fail_on=fail_on or ())
     chosen = FORMATS.get(chosen_format(output, judges=True))
     chosen_fields = output.get is not None or output.fields is not None
     of_rows = chosen_fields or (chosen is not None and chosen.part == "records")
@@ -125,7 +125,7 @@ def show(
     """Show a saved JSON result in any format; a saved check keeps its verdict but not its exit status."""
     name = "standard input" if file == "-" else display_name(Path(file))
     text = read_input(MAX_SAVED_BYTES, hint="name the file of a saved result") if file == "-" else None
-    result = judging.load(file) if text is None else read_located(decoded(text, name), name=name)
+    result = project_api.load(file) if text is None else read_located(decoded(text, name), name=name)
     return Answer(result=result, source=name)
 
 
@@ -138,5 +138,5 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> Answer:
     """Write a commented scaleplan.toml: a run for each training config below it, a policy, and what else there is."""
-    started = judging.new_project(path, force=force)
+    started = project_api.new_project(path, force=force)
     return Answer(result=started.result, write=partial(write_atomic, started.path, started.text))

@@ -184,6 +184,16 @@ class Accelerators:
         """Return every accelerator."""
         return tuple(read_accelerator(*pair) for pair in self._tables.values())
 
+    def of_vendor(self, vendor: str | None) -> tuple[Accelerator, ...]:
+        """Return the accelerators of a vendor, all of them for None; raises UnknownNameError when it has none."""
+        known = self.all()
+        if vendor is None:
+            return known
+        found = tuple(device for device in known if device.vendor.casefold() == vendor.casefold())
+        if not found:
+            raise UnknownNameError("vendor", vendor, sorted({device.vendor for device in known}))
+        return found
+
     def get(self, name: str) -> Accelerator:
         """Return the accelerator of an id or alias, whatever its case, spaces and dashes; else UnknownNameError.
 

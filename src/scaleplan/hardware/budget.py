@@ -179,7 +179,7 @@ class BudgetRequest(Record):
             raise UsageError("there is no budget", hint=_EXAMPLE)
         form, option = forms.popitem()
         if form == "cluster" and self.gpus is None:
-            raise UsageError("--time alone is no budget", hint="say how many GPUs with --gpus")
+            raise UsageError("--time alone is no budget", hint="say how many GPUs with --gpus, such as --gpus 1")
         if self.gpu is None:
             self._require_gpu(form, option)
         return form

@@ -318,7 +318,7 @@ def _price(
 def _owned(
     request: BudgetRequest, accelerator: Accelerator, kw: float | None, catalogue: Catalogue
 ) -> tuple[HourlyPrice, tuple[Notice, ...]]:
-    """Return the price of an hour on hardware of one's own, that of the request before that of a file."""
+    """Return the price of an hour on owned hardware, that of the request before that of a file."""
     if request.owned is not None and request.price is not None:
         raise UsageError("--price and --owned both say what an hour costs", hint="give one of them")
     rate = request.exchange_rate

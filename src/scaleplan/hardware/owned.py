@@ -1,4 +1,4 @@
-"""The price of an hour on hardware of one's own: its capital over the hours in which it is used, and its power."""
+"""The price of an hour on owned hardware: its capital over the hours in which it is used, and its power."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scaleplan.errors import UsageError, quote
 from scaleplan.record import Record
 from scaleplan.units import (
+    DAYS_PER_YEAR,
     USD,
     format_fraction,
     format_number,
@@ -28,14 +29,13 @@ __all__ = ["MOST_YEARS", "OwnedPrice", "Ownership", "owned_price", "owned_text",
 
 _EXAMPLE = "price=30k USD, years=4, use=70%, overhead=20%"
 
-HOURS_PER_YEAR = 8766.0
-"""Of the Julian year of 365.25 days."""
+HOURS_PER_YEAR = 24.0 * DAYS_PER_YEAR
 
 MOST_YEARS = 50.0  # no device has been used for longer
 
 
 class Ownership(Record):
-    """What a GPU of one's own costs: its capital, in the currency of the question, and the hours that pay for it.
+    """What an owned GPU costs: its capital, in the currency of the question, and the hours that pay for it.
 
     ``price`` is that of one GPU with its share of server, network and building, and ``overhead`` what comes on top of
     it over the ``years``, such as staff and maintenance, as a share of it. ``use`` is the share of all hours in which
@@ -66,7 +66,7 @@ class Ownership(Record):
 
 
 class OwnedPrice(Record):
-    """The parts of the price of an hour on hardware of one's own, in the currency of the budget.
+    """The parts of the price of an hour on owned hardware, in the currency of the budget.
 
     ``capital_per_hour`` is ``price (1 + overhead) / (years * 8766 * use)``, and ``power_per_hour`` the power of a
     chip and its host times the PUE and ``power_price`` per kWh. None where the capital is paid for already, or the

@@ -55,7 +55,7 @@ class Price:
 class HourlyPrice(NamedTuple):
     """The price of an accelerator-hour in the currency of the question, where it comes from, and its date.
 
-    ``owned`` are its parts on hardware of one's own, None for a rented one.
+    ``owned`` are its parts on owned hardware, None for a rented one.
     """
 
     per_hour: float
@@ -102,7 +102,7 @@ class Prices:
         return accelerator in self._owned or accelerator in self._defaults
 
     def usual(self, accelerator: str, kw: float | None) -> Price | None:
-        """Return the price where a question gives none: that of hardware of one's own before the default.
+        """Return the price where a question gives none: that of owned hardware before the default.
 
         ``kw`` is the power that the accelerator takes from the grid, None where that is not known.
         """
@@ -175,7 +175,7 @@ def _default(table: Table, accelerator: str) -> Price:
 
 
 def owned_prices(table: Table) -> dict[str, Ownership]:
-    """Return what each accelerator of one's own that a table names costs; raises FileError for what is none."""
+    """Return what each owned accelerator that a table names costs; raises FileError for what is none."""
     found = dict.fromkeys(table.texts("accelerators"), ownership_in(table))
     table.done()
     return found

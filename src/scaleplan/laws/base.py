@@ -54,7 +54,7 @@ class Cost(Record):
     size (Hunyuan-Large's 2.3e8 D, attention at a fixed shape); ``per_param`` is compute that does not depend on
     the training tokens and is not training (2 FLOP per inference token). ``routing`` is compute per token that
     grows as N^(2/3): the routers of a mixture of experts, whose size is layers*width. ``exponent`` is 1 but for
-    a count of one's own in which the share of the parameters that compute changes with the size.
+    a count of its own in which the share of the parameters that compute changes with the size.
     """
 
     per_param_token: float = 6.0

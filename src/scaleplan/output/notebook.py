@@ -35,7 +35,7 @@ _LARGEST_WHOLE = 2**63  # beyond, a data frame has no whole numbers
 
 
 def summary(result: Result) -> str:
-    """Return a result in one line, as ``repr`` shows it: what was asked, and the first figures of the answer."""
+    """Return a result in one line, as ``repr`` shows it: the question, and the first figures of the answer."""
     return f"{type(result).__name__}({_line(result)})"
 
 

@@ -92,7 +92,7 @@ class Plan(Record, Result):
     Units: ``params`` and ``tokens`` are counts, ``flops`` is total training compute in FLOP, losses are in
     ``loss_unit``; ``compute_overhead`` is the compute used over the least that reaches the same loss, minus 1.
     None means: not available, or not part of the question. A key that follows from others is ``computed``.
-    ``loss_text`` is what a published law's loss was measured on, None for a law of one's own runs and without a loss.
+    ``loss_text`` is what a published law's loss was measured on, None for a law of the user's runs or without a loss.
     ``chances`` are those of keeping the limits on hours, days, money and energy, by quantity.
     A loss in nats per token is a ``perplexity`` too, and with ``bytes_per_token`` known it is ``bits_per_byte``.
     ``constraints`` holds the keys that constraints add, which are keys of the JSON form and attributes like the

@@ -16,6 +16,7 @@ from scaleplan.planning.problem import RULES
 from scaleplan.record import option
 from scaleplan.units import (
     exact,
+    format_flops,
     parse,
     parse_exchange_rate,
     parse_hours,
@@ -178,6 +179,18 @@ class Request(BudgetRequest):
     def paying(self, flops: float | None) -> Request:
         """Return the request with a budget in FLOP, or with none, in place of the one given."""
         return self.changed(**dict.fromkeys(SWEPT) | {"flops": flops})
+
+    def source(self) -> str:
+        """Return the form of the budget; a size and its tokens in place of one are the error that says how."""
+        unpaid = all(getattr(self, form) is None for form in SWEPT)
+        if unpaid and self.tokens is not None and (self.params or self.model):
+            flops = None if self.params is None else format_flops(6 * self.params * self.tokens).split()[0]
+            compute = "" if flops is None else f", such as --flops {flops}"
+            raise UsageError(
+                "a size and its tokens are no budget",
+                hint=f"'scaleplan loss' answers for them; else drop --tokens and give its compute{compute}",
+            )
+        return super().source()
 
     @property
     def step_tokens(self) -> float | None:

@@ -329,7 +329,7 @@ class Preset(Record):
 
     @property
     def loss_text(self) -> LossText | None:
-        """The text that a published law's losses are of; None for a law fitted to runs of one's own."""
+        """The text that a published law's losses are of; None for a law fitted to the user's runs."""
         if self.fit is not None:
             return None
         corpus, tokenizer = self.conventions.corpus, self.conventions.tokenizer

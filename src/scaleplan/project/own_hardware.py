@@ -59,7 +59,7 @@ class HardwareValidation(Result, Record):
 def validate_hardware(files: Sequence[str]) -> HardwareValidation:
     """Read files of GPUs and of prices, and return every table of them that cannot be used, with the reason.
 
-    A price may name a GPU of the other files, or one that is known. Of several faults in one table the first is told.
+    A price may name a known GPU, or one of the other files. Of several faults in one table the first is reported.
     """
     tables: dict[str, Table | FileError] = {}
     for file in files:
@@ -80,7 +80,7 @@ def validate_hardware(files: Sequence[str]) -> HardwareValidation:
 
 
 def _usable(kind: Callable[[Iterable[Path] | None], _Data]) -> _Data:
-    """Return the data of all preset folders, or the bundled alone where a file of one's own is what is broken."""
+    """Return the data of all preset folders, or the bundled alone where a file of the user's is what is broken."""
     try:
         return kind(None)
     except FileError:
@@ -171,7 +171,7 @@ def _nothing_else(top: Table) -> list[str]:
 
 
 def _entries(top: Table, name: str) -> list[Table]:
-    """Return the tables of a name; none where something else stands there, which is told by the whole."""
+    """Return the tables of a name; none for another value, which the check of the whole file reports."""
     try:
         return top.tables(name)
     except FileError:

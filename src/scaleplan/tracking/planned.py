@@ -1,6 +1,6 @@
 """The loss that a run was planned to end at: by a saved plan, a law, a registered forecast, or smaller runs.
 
-Only what was measured like the run itself judges it: a law fitted to runs of one's own, a registered forecast or
+Only what was measured like the run itself judges it: a law fitted to the user's runs, a registered forecast or
 smaller runs of the recipe. The loss of a published law is of another text and tokenizer, and stands beside alone.
 """
 
@@ -252,7 +252,7 @@ _WIDEST = 0.9
 
 
 def _of_registered(data: Mapping[str, Any], name: str) -> Planned:
-    """Return what a registered forecast says; it judges where its law was fitted to runs of one's own.
+    """Return what a registered forecast says; it judges where its law was fitted to the user's runs.
 
     Raises FileError for one that was changed since.
     """

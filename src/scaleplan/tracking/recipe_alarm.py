@@ -144,7 +144,7 @@ FEWEST_FOR_SHAPE = 2
 
 
 def excess_over(curve: LossCurve, steps: Array, logs: Array, references: Sequence[LossCurve]) -> Array | None:
-    """Return by how much ln loss exceeds the mean of references at the same share; None of too few, or too early."""
+    """Return by how much ln loss exceeds the mean of references at the same share; None of too few or too early."""
     shares = steps / curve.total
     if len(shares) < 2:
         return None

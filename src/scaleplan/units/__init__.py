@@ -30,6 +30,7 @@ from scaleplan.units.format import (
     money_in,
 )
 from scaleplan.units.parse import (
+    DAYS_PER_YEAR,
     FLOP_PER_PF_DAY,
     GIGA,
     KINDS,
@@ -63,6 +64,7 @@ from scaleplan.units.parse import (
 )
 
 __all__ = [
+    "DAYS_PER_YEAR",
     "FLOP_PER_PF_DAY",
     "GIGA",
     "KINDS",

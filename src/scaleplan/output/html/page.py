@@ -194,7 +194,9 @@ def _table(
 
 def _definitions(pairs: Iterable[tuple[str, str | Markup]]) -> Markup:
     """Return a definition list."""
-    return element("dl", *(joined(element("dt", name), element("dd", text)) for name, text in pairs), class_="told")
+    return element(
+        "dl", *(joined(element("dt", name), element("dd", text)) for name, text in pairs), class_="definitions"
+    )
 
 
 _WRITTEN: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -334,7 +336,7 @@ def _tiles(facts: Iterable[Fact], level: str) -> Markup:
 
 def _answer(subject: Subject) -> list[Markup]:
     report = plan_report(subject.plan)
-    told = set(binding_remarks(subject.plan))  # in the section of the limits
+    elsewhere = set(binding_remarks(subject.plan))  # in the section of the limits
     options = [
         (f"--{name.replace('_', '-')}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
         for name, value in subject.options.items()
@@ -342,7 +344,7 @@ def _answer(subject: Subject) -> list[Markup]:
     ]
     return [
         _tiles(report.facts, report.level),
-        *(element("p", _sentence(remark)) for remark in report.remarks if remark not in told),
+        *(element("p", _sentence(remark)) for remark in report.remarks if remark not in elsewhere),
         element("details", element("summary", "The question in full"), _definitions(options)),
     ]
 

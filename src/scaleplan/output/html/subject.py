@@ -104,8 +104,8 @@ def _base_command(words: Mapping[str, Any], drawn: Sequence[str], request: Reque
 def _with_layout(plan: Plan, request: Request, drawn: Sequence[str], context: Context) -> tuple[Plan, str | None]:
     """Return the plan with its training run, or why it has none although it is on GPUs.
 
-    A plan on a number of GPUs has it by default, any other where an option of the run asks for it. One that was asked
-    for must be possible; raises ScaleplanError otherwise.
+    A plan on a number of GPUs has it by default, any other where an option of the run requires it. One that is
+    required must be possible; raises ScaleplanError otherwise.
     """
     wanted = any(getattr(request, name) for name in drawn)
     if not wanted and (plan.budget.gpu is None or plan.budget.gpus is None):

@@ -17,6 +17,7 @@ from scaleplan.markup import Markup, element
 from scaleplan.planning.constraints.inference import Inference
 from scaleplan.planning.constraints.recipe import Scaled
 from scaleplan.planning.constraints.repetition import R_PARAMS, R_TOKENS, RepeatedData
+from scaleplan.planning.plan import edges
 from scaleplan.planning.uncertainty import moved_laws, sigmas_of
 from scaleplan.units import LEAST_COUNT, MOST_COUNT, SECONDS_PER_DAY, USD
 
@@ -68,25 +69,29 @@ def what_if(planner: Planner, request: Request, plan: Plan, *, command: str) -> 
         ],
         "ratios": [least, _open(most)],
         "largestRun": preset.range.flops[1] if preset.range.flops else None,
-        "fitted": {
-            _WATCHED[name]: getattr(preset.range, name)
-            for name in (_WATCHED if forecast is None else ("flops", "tokens_per_param"))
-            if getattr(preset.range, name) is not None
-        },
+        "fitted": _fitted(preset),
         "least": LEAST_COUNT,
         "most": MOST_COUNT,
         "byHardware": planner.by_hardware,
         "hardware": _hardware(planner, request, plan) if computed else None,
     }
     data["command"] = command
-    # a price of one's own beside hardware of one's own is no question of the program
+    # a price beside owned hardware is no question of the program
     data["repricing"] = request.owned is None
     data["givenPrice"] = request.price is not None
     return WhatIf(data={**data, **_start(request, plan, on_hardware=computed, fixed=bounds.fixed)})
 
 
 _WATCHED = {"flops": "flops", "params": "params", "tokens": "tokens", "tokens_per_param": "tokensPerParam"}
-"""The quantities whose fitted range a plan is watched for, by their names in the page; of a forecast its two axes."""
+"""The quantities whose fitted range a plan is watched for, by their names in the page."""
+
+
+def _fitted(preset: Preset) -> dict[str, list[float]]:
+    """Return the two ends of the fitted range of each quantity that a plan is watched for."""
+    found: dict[str, list[float]] = {}
+    for edge in edges(preset):
+        found.setdefault(_WATCHED[edge.name], []).append(edge.value)
+    return found
 
 
 def _refusal(planner: Planner, request: Request) -> str | None:

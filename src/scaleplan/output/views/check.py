@@ -370,5 +370,9 @@ def new_project_report(result: NewProject) -> Report:
     if not result.configs:
         return Report(title=result.file, remarks=("describe your runs in it, then: scaleplan check",))
     runs = counted(len(result.configs), "training config")
-    remarks = (f"with a run of each of {runs}: {', '.join(result.configs)}", "see what they ask for: scaleplan check")
+    remarks = (
+        f"{runs} found, with a run each: {', '.join(result.configs)}",
+        "judge them by its policy: scaleplan check",
+        "in CI: scaleplan diff --base main --fail-on 'total cost increase > 50%'",
+    )
     return Report(title=result.file, remarks=remarks)

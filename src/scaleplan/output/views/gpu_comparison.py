@@ -11,8 +11,10 @@ from scaleplan.output import Report, ReportTable
 from scaleplan.output.views.plan import format_loss
 from scaleplan.units import (
     SECONDS_PER_DAY,
+    USD,
     counted,
     format_count,
+    format_factor,
     format_flops,
     format_fraction,
     format_hours,
@@ -21,6 +23,7 @@ from scaleplan.units import (
     format_number,
     format_range,
     format_seconds,
+    format_usd,
     money_in,
 )
 
@@ -89,9 +92,12 @@ def _goal_columns(result: GpuComparison) -> Iterator[Column]:
         yield "days", lambda row: _cell(row.days, format_number)
     else:
         yield "GPU-hours", lambda row: _cell(row.gpu_hours, lambda hours: format_hours(hours, unit="").strip())
-    yield "cost", lambda row: _cell(row.cost, money_in(row.currency))
+    currency = result.compared[0].currency
+    # a table of another currency names it once, or its ranges need a table of their own
+    money = format_usd if currency in (None, USD) else lambda value: format_usd(value).removeprefix("$")
+    yield "cost" if currency in (None, USD) else f"cost, {currency}", lambda row: _cell(row.cost, money)
     if result.interval_level is not None:
-        yield format_fraction(result.interval_level), lambda row: _span(row.cost_interval, money_in(row.currency))
+        yield format_fraction(result.interval_level), lambda row: _span(row.cost_interval, money)
     if result.grid is None:
         yield "energy", lambda row: _cell(row.energy_kwh, format_kwh)
     else:
@@ -144,7 +150,7 @@ def _remarks(result: GpuComparison) -> Iterator[str]:
     if result.deadline_days is not None and "given" not in sources:
         time = format_seconds(result.deadline_days * SECONDS_PER_DAY)
         held = ", or hold the model where that takes more" if "memory" in sources else ""
-        yield f"GPUs: the fewest that finish in {time} in the median{held}"
+        yield f"GPUs: the fewest that finish in {time} in the median{held}{_to_be_sure(result)}"
     elif "memory" in sources:
         yield "GPUs: the fewest whose memory holds the model; --gpus or --time chooses other numbers"
     yield from _chances(result)
@@ -169,6 +175,15 @@ def _remarks(result: GpuComparison) -> Iterator[str]:
             f"{format_number(result.grid_g_co2_per_kwh or 0.0)} g CO2e/kWh in {result.grid_year}, location-based"
         )
         yield f"carbon: {result.grid}, {intensity}"
+
+
+def _to_be_sure(result: GpuComparison) -> str:
+    """Return how many more GPUs keep the deadline at the upper end of the band, if it is one for all."""
+    bands = {row.band for row in result.compared}
+    band, *others = bands
+    if band is None or others or result.interval_level is None:
+        return ""
+    return f"; {format_factor(band)} as many to be {format_fraction((1 + result.interval_level) / 2)} sure"
 
 
 _SPENT = {"time": "days", "cost": "cost", "gpu_hours": "gpu_hours"}

@@ -124,7 +124,7 @@ def loss_facts(result: Plan | Evaluation | Tracking) -> Iterator[Fact]:
 
 
 def loss_remark(text: LossText | None, *, interval: bool = False) -> Iterator[str]:
-    """Yield the line that says whose text a published law's loss is of; none for a law of one's own runs."""
+    """Yield the line that says whose text a published law's loss is of; none for a law of the user's runs."""
     if text is None:
         return
     measured = text.corpus or "a text that its source does not name"

@@ -133,7 +133,7 @@ class ShapeSizes(ModelSizes, _Origin):  # the fields of the last base come first
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeSummary(Result, ShapeSizes):
-    """A shape in flat form: the fields are the keys of the JSON."""
+    """A concrete architecture of a size: the fields are the keys of the JSON."""
 
     schema: ClassVar[str] = "scaleplan/shape/1"
 

@@ -47,8 +47,9 @@ def test_a_backtest_shows_every_prediction_and_the_interval(result):
     assert [len(series.x) for series in points] == [tested.scores.inside, tested.scores.runs - tested.scores.inside]
     errors = np.concatenate([cut.error for cut in tested.cuts])
     assert sorted(points[0].y + points[1].y) == pytest.approx(sorted(errors.tolist()))
-    assert band.x == tuple(item.middle for item in tested.bins)
-    assert band.high == tuple(0.5 * item.scores.width for item in tested.bins)
+    assert band.x[1:-1] == tuple(item.middle for item in tested.bins)
+    assert band.high[1:-1] == tuple(0.5 * item.scores.width for item in tested.bins)
+    assert (band.x[0], band.x[-1]) == (min(points[0].x + points[1].x), max(points[0].x + points[1].x))
     assert band.low == tuple(-value for value in band.high)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.fitting.synthetic import LADDERS, LAWS, cloud, isoflop
@@ -85,6 +87,15 @@ def test_the_envelope_is_the_line_through_the_best_of_each_bin(name):
     slope, level = np.polyfit(np.log(points.flops[best]), np.log(points.params[best]), 1)
     assert line.rows == tuple(points.rows[best])
     assert (line.exponent, np.log(line.scale)) == pytest.approx((slope, level))
+
+
+def test_runs_of_one_budget_share_a_bin_though_rounding_parts_them():
+    """One best run a budget, though the edge of a bin, ten times the least compute, lies between runs of the second."""
+    points = isoflop(LAWS["even"], sizes=5, budgets=(1e18, 1e20, 3))
+    scale = np.where(np.arange(len(points)) % 2, 1.001, 0.999)
+    scale[points.flops < 2e18] = 1.0
+    rounded = replace(points, flops=points.flops * scale)
+    assert len(fit_envelope(rounded).rows) == 3
 
 
 @pytest.mark.parametrize("name", LAWS)

@@ -66,6 +66,8 @@ __all__ = ["PICTURES", "ChartRequest", "backtest_chart", "plot", "residuals_char
 
 _CURVES = 4
 
+_HELD_BACK = 1e-6  # relative: the rounding of whole tokens
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChartRequest:
@@ -188,7 +190,9 @@ def _isoflop_budgets(request: ChartRequest) -> list[float]:
     if request.runs is not None and request.start is None and request.stop is None:
         return sorted({*budgets_of(request.runs), *(() if request.flops is None else (request.flops,))})
     if request.start is None and request.stop is None and request.flops is not None:
-        return [request.flops / 10, request.flops, request.flops * 10]
+        given = request.request.flops or 0.0
+        held_back = given > request.flops * (1 + _HELD_BACK)
+        return [request.flops / 10, request.flops, given if held_back else request.flops * 10]
     shown = request.budgets()
     step = math.log(shown[-1] / shown[0]) / (_CURVES - 1)
     spread = [shown[0] * math.exp(step * i) for i in range(_CURVES)]
@@ -259,11 +263,13 @@ def backtest_chart(backtest: Backtest) -> Chart:
     factor, error, inside = (
         np.concatenate([getattr(cut, name) for cut in backtest.cuts]) for name in ("factor", "error", "inside")
     )
-    level, middles = format_fraction(backtest.level), tuple(item.middle for item in backtest.bins)
-    half = tuple(0.5 * item.scores.width for item in backtest.bins)
+    level, bins = format_fraction(backtest.level), backtest.bins
+    # to the nearest and the farthest prediction, so that each has a band to be compared with
+    places = (bins[0].factors[0], *(item.middle for item in bins), bins[-1].factors[1])
+    half = tuple(0.5 * item.scores.width for item in (bins[0], *bins, bins[-1]))
     band = Series(
         label=f"{level} interval of one run, on average",
-        x=middles,
+        x=places,
         y=(0.0,) * len(half),
         low=tuple(-width for width in half),
         high=half,

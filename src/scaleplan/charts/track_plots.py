@@ -93,7 +93,7 @@ def track_chart(tracked: Tracked) -> Chart:
         )
     return Chart(
         kind="track",
-        title=f"{tracking.run}{verdict}",
+        title=f"Loss of {tracking.run}{verdict}",
         x=Axis(label="share of the run", kind="percent", scale="linear"),
         y=Axis(label=f"{tracking.metric} loss", kind="number", unit=_per_token(tracking.loss_unit), scale="linear"),
         series=tuple(each for each in series if each.x),

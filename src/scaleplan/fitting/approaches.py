@@ -20,7 +20,7 @@ import numpy as np
 from scaleplan.errors import UsageError
 from scaleplan.fitting.bootstrap import resample_weights
 from scaleplan.fitting.curve_fit import fit_curve
-from scaleplan.fitting.diagnosis import isoflop_budgets
+from scaleplan.fitting.diagnosis import distinct_budgets, isoflop_budgets
 from scaleplan.fitting.objective import Objective, central_interval
 from scaleplan.fitting.surface_fit import fit_additive
 from scaleplan.laws.additive import Additive
@@ -249,11 +249,17 @@ def _interval(compute: Array, optimum: Array, weight: Array) -> tuple[float, flo
 def fit_envelope(points: Points, *, bins_per_decade: float = 8.0) -> Envelope:
     """Take the run of least loss in each bin of ln C and regress ln N on ln C.
 
+    Runs of one budget, which differ by rounding, are in one bin: that of their middle.
+
     Raises UsageError when fewer than three bins hold runs, or the bins are not positive.
     """
     if not bins_per_decade > 0:
         raise UsageError(f"{format_plain(bins_per_decade)} bins per decade of compute: a positive number is needed")
     compute = np.log10(points.flops)
+    budgets = distinct_budgets(points)
+    if budgets is not None:
+        middles = [np.median(compute[budgets == k]) for k in range(int(budgets.max()) + 1)]
+        compute = np.array(middles)[budgets]
     bins = np.floor((compute - np.min(compute)) * bins_per_decade)
     best = [
         int(members[np.argmin(points.loss[members])])

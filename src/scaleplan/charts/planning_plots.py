@@ -604,14 +604,16 @@ def break_even_chart(planner: Planner, plan: Plan) -> Chart:
     step = math.log(high / low) / (_POINTS_INFERENCE - 1)
     tokens = sorted({*middle, *(low * math.exp(step * i) for i in range(_POINTS_INFERENCE))})
     models: tuple[tuple[str, Plan | TrainingOnly], ...] = (("this plan", plan), ("best for training alone", other))
+    trained_beyond = beyond(planner, *zip(*((model.params, model.tokens) for _, model in models), strict=True))
     series = [
         Series(
             label=f"{name}, {format_count(model.params)}",
             x=tuple(tokens),
             y=tuple(unit * (model.flops + each * model.params * count) for count in tokens),
+            style="extrapolated" if outside else "measured",
             tone=tone,
         )
-        for tone, (name, model) in enumerate(models)
+        for tone, ((name, model), outside) in enumerate(zip(models, trained_beyond, strict=True))
     ]
     marks = []
     if meeting:

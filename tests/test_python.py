@@ -117,6 +117,15 @@ def test_an_unknown_keyword_gets_a_hint(call, hint):
         call()
 
 
+def test_an_amount_by_position_is_told_its_keyword():
+    """What takes keywords alone says which one comes first; one GPU is as good as a list of one."""
+    with pytest.raises(TypeError, match=re.escape("optimal() takes keywords alone, such as flops=…")):
+        sp.optimal(1e21)
+    with pytest.raises(TypeError, match=re.escape("loss() takes keywords alone, such as params=…")):
+        sp.loss("7B", "2T")
+    assert [row.gpu for row in sp.compare_gpus("h100", flops="1e21").compared] == ["h100-sxm"]
+
+
 def test_an_unknown_attribute_gets_a_hint(plan):
     """Of the package, of a result, and of a record in it."""
     with pytest.raises(AttributeError, match="no attribute 'optimize': did you mean 'optimal'"):
@@ -125,6 +134,12 @@ def test_an_unknown_attribute_gets_a_hint(plan):
         plan.parameters  # noqa: B018
     with pytest.raises(AttributeError, match="Budget has no attribute 'gpu_hour': did you mean 'gpu_hours'"):
         plan.budget.gpu_hour  # noqa: B018
+    for name, meant in (("cost", "budget.cost"), ("days", "budget.days"), ("n", "params")):
+        with pytest.raises(AttributeError, match=f"Plan has no attribute '{name}': did you mean '{meant}'"):
+            getattr(plan, name)
+    for name, meant in (("plan", "optimal"), ("gpus", "list_gpus"), ("plam", None)):
+        with pytest.raises(AttributeError, match=f"'{name}'" + (f": did you mean '{meant}'" if meant else "$")):
+            getattr(sp, name)
     with pytest.raises(AttributeError, match="no attribute 'xyzzy'"):
         sp.show_gpu("h100").xyzzy  # noqa: B018
     assert plan.epochs is None  # a key of a constraint

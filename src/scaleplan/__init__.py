@@ -172,7 +172,8 @@ class _UnknownNameError(AttributeError):
 
     def __str__(self) -> str:
         (name,) = self.args
-        close = None if name.startswith("_") else import_module("scaleplan.errors").did_you_mean(name, __all__)
+        alike = [known for known in __all__ if known[:1].isupper() == name[:1].isupper()]  # a function or a class
+        close = None if name.startswith("_") else import_module("scaleplan.errors").did_you_mean(name, alike)
         hint = "" if close is None else f": did you mean '{close}'?"
         return f"module 'scaleplan' has no attribute '{name}'{hint}"
 

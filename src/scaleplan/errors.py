@@ -133,6 +133,11 @@ _SAME_MEANING: Mapping[str, str] = {
     "interruptions": "failures preemptions",
     "theme": "dark light style",
     "hours": "time days duration deadline",
+    "write": "save dump to_file",
+    "list_gpus": "gpus",
+    "list_presets": "presets",
+    "list_models": "models",
+    "list_families": "families",
 }
 """Words that people use for a name, by the name; where several stand for a word, the first that exists is meant."""
 

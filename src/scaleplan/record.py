@@ -122,21 +122,31 @@ _HINTS = "scaleplan.errors"
 class UnknownAttributeError(AttributeError):
     """An attribute that a record does not have; which one is meant is found out when the message is read."""
 
-    def __init__(self, owner: type, attribute: str) -> None:
+    def __init__(self, record: object, attribute: str) -> None:
         super().__init__(attribute)
-        self._owner, self._attribute = owner, attribute
+        self._record, self._attribute = record, attribute
 
     def __str__(self) -> str:
-        names = [name for name in dir(self._owner) if not name.startswith("_")]
-        known = [*getattr(self._owner, "__dataclass_fields__", ()), *names]
-        close = import_module(_HINTS).did_you_mean(self._attribute, dict.fromkeys(known))
+        owner = type(self._record)
+        names = [name for name in dir(owner) if not name.startswith("_")]
+        inside = (
+            name for name in _fields(self._record) if self._attribute in _fields(getattr(self._record, name, None))
+        )
+        close = next((f"{name}.{self._attribute}" for name in inside), None)
+        if close is None:
+            known = dict.fromkeys([*_fields(self._record), *names])
+            close = import_module(_HINTS).did_you_mean(self._attribute, known)
         hint = "" if close is None else f": did you mean '{close}'?"
-        return f"{self._owner.__name__} has no attribute '{self._attribute}'{hint}"
+        return f"{owner.__name__} has no attribute '{self._attribute}'{hint}"
+
+
+def _fields(value: object) -> tuple[str, ...]:
+    return tuple(getattr(type(value), "__dataclass_fields__", ()))
 
 
 def _unknown(record: object, name: str) -> AttributeError:
     """Return the error for an unknown attribute, with the nearest known one but for Python's own names."""
-    return AttributeError(name) if name.startswith("_") else UnknownAttributeError(type(record), name)
+    return AttributeError(name) if name.startswith("_") else UnknownAttributeError(record, name)
 
 
 class Result:

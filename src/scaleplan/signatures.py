@@ -35,6 +35,12 @@ _HOMES = (_PLANNING, "fitting.fit_request", "models.shape")
 _PASSED_ON = {"ways": "models.memory_questions:memory"}
 """The functions whose further options are those of another."""
 
+_POSITIONAL = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
+
 _UNPACKED = re.compile(r"Unpack\[(\w+)\]")
 
 _WIDTH = 100
@@ -60,9 +66,12 @@ def public(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     signature = _full(own, keywords or {})
     known = own.parameters.keys() | (keywords or {}).keys()
     shown = [each for each in (*own.parameters, *(keywords or {})) if each not in OLD_KEYWORDS]
+    only_keywords = not any(each.kind in _POSITIONAL for each in own.parameters.values())
 
     @wraps(function)
     def call(*args: Any, **given: Any) -> Any:  # noqa: ANN401  whatever the function takes and gives
+        if args and only_keywords:
+            raise TypeError(f"{name}() takes keywords alone, such as {shown[0]}=…")
         for word in given:
             if word not in known:
                 raise unexpected_keyword(word, shown, function=name)

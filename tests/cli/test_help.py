@@ -226,3 +226,14 @@ def test_the_options_of_memory_stand_in_sections(cli):
     assert len(heads) == 9
     assert len(_options(text)) > 50
     assert text.index("One way to train") < text.index("--tune") < text.index("Serving:") < text.index("--cache-bits")
+
+
+def test_help_of_what_no_command_has_is_refused(cli):
+    """With where the help is, and no empty list of names."""
+    found = cli("help", "optimal", "extra")
+    assert found.status == 2
+    assert found.err.splitlines() == [
+        "error: 'scaleplan optimal' has no commands of its own",
+        "hint: 'scaleplan help optimal' shows it",
+    ]
+    assert "known: list, show" in cli("help", "gpus", "nosuch").err

@@ -90,7 +90,7 @@ def test_the_envelope_is_the_line_through_the_best_of_each_bin(name):
 
 
 def test_runs_of_one_budget_share_a_bin_though_rounding_parts_them():
-    """One best run a budget, though the edge of a bin lies between the runs of the second."""
+    """One best run a budget, though the edge of a bin, ten times the least compute, lies within the second."""
     points = isoflop(LAWS["even"], sizes=5, budgets=(1e18, 1e20, 3))
     scale = np.where(np.arange(len(points)) % 2, 1.001, 0.999)
     scale[points.flops < 2e18] = 1.0

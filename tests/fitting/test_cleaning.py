@@ -121,7 +121,7 @@ def test_a_diverged_run_stands_far_above_its_sweep(tmp_path):
     """At 1.6 times the median of six runs it goes; at 1.2 times it is an outlier and stays."""
     runs = read(tmp_path, "N,D,loss", *SWEEP)
     assert found(runs.dropped) == [
-        (7, "diverged", "loss 5.6 is 1.58 times the median of the 6 runs of that size"),
+        (7, "diverged", "loss 5.600 is 1.58x the median of the 6 runs of that size"),
     ]
     assert [(f.row, f.reason) for f in runs.flagged] == [(6, "outlier")]
     assert len(read(tmp_path, "N,D,loss", *SWEEP, keep=["diverged"])) == 6
@@ -137,7 +137,7 @@ def test_the_best_of_each_sweep_is_kept_on_request(tmp_path):
     runs = read(tmp_path, "N,D,loss", *SWEEP, "2e8,2e9,3.3", best=True)
     assert runs.rows.tolist() == [2, 8]
     assert runs.dropped_by_reason() == {"not_best": 4, "diverged": 1}
-    assert runs.dropped[0].detail == "row 2 has 3.5"
+    assert runs.dropped[0].detail == "row 2 has 3.500"
 
 
 def test_groups_have_cells_of_their_own(tmp_path):
@@ -167,7 +167,7 @@ def test_small_budgets_are_left_out_on_request(tmp_path):
     """The least compute is an amount like any other, and each row says what it had."""
     runs = read(tmp_path, "N,D,loss", "1e8,2e9,3.5", "1e9,2e10,2.8", min_flops="100 EFLOP")
     assert runs.rows.tolist() == [3]
-    assert found(runs.dropped) == [(2, "small", "1.2e+18 FLOP, below 1e+20")]
+    assert found(runs.dropped) == [(2, "small", "1.2e18 FLOP, below 1e20 FLOP")]
 
 
 def test_no_usable_row_is_an_error_with_counts(tmp_path):

@@ -246,7 +246,7 @@ def test_given_flops_that_follow_no_count_are_counted_as_6nd(tmp_path):
     assert runs.flops.tolist() == [1.2e18, 4.8e18]
     (warning,) = runs.warnings
     assert warning.code == "compute_differs"
-    assert "1 (row 3) to 2 (row 2) times 6ND" in warning.message
+    assert "1.00 (row 3) to 2.00 (row 2) times 6ND" in warning.message
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_one_ratio_is_refused_and_still_predicted_along(file, tmp_path):
     path = sp.fit(file(points=ray), samples=200).write(tmp_path / "ray.toml")
     preset = read_preset(path)
     assert not preset.allocates
-    assert "20 tokens per parameter" in preset.refusal
+    assert "20.0 tokens per parameter" in preset.refusal
     assert preset.uncertainty.draws  # a covariance would not describe coefficients that run away
     with pytest.raises(UsageError, match="must not choose"):
         sp.optimal(preset=preset, flops="1e22")

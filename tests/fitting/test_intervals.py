@@ -234,9 +234,9 @@ def test_a_curve_says_how_far_it_reaches_and_widens_with_it(tmp_path):
     loss = (1.6 + 72 * x**-0.09) * np.exp(0.002 * np.cos(5 * np.arange(8)))
     path.write_text("\n".join(["flops,loss", *(f"{c:.5g},{v:.6g}" for c, v in zip(x, loss, strict=True))]) + "\n")
     widths = []
-    for target in (3e21, 3e24):
+    for target, reach in ((3e21, "10x"), (3e24, "10,000x")):
         found = sp.fit(path, form="offset_power", samples=50, target=target)
-        assert f"{target / 3e20:.3g} times the largest row" in " ".join(found.remarks)
+        assert f"predicted at {reach} the largest row" in " ".join(found.remarks)
         low, high = found.values[-1].interval
         widths.append(high / low - 1)
     assert 0.004 < widths[0] < widths[1]

@@ -171,7 +171,7 @@ def test_the_lowest_of_equals_is_the_first():
 
 
 def test_a_step_beyond_all_counting_is_written_short():
-    assert "steps 9.5e+301 to 9.9e+301" in final_loss(curve([3.0] * 100, every=1e300, start=0)).smoothing
+    assert "steps 9.5e301 to 9.9e301" in final_loss(curve([3.0] * 100, every=1e300, start=0)).smoothing
     assert "step 1500" in final_loss(curve([3.0], start=1500)).smoothing
 
 

@@ -245,8 +245,9 @@ def test_the_batch_regime_is_an_option(capsys):
         (("optimal", "--flops", "1e21", "--preset", "gemstones-2025-hot"), "on a text that its source does not name"),
     ],
 )
-def test_a_published_loss_says_whose_text_it_is_of(words, line, capsys):
+def test_a_published_loss_says_whose_text_it_is_of(words, line, capsys, monkeypatch):
     """One short line under every loss, and that it is not of the user's run."""
+    monkeypatch.setenv("COLUMNS", "100")
     assert execute([*words, "-q"]) == 0
     (found,) = [each for each in capsys.readouterr().out.splitlines() if "loss" in each and "of this law on" in each]
     assert line in found

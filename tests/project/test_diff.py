@@ -61,7 +61,7 @@ def test_what_is_no_threshold_is_refused(text):
         ("cost increase > 10%", 100.0, 110.00001, "fail", "10.00001 % > 10%"),
         ("cost increase > 10%", 100.0, 50.0, "pass", "-50 % <= 10%"),
         ("cost decrease > 10%", 100.0, 50.0, "fail", "50 % > 10%"),
-        ("cost change > 10 USD", 100.0, 80.0, "fail", "$20.0 > $10.0"),
+        ("cost change > 10 USD", 100.0, 80.0, "fail", "$20.00 > $10.00"),
         ("cost increase > 0", 100.0, 100.0, "pass", ""),
         ("cost increase > 0", 100.0, 100.0001, "fail", ""),
     ],
@@ -160,7 +160,7 @@ def test_a_comparison_of_values_has_what_differs_alone():
     report = diff_report(result)
     assert report.title == "a → b: 6 values changed"
     assert report.grid.rows == [
-        ("n", "64", "80", "+16", "+25.0 %"),
+        ("n", "64", "80", "+16", "+25 %"),
         ("b", "true", "false", "", ""),
         ("one", "1", "true", "", ""),
         ("gone", "1.50", "–", "", ""),

@@ -84,6 +84,21 @@ def test_no_module_formats_numbers_itself():
     assert set(ALLOWED) <= set(own), "an exception that is not needed any more"
 
 
+BY_PARTS = {"output/text.py", "output/html/page.py", "output/notebook.py"}
+"""The modules that place the two ends of an interval in cells of their own."""
+
+
+def test_ranges_are_written_in_one_place():
+    """By ``format_range``, which writes the unit once and a point as one number."""
+    dashed = re.compile(r"\} – \{|' – '|\" – \"")
+    found = {
+        path.relative_to(SOURCE).as_posix(): match[0]
+        for path in sorted(SOURCE.rglob("*.py"))
+        if (match := dashed.search(path.read_text(encoding="utf-8"))) is not None
+    }
+    assert found.keys() == BY_PARTS
+
+
 FAULTS = {
     r"(?<![\w@.<>=])(?<![<>=] )\d[\d.]*%": "percent without its space, where no limit is shown as it was typed",
     r"\de\+": "a power of ten with a plus",
@@ -102,7 +117,8 @@ def test_frozen_texts_have_no_number_in_another_style(path):
     for answer in path.read_text(encoding="utf-8").split("$ scaleplan ")[1:]:
         command, _, text = answer.partition("\n")
         text = text.partition("\n--- file ")[0]
-        if re.search(r"--json|--get|--format (csv|tsv|jsonl?|junit|sarif|github)|--help|\s-o ", f" {command} "):
+        other = r"--json|--get|--format (csv|tsv|jsonl?|junit|sarif|github)|--help| help |\s-o "
+        if re.search(other, f" {command} "):
             continue
         for_programs = ("schema", "scaleplan/", "{", "::", "<")
         shown = "\n".join(line for line in text.splitlines() if not line.startswith(for_programs))

@@ -65,7 +65,7 @@ class ServingWay(Record):
 
 
 class Ways(Record, Result):
-    """Every usual way to train or tune a model on some devices: those that fit first, the fewest hours before."""
+    """Every usual way to train or tune a model on some GPUs: those that fit first, the fewest hours before."""
 
     schema: ClassVar[str] = "scaleplan/ways/1"
 

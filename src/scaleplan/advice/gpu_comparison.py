@@ -112,7 +112,7 @@ class GpuComparison(Result, Record):
 
 
 def compare_gpus(
-    names: Sequence[str] = (),
+    names: Sequence[str] | str = (),
     *,
     vendor: str | None = None,
     sort: str | None = None,
@@ -125,7 +125,7 @@ def compare_gpus(
     Parameters
     ----------
     names
-        Ids or aliases of GPUs; without any, those with a default price and a published peak.
+        Ids or aliases of GPUs, or one; without any, those with a default price and a published peak.
     vendor
         Only GPUs of this vendor, where none are named.
     sort
@@ -140,6 +140,7 @@ def compare_gpus(
         keep. Without a number of GPUs or a deadline each plan has the fewest that hold its model.
 
     """
+    names = (names,) if isinstance(names, str) else names
     if sort is not None and sort not in SORTS:
         raise UnknownNameError("order", sort, SORTS)
     context = data or Context()

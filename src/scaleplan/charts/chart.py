@@ -147,7 +147,9 @@ class Chart(Result):
             yield from series.x if axis == "x" else chain(series.y, series.low, series.high)
         for mark in self.marks:
             yield getattr(mark, axis)
-            yield from (mark.span or ()) if axis == "x" else ()
+            if axis == "x":
+                yield from mark.span or ()
+                yield from () if mark.since is None else (mark.since,)
         yield from (rule.at for rule in self.rules if rule.axis == axis)
 
     @property

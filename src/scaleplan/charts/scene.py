@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -17,6 +18,7 @@ from scaleplan.charts.chart import scales, tick_texts, value_text
 from scaleplan.charts.lettering import text_width, wrapped
 from scaleplan.charts.placing import Box, Ink, LabelPlace, around, placed, spread
 from scaleplan.errors import UsageError
+from scaleplan.units import format_range
 from scaleplan.version import __version__
 
 if TYPE_CHECKING:
@@ -465,7 +467,7 @@ def _hits(series: Series, sheet: _Sheet) -> Iterator[Hit]:
         place = f"{chart.x.label} {value_text(chart.x, series.x[i])}"
         text = f"{series.label}: {value_text(chart.y, series.y[i])} at {place}"
         if series.low:
-            text += f" ({value_text(chart.y, series.low[i])} – {value_text(chart.y, series.high[i])})"
+            text += f" ({format_range(series.low[i], series.high[i], partial(value_text, chart.y))})"
         yield Hit(sheet.x(series.x[i]), sheet.y(series.y[i]), series.tone, text)
 
 

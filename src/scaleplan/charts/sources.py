@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from scaleplan.units import format_count, format_flops, format_number
+from scaleplan.units import format_count, format_flops, format_number, format_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,10 +28,9 @@ def range_of_runs(preset: Preset) -> str:
     """Return the ranges that a law was fitted on, in words; empty where none is stated."""
     found = []
     for name, (written, unit) in _WRITTEN.items():
-        span = getattr(preset.range, name)
+        span: tuple[float, float] | None = getattr(preset.range, name)
         if span is not None:
-            low, high = map(written, span)
-            found.append(f"{low} {unit}" if low == high else f"{low} – {high} {unit}")
+            found.append(f"{format_range(*span, written)} {unit}")
     return ", ".join(found)
 
 

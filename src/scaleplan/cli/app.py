@@ -193,10 +193,12 @@ def _help_command() -> Any:  # noqa: ANN401
         context: Any = ctx.parent
         for word in words or ():
             group = context.command
-            inner = group.get_command(context, word) if isinstance(group, TyperGroup) else None
+            if not isinstance(group, TyperGroup):
+                path = context.command_path
+                raise UsageError(f"'{path}' has no commands of its own", hint=f"'scaleplan help{path[9:]}' shows it")
+            inner = group.get_command(context, word)
             if inner is None:
-                names = group.list_commands(context) if isinstance(group, TyperGroup) else ()
-                raise UnknownNameError("command", word, names)
+                raise UnknownNameError("command", word, group.list_commands(context))
             context = inner.make_context(word, [], parent=context, resilient_parsing=True)
         sys.stdout.write(f"{context.command.get_help(context)}\n")
 

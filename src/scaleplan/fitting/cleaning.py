@@ -278,7 +278,7 @@ def clean(
     ones = np.ones(len(runs))
     if min_flops is not None:
         flops = sizes.get("flops", ones)
-        rows.drop(flops < min_flops, "small", lambda i: f"{format_flops(flops[i])}, below {format_number(min_flops)}")
+        rows.drop(flops < min_flops, "small", lambda i: f"{format_flops(flops[i])}, below {format_flops(min_flops)}")
     if "loss" in needed and (sizes or best):
         # what makes a run larger: its two sizes, or for a curve the one quantity that it is over; whatever else a
         # curve varies with tells its rows apart

@@ -36,7 +36,15 @@ from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, Result, as_mapping
 from scaleplan.tables.headings import normalised
 from scaleplan.toml_table import Table, toml_text
-from scaleplan.units import format_count, format_factor, format_flops, format_fraction, format_number, format_plain
+from scaleplan.units import (
+    format_count,
+    format_factor,
+    format_flops,
+    format_fraction,
+    format_number,
+    format_plain,
+    format_range,
+)
 from scaleplan.version import __version__
 
 if TYPE_CHECKING:
@@ -625,7 +633,7 @@ class FitResult(Record, Result, eq=False):
         }
         for role, (low, high) in self.runs.spans().items():
             name, written = formats[role]
-            parts.append(f"{name} {written(low)} – {written(high)}")
+            parts.append(f"{name} {format_range(low, high, written)}")
         return parts
 
 

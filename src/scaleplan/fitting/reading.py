@@ -381,13 +381,15 @@ def _require_raw_units(given: Mapping[str, Array], *, columns: Mapping[str, Colu
         column = escape_control(mapped.column or mapped.text)
         if mapped.heading != 1.0 and middle > _MOST[role]:
             raise FileError(
-                f"{source}: {role} in {quote(column)} are around {format_number(middle)} by the unit in the heading",
+                f"{source}: {role} in {quote(column)} are around {format_plain(middle, digits=3)} by the "
+                "unit in the heading",
                 hint=f"--map '{role}={column}*1' reads counts, '{role}={column}*FACTOR' another unit",
             )
         if _too_small(role, values):
             unit = "8.64e19 (PF-days)" if role == "flops" else "1e9 (billions)"
             raise FileError(
-                f"{source}: {role} in {quote(column)} are around {format_number(middle)}, too few to be a count",
+                f"{source}: {role} in {quote(column)} are around {format_plain(middle, digits=3)}, too few to be "
+                "a count",
                 hint=f"--map '{role}=log10({column})' reads logarithms, '{role}={column}*FACTOR' units like {unit}",
             )
 

@@ -145,7 +145,7 @@ class Accelerator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedAccelerator(Result, Accelerator):
-    """A device with its default price in USD for an hour, and whose and when; None where there is none."""
+    """A GPU with its default price in USD for an hour, and whose and when; None where there is none."""
 
     default_usd_per_hour: float | None
     price_date: str | None = None
@@ -154,7 +154,7 @@ class PricedAccelerator(Result, Accelerator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceleratorList(Result):
-    """Several devices."""
+    """The GPUs that are known, each with its default price."""
 
     schema: ClassVar[str] = "scaleplan/gpus/1"
 

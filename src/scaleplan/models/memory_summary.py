@@ -38,7 +38,7 @@ class Unsaid(Record):
 
 
 class MemorySummary(Record, Result):
-    """The memory of each device in bytes, by what it holds; None where it does not apply or is not known.
+    """The memory of each GPU in bytes, by what it holds; None where it does not apply or is not known.
 
     A layout that does not fit is the one that needs the least, and ``excess`` is what is too large of it by how much;
     ``ways_out`` are options with which the same question is answered with a yes.

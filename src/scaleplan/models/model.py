@@ -211,7 +211,7 @@ class ModelSizes(Count, _Family):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSummary(Result, ModelSizes, _Source):
-    """A model in flat form: the fields are the keys of the JSON."""
+    """The exact counts of a model: the fields are the keys of the JSON."""
 
     schema: ClassVar[str] = "scaleplan/model/1"
 

@@ -78,7 +78,7 @@ class PublicModel(Result, PublicModelEntry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicModelList(Result):
-    """Several published models."""
+    """The published models that are known by name."""
 
     schema: ClassVar[str] = "scaleplan/models/1"
 

@@ -29,7 +29,7 @@ from scaleplan.models.styles import (
     usual_width,
 )
 from scaleplan.record import Result
-from scaleplan.units import format_count, format_fraction, format_number, format_plain
+from scaleplan.units import format_count, format_fraction, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +133,7 @@ class ShapeSizes(ModelSizes, _Origin):  # the fields of the last base come first
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeSummary(Result, ShapeSizes):
-    """A shape in flat form: the fields are the keys of the JSON."""
+    """A concrete architecture of a size: the fields are the keys of the JSON."""
 
     schema: ClassVar[str] = "scaleplan/shape/1"
 
@@ -183,7 +183,7 @@ def shape(
         found = _candidates(search)
     if not found:
         raise UnreachableError(
-            f"no {style} shape has {format_number(params, digits=4)} {convention} parameters within "
+            f"no {style} shape has {format_count(params, digits=4)} {convention} parameters within "
             f"{format_fraction(search.tolerance, digits=2)}",
             hint="try a smaller vocabulary, other key-value heads, or less tensor parallelism",
         )

@@ -22,7 +22,6 @@ __all__ = [
     "bare_value",
     "bare_values",
     "chosen",
-    "currency_of",
     "declared",
     "names_in",
     "resolve",
@@ -98,21 +97,6 @@ def _matches(name: str, names: Sequence[str]) -> list[str]:
 
 def _is_inside_open(name: str, names: Iterable[str]) -> bool:
     return any(each.endswith(OPEN) and name.startswith(each.removesuffix("*")) for each in names)
-
-
-_IN_DOLLARS = ("values", "intervals")  # of the runs of a project, which are compared and added up
-
-
-def currency_of(record: Mapping[str, Any], name: str = "") -> str | None:
-    """Return the currency of a field of a record that is money; None for US dollars."""
-    stem = name.partition(".")[0]
-    if stem in _IN_DOLLARS:
-        return None
-    for place in (f"{stem}.currency", "currency", "budget.currency"):
-        found = take(record, place)
-        if isinstance(found, str):
-            return found
-    return None
 
 
 def take(record: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  whatever stands there

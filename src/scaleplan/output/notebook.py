@@ -16,7 +16,7 @@ from scaleplan.output.data import encode, flat
 from scaleplan.output.text import render_text
 from scaleplan.planning.plan import Plan, Plans, of_several
 from scaleplan.planning.solver_array import PlanArray
-from scaleplan.units import counted, format_count, format_flops, format_number
+from scaleplan.units import counted, format_count, format_flops, format_number, format_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,10 +63,7 @@ def _line(result: Result) -> str:
 
 def _span(flops: Sequence[float]) -> str:
     """Return the compute of several plans: of one, or from the least to the most."""
-    if not flops:
-        return ""
-    ends = sorted({min(flops), max(flops)})
-    return f", {' – '.join(map(format_flops, ends))}"
+    return f", {format_range(min(flops), max(flops), format_flops)}" if flops else ""
 
 
 def text(result: Result) -> str:

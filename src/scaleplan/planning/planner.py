@@ -387,7 +387,7 @@ class Planner:
             f"preset '{self.preset.id}' puts the optimum at {format_number(ratio)} tokens per parameter, its "
             "runs have "
             f"{format_number(least)} to {format_number(most)}: no plan",
-            hint=f"--limit 'tokens_per_param >= {format_number(least)}' keeps to the runs; fit again with runs "
+            hint=f"--limit 'tokens_per_param >= {format_plain(least)}' keeps to the runs; fit again with runs "
             "of one law",
         )
 

@@ -257,7 +257,7 @@ class PresetSummary(Result, Record):
 
 
 class PresetList(Result, Record):
-    """Several presets."""
+    """The scaling laws that are known."""
 
     schema: ClassVar[str] = "scaleplan/presets/1"
 

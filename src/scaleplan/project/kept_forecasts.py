@@ -271,7 +271,7 @@ def _of_outcome(run: LoggedRun, *, validated: bool) -> Iterator[Notice]:
     if not validated and run.loss is not None and run.val_loss is not None:
         message = (
             f"the training loss is scored, as the last validation is at step {run.val_step or 0:,.0f} of "
-            f"{run.steps or 0:,.0f}; --loss {format_number(run.val_loss, digits=4)} scores that"
+            f"{run.steps or 0:,.0f}; --loss {format_plain(run.val_loss)} scores that"
         )
         yield Notice(code="training_outcome", message=message)
 

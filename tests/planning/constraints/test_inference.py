@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -167,6 +168,7 @@ def test_the_command_lines_agree_with_python():
     same = sp.target(loss=2.2, inference_tokens=1e12, limit=["params <= 3B"])
     assert plan == json.loads(json.dumps(same.to_dict()))
     words = ["break-even", "--loss", "2.2", "--from", "1T", "--to", "2T", "--points", "2"]
-    text = subprocess.run([*run, *words], capture_output=True, text=True, check=True).stdout
+    wide = {**os.environ, "COLUMNS": "120"}
+    text = subprocess.run([*run, *words], capture_output=True, text=True, check=True, env=wide).stdout
     assert "pays back at" in text
     assert "best for training alone" in text

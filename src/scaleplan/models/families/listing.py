@@ -100,7 +100,7 @@ class CountedPart(Record):
 
 
 class FamilySummary(Result, Record):
-    """A family: what it reads of a config, and what its layers are made of."""
+    """A model family: what it reads of a config, and what its layers are made of."""
 
     schema: ClassVar[str] = "scaleplan/family/1"
 

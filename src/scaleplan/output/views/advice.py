@@ -86,7 +86,7 @@ def _remarks(advice: Advice) -> Iterator[str]:
         if whole:
             yield (
                 f"in sequences of {advice.sequence:,.0f} tokens that GPUs and micro-batches share evenly: "
-                f"{min(whole):,} – {max(whole):,}"
+                f"{format_range(min(whole), max(whole), '{:,.0f}'.format)}"
             )
     if advice.tuned is not None:
         tuned = advice.tuned

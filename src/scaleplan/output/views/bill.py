@@ -40,7 +40,6 @@ __all__ = [
     "keeping_remarks",
     "power_text",
     "price_text",
-    "range_text",
     "speed_text",
 ]
 
@@ -165,13 +164,6 @@ def power_text(budget: Budget | Conversion) -> str:
     return (
         f"power: {chip} W for each chip and {host} W for its host, times a PUE of {format_number(budget.pue or 1.0)}"
     )
-
-
-def range_text(interval: tuple[float, float] | None, written: Callable[[float], str]) -> str:
-    """Return `` (80 %: low – high)``; nothing where there is no range."""
-    if interval is None:
-        return ""
-    return f" ({format_fraction(BAND_LEVEL)}: {format_range(*interval, written)})"
 
 
 def band_remarks(budgets: Iterable[Budget], *, what: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scaleplan.documents.key_path import Location
@@ -13,7 +14,7 @@ from scaleplan.output.ci import Judgement
 from scaleplan.output.data import plain
 from scaleplan.output.views.bill import band_remarks
 from scaleplan.project.check import amount, bound, decisive_amount
-from scaleplan.units import USD, bare_end, counted, format_days, format_fraction, format_number
+from scaleplan.units import USD, counted, format_days, format_fraction, format_number, format_range
 from scaleplan.units.limits import QUANTITIES, parse_limit
 
 if TYPE_CHECKING:
@@ -80,9 +81,10 @@ def _grid(verdicts: Sequence[Verdict], runs: Mapping[str, CheckedRun]) -> Report
             usd = 1.0  # the range is in US dollars, and the verdict in the currency of its limit
             if run.budget is not None and limit.currency not in (None, USD):
                 usd = run.budget.exchange_rate or 1.0
-            low, high = (amount(limit.quantity, end / usd, currency=limit.currency) for end in span)
+            written_in = partial(amount, limit.quantity, currency=limit.currency)
+            ends = format_range(span[0] / usd, span[1] / usd, written_in)
             chance = "" if verdict.chance is None else f"; {percent(verdict.chance)} chance to keep it"
-            value += f" ({bare_end(low, high)} – {high}{chance})"
+            value += f" ({ends}{chance})"
         written = f"{verdict.limit.partition(' ')[0]} {limit.op} {bound(limit)}"
         rows.append((_WORDS[verdict.status], verdict.run, written, value))
     return ReportTable(("", "run", "limit", "value"), rows=rows, text={"", "run", "limit", "value"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scaleplan.output import Report, ReportTable
@@ -117,7 +118,7 @@ def _worth(design: PilotDesign, worth: PilotWorth) -> Report:
 
 
 def _span(low: float, high: float) -> str:
-    return f"{format_number(low, digits=2)} – {format_number(high, digits=2)}"
+    return format_range(low, high, partial(format_number, digits=2))
 
 
 def _errors(precision: StandardErrors) -> tuple[str, str, str]:

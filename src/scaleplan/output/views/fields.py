@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from scaleplan.output.fields import Choice
 
-__all__ = ["StreamTable", "currency_of", "fields_table", "written"]
+__all__ = ["StreamTable", "fields_table", "written"]
 
 _ENDS = ("low", "high")
 """The names of the ends of a pair, which are written as the pair is."""
@@ -77,7 +77,7 @@ def fields_table(choice: Choice, form: str, width: int | None = None) -> str:
         name for i, name in enumerate(choice.names) if any(isinstance(row[i], str | list | dict) for row in values)
     }
     rows = [
-        [written(name, value, currency_of(record, name)) for name, value in zip(choice.names, row, strict=True)]
+        [written(name, value, _currency_of(record, name)) for name, value in zip(choice.names, row, strict=True)]
         for record, row in zip(choice.records, values, strict=True)
     ]
     report = Report(grid=ReportTable(choice.names, rows=rows, text=text))
@@ -94,7 +94,7 @@ def _column_width(cells: Iterable[str]) -> int:
     return len("  ") + max(map(len, cells))
 
 
-def currency_of(record: Mapping[str, Any], name: str) -> str | None:
+def _currency_of(record: Mapping[str, Any], name: str) -> str | None:
     """Return the currency of an amount of money: that beside it, or the one of the record, or of its budget."""
     parts = name.split(".")
     around = [".".join((*parts[:end], "currency")) for end in range(len(parts) - 1, -1, -1)]

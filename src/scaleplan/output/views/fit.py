@@ -30,7 +30,7 @@ from scaleplan.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy import float64
     from numpy.typing import NDArray
@@ -254,8 +254,8 @@ def _at_target(member: dict[str, Any]) -> Iterator[str]:
         return
     interval = plan["interval"]
 
-    def between(ends: list[float] | None, written: Callable[[float], str]) -> str:
-        return "" if ends is None else f" ({' – '.join(map(written, ends))})"
+    def between(ends: tuple[float, float] | None, written: Callable[[float], str]) -> str:
+        return "" if ends is None else f" ({format_range(*ends, written)})"
 
     yield (
         f"forecast at {format_flops(plan['flops'])}: {format_count(plan['params'])} parameters"
@@ -285,8 +285,8 @@ def _target(data: dict[str, Any], plan: Plan) -> Report:
 def _reasons(forecast: dict[str, Any], interval: Interval[float]) -> Iterator[str]:
     """Yield the interval without the noise of one run, and where the width of the other comes from."""
     if interval.expected_loss is not None:
-        low, high = map(format_loss, interval.expected_loss)
-        yield f"the loss is that of one run; the mean of many alike lies in {low} – {high}"
+        mean = format_range(*interval.expected_loss, format_loss)
+        yield f"the loss is that of one run; the mean of many alike lies in {mean}"
     if forecast["shares"] is not None:
         shares = forecast["shares"]
         named = {
@@ -576,14 +576,14 @@ def _checklist(data: dict[str, Any]) -> Iterator[Report]:
         )
 
 
-def _members(members: Sequence[dict[str, Any]], data: dict[str, Any]) -> Report:
+def _members(members: Sequence[Mapping[str, Any]], data: dict[str, Any]) -> Report:
     rows = [
         (
             item["kernel"],
             format_number(item["floor"]),
             format_fraction(item["weight"], digits=2),
             format_loss(item["loss"]),
-            " – ".join(map(format_loss, item["expected_loss"])),
+            format_range(item["expected_loss"][0], item["expected_loss"][1], format_loss),
         )
         for item in members
     ]

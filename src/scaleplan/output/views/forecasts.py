@@ -16,6 +16,7 @@ from scaleplan.units import (
     format_flops,
     format_fraction,
     format_fractions,
+    format_range,
     format_signed,
 )
 
@@ -62,7 +63,7 @@ def outcome_report(outcome: Outcome) -> Report:
     rows = [
         (
             format_fraction(each.level),
-            " – ".join(map(format_loss, each.loss)),
+            format_range(*each.loss, format_loss),
             "inside" if each.inside else "outside",
             format_loss(each.score),
         )
@@ -101,7 +102,7 @@ def _row(kept: KeptForecast) -> tuple[str, ...]:
         kept.name,
         kept.registered[:10],
         format_loss(kept.loss),
-        "–" if kept.interval is None else " – ".join(map(format_loss, kept.interval)),
+        "–" if kept.interval is None else format_range(*kept.interval, format_loss),
         "–" if kept.outcome is None else format_loss(kept.outcome),
         "–" if kept.relative_error is None else format_change(kept.relative_error),
         held if kept.status == "resolved" else kept.status,

@@ -136,15 +136,14 @@ def loss_remark(text: LossText | None, *, interval: bool = False) -> Iterator[st
 def _remarks(plan: Plan) -> Iterator[str]:
     yield from loss_remark(plan.loss_text, interval=plan.interval is not None)
     if plan.interval is not None and plan.interval.expected_loss is not None:
-        low, high = map(format_loss, plan.interval.expected_loss)
-        yield f"the loss is that of one run; the mean of many alike: {low} – {high}"
+        mean = format_range(*plan.interval.expected_loss, format_loss)
+        yield f"the loss is that of one run; the mean of many alike: {mean}"
     if plan.interval is not None and plan.interval.flops is not None:
         yield f"to reach this loss on average takes {format_range(*plan.interval.flops, format_flops)}"
     if plan.near_optimal is not None:
-        low, high = (format_count(size) for size in plan.near_optimal.params)
-        line = (
-            f"within {format_fraction(plan.near_optimal.compute_overhead)} of the compute: {low} – {high} parameters"
-        )
+        near = plan.near_optimal
+        sizes = format_range(*near.params, format_count)
+        line = f"within {format_fraction(near.compute_overhead)} of the compute: {sizes} parameters"
         errors = plan.size_errors
         if errors is not None and errors.half is not None and errors.double is not None:
             wasted = format_fractions(*sorted((errors.half, errors.double)), digits=2)
@@ -287,9 +286,9 @@ def comparison_report(comparison: Plans) -> Report:
         )
         for plan in comparison
     ]
-    flops = sorted({plan.flops for plan in comparison})
+    flops = [plan.flops for plan in comparison]
     return Report(
-        title=" – ".join(format_flops(value) for value in flops[:: max(1, len(flops) - 1)]),
+        title=format_range(min(flops), max(flops), format_flops) if flops else "",
         grid=ReportTable(
             ("law", convention, "own count", "which", "tokens", "loss", "in"), rows=rows, text={"law", "which", "in"}
         ),
@@ -346,7 +345,7 @@ def _grid(result: Marginal) -> ReportTable:
         ]
         if has_intervals and result.level is not None:
             span = step.gain_interval
-            row.append("" if span is None else f"{format_number(span[0])} – {format_number(span[1])}")
+            row.append("" if span is None else format_range(*span, format_number))
         if priced:
             row.append(_cell(step.cost, money))
             row.append("" if step.extra_cost is None else f"+{money(step.extra_cost)}")

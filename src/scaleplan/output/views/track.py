@@ -12,6 +12,7 @@ from scaleplan.units import (
     format_count,
     format_fraction,
     format_number,
+    format_range,
     format_seconds,
     format_usd,
     format_usd_per_hour,
@@ -62,8 +63,8 @@ def track_line(tracking: Tracking) -> str:
     if tracking.loss_now is not None:
         parts.append(f"loss {format_loss(tracking.loss_now)}")
     if tracking.loss is not None and tracking.interval is not None:
-        low, high = map(format_loss, tracking.interval.loss)
-        parts.append(f"end {format_loss(tracking.loss)} ({low} – {high})")
+        span = format_range(*tracking.interval.loss, format_loss)
+        parts.append(f"end {format_loss(tracking.loss)} ({span})")
     if tracking.plan_loss is not None:
         parts.append(f"plan {format_loss(tracking.plan_loss)}")
     if tracking.verdict is not None:

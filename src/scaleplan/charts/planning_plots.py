@@ -266,7 +266,10 @@ def frontier_chart(planner: Planner, budgets: Sequence[float], *, at: float | No
         marks=tuple(marks),
         rules=end_of_forecast(planner, budgets),
         fitted=fitted_range(planner),
-        caption=f"The size and training tokens with the least loss for each budget{_band_text(planner, plans)}.",
+        caption=(
+            f"The size and training tokens with the least loss for each budget{_within(planner)}"
+            f"{_band_text(planner, plans)}."
+        ),
         source=law_source(planner.preset),
     )
 
@@ -388,7 +391,10 @@ def loss_chart(planner: Planner, budgets: Sequence[float], *, at: float | None =
         marks=tuple(marks),
         rules=(*rules, *end_of_forecast(planner, budgets)),
         fitted=fitted_range(planner),
-        caption=f"The loss of the compute-optimal model for each budget{_band_text(planner, plans, loss=True)}.",
+        caption=(
+            f"The loss of the compute-optimal model for each budget{_within(planner)}"
+            f"{_band_text(planner, plans, loss=True)}."
+        ),
         source=law_source(planner.preset),
     )
 
@@ -571,6 +577,10 @@ def _sizes(best: float, low: float, high: float) -> Iterator[float]:
 def _size_text(preset: Preset) -> str:
     convention = preset.conventions.params
     return "parameters" if convention == "total" else f"parameters ({convention.replace('_', ' ')})"
+
+
+def _within(planner: Planner) -> str:
+    return "" if planner.bounds.free else " within the limits"
 
 
 def _band_text(planner: Planner, plans: PlanArray, *, loss: bool = False) -> str:

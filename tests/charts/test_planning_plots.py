@@ -90,6 +90,13 @@ def test_isoflop_curves_are_dotted_where_any_quantity_leaves_the_range(charts, p
     assert {series.style for series in curves if series.label == "1e23 FLOP"} == {"extrapolated"}
 
 
+@pytest.mark.parametrize("kind", ["loss", "frontier"])
+def test_a_caption_says_that_limits_bound_the_optimum(charts, kind):
+    """A plan under a limit is no free optimum; without one nothing is said of limits."""
+    assert "for each budget within the limits" in plot(kind, limit=["params <= 7B"]).caption
+    assert "limits" not in charts[kind].caption
+
+
 def test_isoflop_curves_are_labelled_by_what_they_spend():
     """Limits that hold compute to 6 * 20B * 200B leave one curve of that, and the part of another that spends all."""
     chart = plot("isoflop", flops=1e24, limit=["tokens <= 200B", "params <= 20B"])

@@ -23,6 +23,14 @@ def test_the_bills_meet_where_the_plan_pays_back():
     assert chart.marks[0].x == meeting
 
 
+def test_a_model_trained_beyond_the_runs_of_the_law_is_dotted():
+    """The smaller model on more tokens than any run of the law had; the other one is within them."""
+    asked = {**ASKED, "inference_tokens": "2T"}
+    chart, plan = plot("break-even", **asked), sp.optimal(**asked)
+    assert plan.tokens > 318e9 > plan.constraints["training_only"].tokens
+    assert [series.style for series in chart.series] == ["extrapolated", "measured"]
+
+
 def test_inference_counted_in_money_is_drawn_in_money():
     """At the demand the bill is the plan's own total."""
     asked = {**ASKED, "gpu": "h100-sxm", "mfu": 0.4, "price": 2.0, "inference_mfu": 0.1}

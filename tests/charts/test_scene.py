@@ -13,6 +13,8 @@ from scaleplan.charts.lettering import text_width, wrapped
 from scaleplan.charts.placing import Box, spread
 from scaleplan.charts.plots import plot
 from scaleplan.charts.scene import lay_out
+from scaleplan.charts.svg import svg_file
+from scaleplan.charts.theme import THEMES
 from scaleplan.errors import UsageError
 
 SIZES = [(768, 518, True), (600, 400, False), (340, 340, False), (1200, 800, True)]
@@ -103,6 +105,17 @@ def test_caption_and_source_stand_below(charts):
     assert "Besiroglu et al. 2024" in below
     assert "fitted to runs of 1.4e18" in below
     assert "scaleplan 0." in below
+
+
+@pytest.mark.parametrize("name", ["isoflop", "frontier", "loss"])
+def test_a_column_of_a_paper_has_the_source_in_the_description(charts, name):
+    """A picture of 5 by 3.5 inches names its law and the level of its intervals; the file has every word."""
+    chart = charts[name]
+    scene = lay_out(chart, 480, 336)
+    below = " ".join(text.text for text in scene.texts if text.role == "caption")
+    assert "Law: besiroglu-2024. Source and ranges: in the description of this file." in below
+    assert ("90 % interval" in below) == ("90 % interval" in chart.caption)
+    assert "fitted to runs of 1.4e18" in svg_file(chart, THEMES["light"], width=480, height=336, name="light")
 
 
 def test_a_size_without_room_says_which_has_it(charts):

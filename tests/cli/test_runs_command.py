@@ -286,6 +286,13 @@ def test_a_log_that_is_written_to_is_running(cli, tmp_path, monkeypatch):
     assert sp.runs(path, steps=500, now=later).runs[0].state == "stopped"
 
 
+def test_learning_rates_have_one_style(cli, tmp_path):
+    """By their power of ten, above 0.0001 and below it."""
+    path = tmp_path / "main.log"
+    path.write_text("".join(f"s:{i} trl:3.{i:04} lr:{'0.000300' if i < 50 else '0.000030'}\n" for i in range(1, 60)))
+    assert "3.00e-4" in cli("runs", str(path), "--steps", "500").out
+
+
 def test_what_is_no_log_is_refused(cli, tmp_path):
     """A missing file, a folder without logs, an output of another kind, a file that would be replaced."""
     (tmp_path / "notes.txt").write_text("hello\n")

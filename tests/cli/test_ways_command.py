@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -28,6 +29,14 @@ def test_the_command(cli):
     nowhere = cli("memory", "llama-3.1-8b", "--ways")
     assert nowhere.status == 2
     assert "--gpu" in nowhere.err
+
+
+def test_ranges_have_one_unit(cli):
+    """Of the time in the headline that of the time itself, and of the memory that choices leave open its own."""
+    words = ("memory", "7B", "--gpu", "h100-sxm", "--gpus", "8")
+    headline = cli(*words, "--ways", "--tokens", "10M").out.partition("\n\n")[0].replace("\n  ", " ")
+    assert re.search(r", \d+ seconds \([\d.]+ – \d+ seconds\)", headline), headline
+    assert re.search(r"\d – [\d.]+ GB allocated by the trainer", cli(*words).out)
 
 
 def test_standing_settings_hold_in_the_comparison_alone(cli, monkeypatch):

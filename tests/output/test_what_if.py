@@ -16,7 +16,7 @@ from scaleplan.__main__ import run
 from scaleplan.files import data_folder
 from scaleplan.output.html.page import report
 from scaleplan.planning.plan import one_a_cause
-from scaleplan.units import bare_end, format_count, format_days, format_flops, format_number, format_usd
+from scaleplan.units import bare_end, format_count, format_days, format_flops, format_number, money_in
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason=chromium.MISSING)
 
@@ -24,6 +24,7 @@ CLUSTER = {"gpus": "64", "time": "30d", "gpu": "h100-sxm", "limit": ["tokens_per
 MONEY = {"cost": "50k", "gpu": "a100", "inference_tokens": "100B"}
 FEW = {"flops": "1e22", "unique_tokens": "50B", "level": "0.5", "preset": "besiroglu-2024"}
 OWN = {"flops": "1e21", "gpu": "b200"}
+EURO = {"flops": "1e22", "gpu": "h100-sxm", "exchange_rate": "1 EUR = 1.08 USD", "preset": "besiroglu-2024"}
 
 DRAWN = {"flops": "1e22"}
 UNCERTAIN = """[uncertainty]
@@ -67,6 +68,7 @@ SETTINGS = [
     ("own", {"form": "cost", "budget": 900}),
     ("drawn", {}),
     ("drawn", {"budget": 6e23, "share": 2}),
+    ("euro", {}),
 ]
 
 FILL = """
@@ -105,7 +107,7 @@ def questions(tmp_path_factory):
     source = (data_folder() / "laws" / "besiroglu-2024.toml").read_text(encoding="utf-8")
     drawn.write_text(re.sub(r"(?s)\[uncertainty\].*?(?=\[conventions\])", UNCERTAIN, source), encoding="utf-8")
     files = {"own": {**OWN, "preset": str(own)}, "drawn": {**DRAWN, "preset": str(drawn)}}
-    return {"cluster": CLUSTER, "money": MONEY, "few": FEW, **files}
+    return {"cluster": CLUSTER, "money": MONEY, "few": FEW, "euro": EURO, **files}
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +192,7 @@ def test_the_page_computes_what_the_program_does(visit, questions, name, setting
         if high:
             assert page["days"][3] == f"80 %: {bare_end(format_days(low), format_days(high))} – {format_days(high)}"
     if "cost" in page:
-        assert page["cost"][2] == format_usd(plan.budget.cost)
+        assert page["cost"][2] == money_in(plan.budget.currency)(plan.budget.cost)
     assert page["excessLoss"][0] == pytest.approx(plan.excess_loss, abs=1e-12)
     digits = 1e-8 if name == "own" else 1e-9
     for key, own in (("params", "params"), ("tokens", "tokens"), ("tokensPerParam", "tokens_per_param")):
@@ -235,6 +237,14 @@ def test_a_setting_beyond_the_runs_of_the_law_is_doubted(visit):
     tab = visit("own")
     tab.run(f"({FILL})({{budget: 1e27}})")
     assert tab.run(doubt).endswith("The runs of the law cannot vouch for this optimum.")
+
+
+def test_a_converted_price_is_no_row_of_digits(visit):
+    """$2.95 at 1.08 is 2.7314814…: six digits in the field, and the price of the plan until another is typed."""
+    tab = visit("euro")
+    tab.run(f"({FILL})({{}})")
+    assert tab.run("document.getElementById('what-if-price').value") == "2.73148"
+    assert "--price" not in tab.run("document.getElementById('what-if-command').textContent")
 
 
 def test_a_keyboard_does_all(visit):

@@ -266,7 +266,10 @@ def frontier_chart(planner: Planner, budgets: Sequence[float], *, at: float | No
         marks=tuple(marks),
         rules=end_of_forecast(planner, budgets),
         fitted=fitted_range(planner),
-        caption=f"The size and training tokens with the least loss for each budget{_band_text(planner, plans)}.",
+        caption=(
+            f"The size and training tokens with the least loss for each budget{_within(planner)}"
+            f"{_band_text(planner, plans)}."
+        ),
         source=law_source(planner.preset),
     )
 
@@ -388,7 +391,10 @@ def loss_chart(planner: Planner, budgets: Sequence[float], *, at: float | None =
         marks=tuple(marks),
         rules=(*rules, *end_of_forecast(planner, budgets)),
         fitted=fitted_range(planner),
-        caption=f"The loss of the compute-optimal model for each budget{_band_text(planner, plans, loss=True)}.",
+        caption=(
+            f"The loss of the compute-optimal model for each budget{_within(planner)}"
+            f"{_band_text(planner, plans, loss=True)}."
+        ),
         source=law_source(planner.preset),
     )
 
@@ -573,6 +579,10 @@ def _size_text(preset: Preset) -> str:
     return "parameters" if convention == "total" else f"parameters ({convention.replace('_', ' ')})"
 
 
+def _within(planner: Planner) -> str:
+    return "" if planner.bounds.free else " within the limits"
+
+
 def _band_text(planner: Planner, plans: PlanArray, *, loss: bool = False) -> str:
     known = plans.interval
     if known is None or known.params is None:
@@ -604,14 +614,16 @@ def break_even_chart(planner: Planner, plan: Plan) -> Chart:
     step = math.log(high / low) / (_POINTS_INFERENCE - 1)
     tokens = sorted({*middle, *(low * math.exp(step * i) for i in range(_POINTS_INFERENCE))})
     models: tuple[tuple[str, Plan | TrainingOnly], ...] = (("this plan", plan), ("best for training alone", other))
+    trained_beyond = beyond(planner, *zip(*((model.params, model.tokens) for _, model in models), strict=True))
     series = [
         Series(
             label=f"{name}, {format_count(model.params)}",
             x=tuple(tokens),
             y=tuple(unit * (model.flops + each * model.params * count) for count in tokens),
+            style="extrapolated" if outside else "measured",
             tone=tone,
         )
-        for tone, (name, model) in enumerate(models)
+        for tone, ((name, model), outside) in enumerate(zip(models, trained_beyond, strict=True))
     ]
     marks = []
     if meeting:

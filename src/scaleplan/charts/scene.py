@@ -8,6 +8,7 @@ what cannot be named so is in the legend. Markers are for runs alone: a law has 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -159,8 +160,9 @@ def lay_out(chart: Chart, width: float, height: float, *, titled: bool = True) -
         y += 3
     sheet = _Sheet(chart, shapes, texts, pad=pad, width=width)
     named = _named(chart, width)
-    below = _below(chart, width - 2 * pad) if titled else []
     top = _legend(sheet, named.legend, Box(pad, y, width - pad, height)) + _TEXT + 10
+    lines = int((height - 44 - 16 - top - _LEAST[1]) / _SMALL)
+    below = _below(chart, width - 2 * pad, lines) if titled else []
     bottom = height - 44 - (len(below) * _SMALL + 16 if titled else 0)
     ticks = sheet.up.ticks(7 if bottom - top > 230 else 5)
     tick_names = tick_texts(chart.y, ticks)
@@ -192,10 +194,28 @@ def source_line(chart: Chart) -> str:
     return f"{chart.source} Drawn by scaleplan {__version__}.".strip()
 
 
-def _below(chart: Chart, width: float) -> list[str]:
-    """Return the lines of the caption and the source."""
-    texts, room = (chart.caption, source_line(chart)), 0.97 * width  # hinted letters are a little wider
-    return [line for text in texts for line in wrapped(text, room, SIZES["caption"])]
+def _below(chart: Chart, width: float, most: int) -> list[str]:
+    """Return the lines of the caption and the source, shortened where there is room for fewer."""
+    room, found = 0.97 * width, []  # hinted letters are a little wider
+    for texts in _shorter(chart):
+        found = [line for text in texts for line in wrapped(text, room, SIZES["caption"])]
+        if len(found) <= most:
+            break
+    return found
+
+
+_DESCRIBED = "Source and ranges: in the description of this file."
+"""Where the text stands that a small picture, one column of a paper, has no room for: every kind of file has it."""
+
+
+def _shorter(chart: Chart) -> Iterator[tuple[str, str]]:
+    """Yield the caption and the source, in full first; what the intervals are of is never left out."""
+    yield chart.caption, source_line(chart)
+    law = re.match(r"Law: [^,]+", chart.source)
+    short = f"{law[0]}. {_DESCRIBED}" if law else _DESCRIBED
+    yield chart.caption, short
+    first, *others = re.split(r"(?<=\.) (?=[A-Z])", chart.caption)
+    yield " ".join((first, *(each for each in others if "interval" in each))), short
 
 
 class _Named(NamedTuple):

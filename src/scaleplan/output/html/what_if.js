@@ -65,20 +65,24 @@
 
   // ---- the controls ----
 
+  // a converted price has more digits than a field should show; what it shows at first stands for all of them
+  const shown = (name, amount) => String(name === "price" ? Number(amount.toPrecision(6)) : amount);
+
   function settings() {
     const state = { ...started, form: form.value };
     for (const name of controls) state[name] = Number(part(name).value);
+    if (started.price && part("price")?.value === shown("price", started.price)) state.price = started.price;
     return state;
   }
 
   function show(name, amount) {
-    part(name).value = String(amount);
+    part(name).value = shown(name, amount);
     part(`${name}-slider`).value = String(Math.log10(amount / middle[name]));
   }
 
   function slid(name) { // three digits do for a slider; its middle is exact
     const way = Number(part(`${name}-slider`).value);
-    part(name).value = String(way === 0 ? middle[name] : Number((middle[name] * 10 ** way).toPrecision(3)));
+    part(name).value = way === 0 ? shown(name, middle[name]) : String(Number((middle[name] * 10 ** way).toPrecision(3)));
     update();
   }
 

@@ -14,6 +14,7 @@ from scaleplan.units import (
     format_fraction,
     format_gigabytes,
     format_plain,
+    format_range,
 )
 
 if TYPE_CHECKING:
@@ -109,10 +110,10 @@ def _memory_title(needs: MemorySummary) -> str:
 
 def _unsaid_remark(unsaid: Unsaid) -> Iterator[str]:
     """Yield between what the answer is, where choices that are not made change what is shown of it."""
-    least, most = (format_gigabytes(value / GIGA) for value in (unsaid.least, unsaid.most))
-    if least != most:
+    between = format_range(unsaid.least / GIGA, unsaid.most / GIGA, format_gigabytes)
+    if between != format_gigabytes(unsaid.least / GIGA):
         yield (
-            f"{least} to {most} allocated by the trainer: kernels and loss fused or not"
+            f"{between} allocated by the trainer: kernels and loss fused or not"
             f"{_UPCAST if unsaid.upcast else ''}; --trainer says which, or --kernels and --loss"
         )
 

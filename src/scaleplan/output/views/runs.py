@@ -14,6 +14,7 @@ from scaleplan.units import (
     format_fraction,
     format_number,
     format_plain,
+    format_power,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def _loss(value: float) -> str:
 
 
 def _rate(value: float) -> str:
-    return format_number(value)
+    return format_power(value)
 
 
 _COLUMNS: dict[str, Callable[[LoggedRun], str]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scaleplan.hardware.budget import band_text, dated_price
@@ -76,8 +77,8 @@ def _bill(found: Ways, way: Way) -> str:
         span = way.possible_tokens_interval
         low_high = f" ({format_range(*span, format_count)})" if span else ""
         return f", {format_count(way.possible_tokens)} tokens{low_high} {_limit(found)}"
-    span = way.hours_interval
-    time = f", {_time(way.hours)}{' or more' * way.on_host}" + (f" ({format_range(*span, _time)})" if span else "")
+    span, alike = way.hours_interval, partial(_time, like=way.hours)
+    time = f", {_time(way.hours)}{' or more' * way.on_host}" + (f" ({format_range(*span, alike)})" if span else "")
     return time + (f", {format_usd(way.cost)}" if way.cost is not None else "")
 
 
@@ -194,9 +195,9 @@ def _number(value: float | None) -> str:
     return "" if value is None else format_number(value)
 
 
-def _time(hours: float) -> str:
-    """Return a time in the unit that suits it."""
-    return format_seconds(hours * SECONDS_PER_HOUR)
+def _time(hours: float, *, like: float | None = None) -> str:
+    """Return a time in the unit that suits it, or that suits another number of hours."""
+    return format_seconds(hours * SECONDS_PER_HOUR, like=None if like is None else like * SECONDS_PER_HOUR)
 
 
 def _yes(fits: bool) -> str:

@@ -216,7 +216,7 @@ class Tags(HTMLParser):
 def test_a_plan_in_one_line(plan):
     """What was asked, by which law, and the answer."""
     assert repr(plan) == "Plan(1e21 FLOP, besiroglu-2024: 2.78B parameters, 60.0B tokens, loss 2.306)"
-    assert repr(sp.sweep(from_=1e18, to=1e24)) == "Plans(13 plans, 1e18 FLOP – 1e24 FLOP, besiroglu-2024)"
+    assert repr(sp.sweep(from_=1e18, to=1e24)) == "Plans(13 plans, 1e18 – 1e24 FLOP, besiroglu-2024)"
 
 
 def test_what_is_foreign_is_escaped_and_warnings_are_shown(plan):

@@ -29,7 +29,7 @@ def test_the_page_states_the_model(page):
         assert length in line
     first, second, third = (f"{ratio:g}" for ratio, _ in FLOORS)
     for statement in (
-        f"centered at {first}, {second} and {third}",
+        f"centred at {first}, {second} and {third}",
         f"the {TEMPER:g}rd power of their evidence",
         f"Of more than {MOST_RUNS} runs",
         f"noise variance was raised by more than {DOWN_WEIGHTED:g}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import scaleplan as sp
@@ -85,6 +85,7 @@ def test_the_command_ends_with_status_one(capsys):
 
 
 @settings(max_examples=40, deadline=None)
+@example(loss=1.90234375, most=9.75, preset="hoffmann-2022-a3")  # takes more tokens than any run has
 @given(
     loss=st.floats(1.9, 2.6),
     most=st.floats(8, 11),

@@ -92,20 +92,24 @@ def _touches(part: Bound, problem: Problem, split: tuple[float, float]) -> bool:
     return any(abs(value - edge) <= _TOUCH * edge for edge in (part.span.low, part.span.high))
 
 
-def conflict(build: Callable[[Bounds], Frontier], bounds: Bounds, flops: float) -> UnreachableError:
+def conflict(
+    build: Callable[[Bounds], Frontier], bounds: Bounds, flops: float, *, is_plausible: Callable[[float, float], bool]
+) -> UnreachableError:
     """Return the error that names the smallest set of limits that conflict, and the least budget that would do.
 
     Every set is tried, smallest first: in (ln N, ln D) the limits are convex, so three at most conflict (Helly).
+    A budget whose best (params, tokens) are not plausible is not named.
     """
     names: list[Bound | None] = [None, *bounds.parts]  # None is the budget
     for size in range(1, len(names) + 1):
         for chosen in combinations(names, size):
             if _possible(build, bounds, chosen, flops):
                 continue
-            least = least_budget_within(build(bounds), bounds)
+            frontier = build(bounds)
+            least = least_budget_within(frontier, bounds)
             if None not in chosen:
                 hint = "no budget helps: relax one of them"
-            elif least is None:
+            elif least is None or not is_plausible(*frontier.best(_rounded_up(least))[:2]):
                 hint = "relax one of them; no budget satisfies all limits"
             else:
                 hint = f"the least budget that would do is {format_flops(_rounded_up(least), digits=_DIGITS)}"

@@ -312,7 +312,16 @@ class Planner:
         for option in self.choices or (self,):
             bounds = option.bounds
             if bounds.parts and option.frontier_within(bounds.without_loss).region.least_cost() is None:
-                raise conflict(option.frontier_within, bounds, UNLIMITED_FLOPS)
+                raise option.conflict(UNLIMITED_FLOPS)
+
+    def conflict(self, flops: float) -> UnreachableError:
+        """Return the error of limits that no plan within ``flops`` keeps."""
+        return conflict(
+            self.frontier_within,
+            self.bounds,
+            flops,
+            is_plausible=lambda params, tokens: self._implausible(params, tokens) is None,
+        )
 
     def require_choice(self) -> None:
         """Refuse to choose a split by a law that must not choose it."""
@@ -340,9 +349,9 @@ class Planner:
             try:
                 found = self.frontier.best(min(flops, self.bounds.total.high))
             except UnreachableError:
-                raise conflict(self.frontier_within, self.bounds, flops) from None
+                raise self.conflict(flops) from None
             if found[2] is not None and found[2] > self.bounds.loss.high * (1 + EDGE):
-                raise conflict(self.frontier_within, self.bounds, flops)
+                raise self.conflict(flops)
         self.require_supported(*found[:2])
         require_loss(self.preset, found[2])
         return found

@@ -15,6 +15,9 @@ from hypothesis import settings
 
 from scaleplan.laws.base import LossSurface
 
+# as the command line does; the threads of two workers would wait for each other (set before NumPy is imported)
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 settings.register_profile("usual", deadline=None, derandomize=True, database=None, max_examples=100)
 settings.register_profile("long", deadline=None, derandomize=False, database=None, max_examples=5000, print_blob=True)
 settings.load_profile("long" if os.environ.get("SCALEPLAN_FUZZ") == "long" else "usual")

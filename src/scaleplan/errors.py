@@ -218,9 +218,9 @@ def _slips(name: str, other: str) -> int:
 
 
 class ScaleplanError(Exception):
-    """The root of all errors raised on purpose.
+    """What is wrong with a request, and what to do about it.
 
-    ``message`` names the problem in the user's own text, in lower case and without a full stop; ``hint`` is what to
+    All errors raised on purpose derive from this class. ``message`` names the problem in the user's own text, in lower case and without a full stop; ``hint`` is what to
     do about it. Scripts rely on ``code``.
     """
 

@@ -220,8 +220,8 @@ def _slips(name: str, other: str) -> int:
 class ScaleplanError(Exception):
     """What is wrong with a request, and what to do about it.
 
-    All errors raised on purpose derive from this class. ``message`` names the problem in the user's own text, in lower case and without a full stop; ``hint`` is what to
-    do about it. Scripts rely on ``code``.
+    All errors raised on purpose derive from it. ``message`` names the problem in the user's own text, in lower
+    case and without a full stop; ``hint`` is what to do about it. Scripts rely on ``code``.
     """
 
     code: ClassVar[str] = "error"

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import pairwise
+from operator import add
 from typing import TYPE_CHECKING, Generic
 
 from scaleplan.arrays import Number, exp, log, maximum, minimum
@@ -120,7 +121,8 @@ def interval(
     if known.backtest is not None and loss is not None and not signed:
         squares[3].append(backtest_rms(known.backtest.factors, known.backtest.rms, factor) ** 2)
     sigmas = sigmas_of(level)
-    reach = [sigmas * sum(terms[1:], terms[0]) ** 0.5 for terms in squares]
+    # added up one by one, as arrays are: from Python 3.12 on, sum() carries more digits of floats
+    reach = [sigmas * reduce(add, terms) ** 0.5 for terms in squares]
     return Interval(
         level=level,
         params=around(params, reach[0]),

@@ -5,7 +5,9 @@ import math
 import pytest
 
 import scaleplan as sp
+from scaleplan.models.shape import shape
 from scaleplan.models.styles import STYLES
+from scaleplan.planning import placement
 from scaleplan.planning.placement import model_of
 
 CLUSTER = {"gpus": 512, "gpu": "h100-sxm", "time": "30d", "shape": True}
@@ -120,3 +122,19 @@ def test_a_plan_by_a_law_of_mixtures_is_drawn_as_a_mixture(words):
     assert drawn["params"] == pytest.approx(plan.total_params, rel=0.01)
     assert drawn["active_params"] == pytest.approx(plan.params, rel=0.15)
     assert plan.blueprint.config["model_type"] == "mixtral"
+
+
+def test_a_shape_is_found_once_for_all_the_gpus_of_a_comparison(monkeypatch):
+    """Forty times as before took nearly all of the time; and what somebody changes in one answer stays there."""
+    sizes = []
+
+    def counted(params, **options):
+        sizes.append(params)
+        return shape(params, **options)
+
+    monkeypatch.setattr(placement, "shape", counted)
+    sp.compare_gpus(["h100-sxm", "a100-sxm-80", "rtx-4090"], flops=1.357e21)
+    assert len(sizes) == 1
+    _, config = model_of(1.5e9, "total", style="llama")
+    config["num_hidden_layers"] = 0
+    assert model_of(1.5e9, "total", style="llama")[1]["num_hidden_layers"] > 0

@@ -6,7 +6,9 @@ A law's own count of a model's parameters is computed from its architecture and 
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.arrays import whole
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from scaleplan.hardware.budget import Budget
     from scaleplan.models.architecture import Architecture
     from scaleplan.models.layout import Layout
+    from scaleplan.models.shape import Shape
     from scaleplan.models.walltime import LeastTime
     from scaleplan.planning.context import Context
     from scaleplan.planning.plan import Plan
@@ -234,14 +237,20 @@ def _step(placed: Placement, batch: Batch, sequence: int, plan: Plan) -> float:
 
 def model_of(params: float, convention: str, *, style: str) -> tuple[Model, dict[str, object]]:
     """Return an architecture with ``params`` by the convention of a law, and its ``config.json``."""
+    found = _shape_of(params, convention, style)
+    return found.model, deepcopy(found.config)
+
+
+@lru_cache(maxsize=64)
+def _shape_of(params: float, convention: str, style: str) -> Shape:
+    """Find the shape of a size; a plan needs it several times, and so does the same plan on another GPU."""
     if convention in {"total", "non_embedding"}:
-        found = shape(params, style=style, convention=convention)
-        return found.model, found.config
+        return shape(params, style=style, convention=convention)
     target = params / 6 if convention == "flops_per_token" else params
     for _ in range(_ROUNDS):  # the count by the law's convention is nearly in proportion to the total
         found = shape(target, style=style)
         target *= params / found.model.params_as(convention)
-    return found.model, found.config
+    return found
 
 
 def _mixture_of(plan: Plan, style: str | None) -> tuple[Model, dict[str, object]]:

@@ -20,25 +20,23 @@ non-negative solution of each three-variable problem is the best feasible one of
 from __future__ import annotations
 
 import math
-import os
-import signal
 from dataclasses import replace
 from functools import partial
 from itertools import combinations, product
-from threading import Thread
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import Objective, huber
+from scaleplan.fitting.parallel import spread
 from scaleplan.fitting.solvers import at_bound, minimise, newton_copies, refine_l1, weights_of
 from scaleplan.laws.additive import Additive, ThreeExponent
 from scaleplan.record import Record
 from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from numpy import uint16
     from numpy.typing import NDArray
@@ -650,7 +648,7 @@ def refit_surface(
     block = max(1, min(150, _BLOCK // max(1, len(points))))
     parts = [weight[begin : begin + block] for begin in range(0, len(weight), block)]
     found: list[_Block] = []
-    for result in _each(partial(_refit_block, points, base), parts, jobs=jobs):
+    for result in spread(partial(_refit_block, points, base), parts, jobs=jobs):
         found.append(result)
         if progress is not None:
             progress(min(len(found) * block, len(weight)))
@@ -680,41 +678,6 @@ def refit_by_steps(points: Points, groups: Index, weight: _Weights, *, base: Sol
         return None
     score, converged = np.full(len(theta), base.score), np.full(len(theta), base.converged)
     return Refits.of(theta, points, base, score=score, converged=converged)
-
-
-def _each(task: Callable[[_Weights], _Block], parts: Iterable[_Weights], *, jobs: int) -> Iterator[_Block]:
-    """Yield the task done for each part, in order, by ``jobs`` processes."""
-    if jobs == 1:
-        yield from map(task, parts)
-        return
-    from concurrent.futures import ProcessPoolExecutor  # one job need not pay for these
-    from concurrent.futures.process import BrokenProcessPool
-
-    pool = ProcessPoolExecutor(jobs, initializer=_follow_parent)
-    try:
-        yield from pool.map(task, parts)
-    except (BrokenProcessPool, OSError) as error:
-        reason = "one of them ended early" if isinstance(error, BrokenProcessPool) else str(error.strerror).lower()
-        raise UsageError(f"{jobs} processes could not share the work: {reason}", hint="try --jobs 1") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _follow_parent() -> None:
-    """Make a worker leave interrupts to its parent, and end with it, however that ends.
-
-    A worker that is left alone would wait for work forever, and hold the streams that it has inherited.
-    """
-    from multiprocessing import parent_process
-
-    def watch() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=watch, daemon=True).start()
 
 
 def _refit_block(points: Points, base: Solution, weight: _Weights) -> _Block:

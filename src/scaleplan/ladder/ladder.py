@@ -1,0 +1,94 @@
+"""A ladder: pilot runs made concrete, each a model with its settings, its command, its folder, its time and price.
+
+The record is the JSON that ``design`` keeps in the folder of a ladder, from which the files that start runs follow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from scaleplan.record import Record, Result
+
+if TYPE_CHECKING:
+    from scaleplan.errors import Notice
+
+__all__ = ["EXIT", "LOG", "MANIFEST", "STARTED", "Ladder", "LadderRun"]
+
+MANIFEST = "ladder.json"
+"""The file in the folder of a ladder that says what it holds."""
+
+LOG, STARTED, EXIT = "output.log", "started", "exit"
+"""Files in the folder of a run: what its command printed, when it last started (seconds since 1970), and the exit
+status that it ended with. A run without the last is running, or was stopped without a word."""
+
+
+class LadderRun(Record):
+    """One run of a ladder.
+
+    ``name`` is its folder's, of letters, digits, dots and hyphens; ``params`` are all parameters of the shape,
+    ``flops`` the compute of its training. ``batch`` is in tokens, ``batch_sequences`` the same in sequences of
+    ``context`` tokens; ``steps`` are whole. ``words`` are the command as a program and its arguments, which no shell
+    reads, and ``out`` is the folder as the command is given it. ``hours`` of time are predicted on the GPUs of the
+    ladder, and a run is stopped after ``limit_hours``; both are None where the GPU is not known.
+    """
+
+    name: str
+    params: int
+    tokens: int
+    flops: float
+    seed: int
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_width: int
+    ffn_width: int
+    vocab: int
+    context: int
+    batch: int
+    batch_sequences: int
+    steps: int
+    lr: float
+    out: str
+    words: tuple[str, ...]
+    hours: float | None = None
+    limit_hours: float | None = None
+
+
+class Ladder(Record, Result):
+    """Pilot runs that an engine can start, longest first.
+
+    ``file`` is what the engine is given, in ``folder``, and ``submit`` the command for it; ``command`` is the
+    template of each run's. ``law`` and ``target`` (FLOP) are those of the design, ``rule`` gave batch and learning
+    rate, ``style`` the shapes. ``gpus`` are those of each run, all on one machine, and ``at_once`` the runs that may
+    run at the same time. ``gpu_hours``, ``days`` and ``cost`` are predicted for all runs; ``most_gpu_hours``,
+    ``most_days`` and ``most_cost`` are what they cannot exceed by their limits of time.
+    """
+
+    schema: ClassVar[str] = "scaleplan/ladder/1"
+
+    engine: str
+    folder: str
+    file: str
+    submit: str
+    command: str
+    law: str
+    target: float
+    rule: str
+    style: str
+    gpu: str | None
+    gpus: int
+    at_once: int
+    runs: tuple[LadderRun, ...]
+    flops: float
+    gpu_hours: float | None
+    days: float | None
+    cost: float | None
+    most_gpu_hours: float | None
+    most_days: float | None
+    most_cost: float | None
+    price: float | None
+    currency: str | None
+    image: str | None = None
+    storage: str | None = None
+    warnings: tuple[Notice, ...] = ()

@@ -1,4 +1,4 @@
-"""A ladder: pilot runs made concrete, each a model with its settings, its command, its folder, its time and price.
+"""A ladder: pilot runs made concrete, each a model with settings, a command, a folder, its time and its price.
 
 The record is the JSON that ``design`` keeps in the folder of a ladder, from which the files that start runs follow.
 """

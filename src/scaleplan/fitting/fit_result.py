@@ -214,14 +214,7 @@ class FitResult(Record, Result, eq=False):
     @property
     def params_convention(self) -> str:
         """The parameter convention of the runs: by the request, or by the name of the column, or in total."""
-        if self.request.params_convention is not None:
-            return self.request.params_convention
-        if self.runs.flops_convention == "MD":
-            return "flops_per_token"
-        column = normalised(self.runs.columns.get("params", ""))
-        if re.search(r"\b(non ?emb\w*|no emb\w*)\b", column):
-            return "non_embedding"
-        return "active" if "active" in column.split() else "total"
+        return self.request.params_convention or self.runs.params_convention
 
     @cached_property
     def preset(self) -> Preset:

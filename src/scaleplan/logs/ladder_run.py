@@ -41,3 +41,8 @@ _KEYS = ("name", "params", "tokens", "batch", "context", "steps", "seed", "lr")
 def run_file(run: LadderSizes) -> Mapping[str, object]:
     """Return what the file of a run holds."""
     return {"schema": _SCHEMA, **{key: getattr(run, key) for key in _KEYS}}
+
+
+PAST_LIMIT, STOPPED = 124, 143
+"""Exit statuses of a run that its shell stopped at its limit of time, and of one that a signal to the shell stopped:
+the engine's limit or preemption, or a person. Neither has ended; one that is started again may go on."""

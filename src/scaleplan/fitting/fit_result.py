@@ -34,7 +34,6 @@ from scaleplan.planning.solver import solve
 from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, Result, as_mapping
-from scaleplan.tables.headings import normalised
 from scaleplan.toml_table import Table, toml_text
 from scaleplan.units import (
     format_count,

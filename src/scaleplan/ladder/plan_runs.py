@@ -12,8 +12,9 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from scaleplan.advice.batch import RunSizes, rule_answer, whole_batch
-from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError, is_visible, quote
+from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError
 from scaleplan.hardware.device_budget import resolve_budget
+from scaleplan.ladder.command import check_visible, parse_command
 from scaleplan.ladder.engines import ENGINES, REMOTE_FOLDER, engine_of
 from scaleplan.ladder.ladder import Ladder, LadderRun
 from scaleplan.ladder.schedule import turns
@@ -25,20 +26,19 @@ from scaleplan.planning.request import Request
 from scaleplan.presets.conventions import Embedding
 from scaleplan.record import Record
 from scaleplan.units import (
-    SECONDS_PER_HOUR,
     counted,
     exact,
     format_count,
     format_factor,
-    format_number,
     parse_integer,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from scaleplan.advice.batch import Outside, RuleAnswer
     from scaleplan.fitting.pilot import PilotDesign, PilotRun
+    from scaleplan.ladder.command import Command
     from scaleplan.models import Model
     from scaleplan.planning.request import LaunchKeywords
     from scaleplan.presets.rules import Rule, RuleLibrary
@@ -65,7 +65,7 @@ _LEAST_LIMIT = 0.5
 _LIMIT_STEP = 0.25  # hours, to which limits are rounded up: queues ask for minutes, and people read them
 
 _FEW_STEPS = 100
-"""Steps below which a run hardly leaves its warm-up: 100 is that of the smallest recipes."""
+"""Steps below which a run hardly leaves its warm-up: 100 in nanoGPT's recipe for the smallest models."""
 
 _RATE_DIGITS = 3  # of a learning rate, which no rule gives more exactly
 
@@ -78,7 +78,7 @@ class LaunchRequest(Record):
 
     engine: str
     folder: str
-    command: str
+    command: Command
     rule: Rule
     style: str
     gpus: int
@@ -117,10 +117,11 @@ class LaunchRequest(Record):
             )
         if chosen.image and image is None:
             raise UsageError(f"{engine} needs --image, in which the command runs", hint="--image python:3.13")
-        for name, text in {**given, "--command": command, "--output": os.fspath(output)}.items():
-            if text is not None and not (text.strip() and is_visible(text)):
-                what = "nothing" if not text.strip() else "a character that does not show"
-                raise UsageError(f"{name} {quote(text)} has {what} in it", hint="leave it out")
+        for name, text in {**given, "--output": os.fspath(output)}.items():
+            if text is not None:
+                check_visible(text, name)
+                if not text.strip():
+                    raise UsageError(f"{name} is empty", hint="name something, or leave it out")
         hardware = Request.of(dict(options), data)
         if hardware.gpu is None and engine != "csv":
             raise UsageError(
@@ -137,13 +138,14 @@ class LaunchRequest(Record):
             raise UnknownNameError("style", style, STYLES)
         if STYLES[style].experts:
             dense = ", ".join(name for name, each in STYLES.items() if not each.experts)
-            raise UsageError(f"the {style} style has experts, and a ladder is of dense models", hint=f"known: {dense}")
+            raise UsageError(
+                f"the {style} style has experts, and a ladder is of dense models", hint=f"known: {dense}"
+            )
         parse_whole(hardware.context, what="context")
-        words_of(command, dict.fromkeys(PLACEHOLDERS, ""))
         return cls(
             engine=engine,
             folder=_shown_folder(output),
-            command=command,
+            command=parse_command(command),
             rule=_rule(rule, data.rules),
             style=style,
             gpus=gpus,
@@ -183,7 +185,7 @@ class LaunchRequest(Record):
             folder=self.folder,
             file=engine.file,
             submit=engine.submit.format(file=shlex.quote(f"{self.folder}/{engine.file}")),
-            command=self.command,
+            command=self.command.text,
             law=design.law,
             target=design.target,
             rule=self.rule.id,
@@ -203,7 +205,7 @@ class LaunchRequest(Record):
             currency=order[0].currency,
             image=self.image,
             storage=self.storage,
-            warnings=(*design.warnings, *self._warnings(order)),
+            warnings=(*design.warnings, *self.command.warnings, *self._warnings(order)),
         )
 
     def _models(self, design: PilotDesign) -> dict[int, Model]:
@@ -335,7 +337,7 @@ class LaunchRequest(Record):
             "lr": sized.rate,
             "out": f"{place}/{name}",
         }
-        words = words_of(self.command, {**values, "flops": f"{sized.flops:.6g}", "gpus": self.gpus})
+        words = self.command.words_of({**values, "gpus": self.gpus})
         return LadderRun(
             **values, words=words, hours=sized.hours, limit_hours=None if sized.hours is None else _limit(sized.hours)
         )
@@ -466,11 +468,14 @@ def _rule(name: str, library: RuleLibrary) -> Rule:
     raise UsageError(f"rule {name} {lack}", hint=f"rules that give both: {', '.join(known)}")
 
 
+_ACTIVE = ("-", "=", "+", "@")  # beginnings that a program or a spreadsheet takes for something else than a path
+
+
 def _shown_folder(output: str | os.PathLike[str]) -> str:
-    """Return a folder as commands are given it: with slashes, without one at its end, and never like an option."""
+    """Return a folder as commands are given it: with slashes, without one at its end, and never like an option or a formula."""
     text = os.fspath(output).replace(os.sep, "/")
     text = text.rstrip("/") or "/"
-    return f"./{text}" if text.startswith("-") else text
+    return f"./{text}" if text.startswith(_ACTIVE) else text
 
 
 def _limit(hours: float) -> float:

@@ -43,7 +43,17 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Request
     from scaleplan.presets.preset import Preset
 
-__all__ = ["Holding", "count_by", "holding", "layouts_on", "model_of", "read_model_of", "sequence_of", "sizes_in_memory", "with_training_run"]
+__all__ = [
+    "Holding",
+    "count_by",
+    "holding",
+    "layouts_on",
+    "model_of",
+    "read_model_of",
+    "sequence_of",
+    "sizes_in_memory",
+    "with_training_run",
+]
 
 BATCH_RULE = "step-law-2025"
 """The rule of thumb for the tokens of a step, where none are given; in the middle of the published ones."""

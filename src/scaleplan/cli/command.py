@@ -459,7 +459,7 @@ _SWITCHED = {
 
 
 def _drop_idle_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
-    """Drop standing settings of options that have the name of one and another meaning, or whose switch is not given."""
+    """Drop standing settings of options that have the name of one and another meaning, or lack their switch."""
     for parameter in ctx.command.params:
         name = str(parameter.name)
         source = ctx.get_parameter_source(name) if values.get(name) is not None else None

@@ -166,8 +166,7 @@ _FEW = dict.fromkeys(("mfu", "price", "gpus", "context", "form", "loss_unit"), M
         "scaleplan design runs.csv --flops 1e21 --target 1e24 --limit 'params <= 3B'",
         "scaleplan design --flops 1e21 --target 5.76e23 --schedule wsd --format csv > runs-to-train.csv",
         "scaleplan design --pool candidates.csv --flops 5% --format csv > runs-to-train.csv",
-        "scaleplan design --flops 1e20 --target 1e23 --gpu h100 --format slurm -o pilots "
-        "--command 'python train.py --layers {layers} --width {width} --batch {batch} --lr {lr} --out {out}'",
+        "scaleplan design --main 1e22 --gpu h100 -f slurm -o pilots --command 'python train.py {lr} {out}'",
     ],
 )
 def design(
@@ -175,10 +174,10 @@ def design(
     objective: ObjectiveOptions,
     law: SurfaceOptions,
     limits: LimitOptions,
+    *,
     launch: LaunchOptions,
     machine: RunOfLadderOptions,
     output: LaunchingOptions,
-    *,
     runs: Annotated[
         str | None,
         typer.Argument(metavar="[RUNS]", help="Runs or logs that are there already; - for standard input."),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
+from scaleplan.ladder.command import PLACEHOLDERS
 from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class LadderRun(Record):
     words: tuple[str, ...]
     hours: float | None = None
     limit_hours: float | None = None
+
+    def values(self, gpus: int) -> dict[str, str | float]:
+        """Return the values that a command can name, on the GPUs of the ladder."""
+        return {name: getattr(self, name, gpus) for name in PLACEHOLDERS}
 
 
 class Ladder(Record, Result):

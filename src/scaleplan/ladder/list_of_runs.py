@@ -31,8 +31,7 @@ def list_of_runs(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
     writer.writerow([*PLACEHOLDERS, "hours", "limit_hours", "cost", "command"])
     for run in runs:
         cost = None if run.hours is None or ladder.price is None else run.hours * ladder.gpus * ladder.price
-        values = [getattr(run, name, ladder.gpus) for name in PLACEHOLDERS]
-        row = [_cell(each) for each in (*values, run.hours, run.limit_hours, cost)]
+        row = [_cell(each) for each in (*run.values(ladder.gpus).values(), run.hours, run.limit_hours, cost)]
         writer.writerow([*row, _command(run.words)])
     return text.getvalue()
 

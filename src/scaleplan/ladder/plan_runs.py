@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from scaleplan.advice.batch import RunSizes, rule_answer, whole_batch
@@ -103,25 +104,12 @@ class LaunchRequest(Record):
     ) -> LaunchRequest:
         """Read the options; raises UsageError for what is wrong with one, or for two that do not go together."""
         data = Context()
-        chosen = engine_of(engine)
-        given = {"--image": image, "--storage": storage}
-        if not chosen.remote:
-            used = next((name for name, value in given.items() if value is not None), None)
-            if used is not None:
-                remote = " and ".join(name for name, each in ENGINES.items() if each.remote)
-                raise UsageError(f"{used} says nothing about {engine}", hint=f"it is for {remote}")
-        elif storage is None:
-            raise UsageError(
-                f"{engine} needs --storage, where the folders of runs are kept: its machines vanish with theirs",
-                hint="a bucket, s3://name" if engine == "skypilot" else "the name of a PersistentVolumeClaim",
-            )
-        if chosen.image and image is None:
-            raise UsageError(f"{engine} needs --image, in which the command runs", hint="--image python:3.13")
-        for name, text in {**given, "--output": os.fspath(output)}.items():
+        for name, text in {"--image": image, "--storage": storage, "--output": os.fspath(output)}.items():
             if text is not None:
                 check_visible(text, name)
                 if not text.strip():
                     raise UsageError(f"{name} is empty", hint="name something, or leave it out")
+        _require_of_engine(engine, image=image, storage=storage)
         hardware = Request.of(dict(options), data)
         if hardware.gpu is None and engine != "csv":
             raise UsageError(
@@ -160,7 +148,7 @@ class LaunchRequest(Record):
         """Return the runs of a design, ready to be written; raises UsageError for runs that cannot be started."""
         if design.schedule != "cosine":
             raise UsageError(
-                f"runs of a design by {design.schedule} branch off one trunk, and those of a ladder start from scratch",
+                f"runs of a design by {design.schedule} branch off one trunk, and a ladder starts each from scratch",
                 hint="design them with --schedule cosine",
             )
         models = self._models(design)
@@ -317,30 +305,30 @@ class LaunchRequest(Record):
         """Return a run by its name and seed."""
         a = sized.model.architecture
         place = REMOTE_FOLDER if engine_of(self.engine).remote else self.folder
-        values = {
-            "name": name,
-            "params": sized.model.params,
-            "tokens": sized.tokens,
-            "flops": sized.flops,
-            "seed": seed,
-            "layers": a.layers,
-            "width": a.width,
-            "heads": a.heads,
-            "kv_heads": a.kv_heads,
-            "head_width": a.head_size,
-            "ffn_width": a.ffn_width,
-            "vocab": a.vocab,
-            "context": sized.context,
-            "batch": sized.sequences * sized.context,
-            "batch_sequences": sized.sequences,
-            "steps": sized.steps,
-            "lr": sized.rate,
-            "out": f"{place}/{name}",
-        }
-        words = self.command.words_of({**values, "gpus": self.gpus})
-        return LadderRun(
-            **values, words=words, hours=sized.hours, limit_hours=None if sized.hours is None else _limit(sized.hours)
+        run = LadderRun(
+            name=name,
+            params=sized.model.params,
+            tokens=sized.tokens,
+            flops=sized.flops,
+            seed=seed,
+            layers=a.layers,
+            width=a.width,
+            heads=a.heads,
+            kv_heads=a.kv_heads,
+            head_width=a.head_size,
+            ffn_width=a.ffn_width,
+            vocab=a.vocab,
+            context=sized.context,
+            batch=sized.sequences * sized.context,
+            batch_sequences=sized.sequences,
+            steps=sized.steps,
+            lr=sized.rate,
+            out=f"{place}/{name}",
+            words=(),
+            hours=sized.hours,
+            limit_hours=None if sized.hours is None else _limit(sized.hours),
         )
+        return replace(run, words=self.command.words_of(run.values(self.gpus)))
 
     def _warnings(self, sized: Sequence[_Sized]) -> Iterable[Notice]:
         """Yield what all runs have in common, what the rule was not fitted on, and runs of few steps, each once."""
@@ -361,7 +349,7 @@ class LaunchRequest(Record):
             yield Notice(
                 code="few_steps",
                 message=f"{number} of {counted(total, 'run')} have fewer than {_FEW_STEPS} steps, the least "
-                f"{least}: a warm-up takes as many; a smaller --context or --limit 'tokens_per_param >= …' avoids it",
+                f"{least}, as many as a warm-up takes: --limit 'tokens_per_param >= …' leaves them out",
             )
 
 
@@ -445,6 +433,24 @@ def make_ladder(
     ).ladder(design)
 
 
+def _require_of_engine(engine: str, *, image: str | None, storage: str | None) -> None:
+    """Refuse an image or a place to keep runs where an engine has no use for it, or lacks one that it needs."""
+    chosen = engine_of(engine)
+    if not chosen.remote:
+        used = "--image" if image is not None else "--storage" if storage is not None else None
+        if used is not None:
+            remote = " and ".join(name for name, each in ENGINES.items() if each.remote)
+            raise UsageError(f"{used} says nothing about {engine}", hint=f"it is for {remote}")
+        return
+    if storage is None:
+        raise UsageError(
+            f"{engine} needs --storage, where the folders of runs are kept: its machines vanish with what they wrote",
+            hint="a bucket, s3://NAME" if engine == "skypilot" else "the name of a PersistentVolumeClaim",
+        )
+    if chosen.image and image is None:
+        raise UsageError(f"{engine} needs --image, in which the command runs", hint="--image python:3.13")
+
+
 def rules_for_runs(library: RuleLibrary) -> tuple[str, ...]:
     """Return the rules that give a dense run a rate and a batch of the least loss, from its sizes alone."""
     return tuple(
@@ -472,7 +478,7 @@ _ACTIVE = ("-", "=", "+", "@")  # beginnings that a program or a spreadsheet tak
 
 
 def _shown_folder(output: str | os.PathLike[str]) -> str:
-    """Return a folder as commands are given it: with slashes, without one at its end, and never like an option or a formula."""
+    """Return a folder as commands are given it: with slashes but none at its end, and never like an option."""
     text = os.fspath(output).replace(os.sep, "/")
     text = text.rstrip("/") or "/"
     return f"./{text}" if text.startswith(_ACTIVE) else text

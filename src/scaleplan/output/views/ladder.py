@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,8 @@ from scaleplan.units import (
     format_days,
     format_flops,
     format_hours,
+    format_number,
     format_power,
-    format_seconds,
     money_in,
 )
 
@@ -24,19 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["ladder_report"]
 
-_SECONDS = 3600
-
 
 def ladder_report(ladder: Ladder) -> Report:
     """Return the report of a ladder, with a row for the seeds of a run together."""
     timed = ladder.gpu_hours is not None
     rows = [_row(list(seeds), timed=timed) for _, seeds in groupby(ladder.runs, key=_same)]
-    columns = ("parameters", "tokens", "seeds", "layers x width", "batch", "steps", "rate")
+    columns = ("parameters", "tokens", "seeds", "shape", "batch", "steps", "rate")
     return Report(
         title=f"{counted(len(ladder.runs), 'pilot run')} for {format_flops(ladder.flops)} in {ladder.folder}/, "
         "longest first",
         facts=[*_facts(ladder)],
-        grid=ReportTable((*columns, *(("time", "limit") if timed else ())), rows=rows),
+        grid=ReportTable((*columns, *(("hours", "limit") if timed else ())), rows=rows),
         remarks=[*_remarks(ladder)],
     )
 
@@ -53,11 +52,11 @@ def _row(seeds: list[LadderRun], *, timed: bool) -> tuple[str, ...]:
         format_count(run.params),
         format_count(run.tokens),
         str(len(seeds)),
-        f"{run.layers} x {run.width:,}",
+        f"{run.layers} x {run.width}",
         format_count(run.batch),
         f"{run.steps:,}",
         format_power(run.lr),
-        *("–" if each is None else format_seconds(_SECONDS * each) for each in times),
+        *("–" if each is None else format_number(each) for each in times),
     )
 
 
@@ -74,16 +73,16 @@ def _facts(ladder: Ladder) -> Iterator[Fact]:
 
 
 def _remarks(ladder: Ladder) -> Iterator[str]:
-    machine = "" if ladder.gpu is None else f" on {ladder.gpus} x {ladder.gpu} each"
-    yield f"{counted(ladder.at_once, 'run')} at once{machine}; time without waiting in a queue"
-    if ladder.price is not None:
-        yield f"price: {money_in(ladder.currency)(ladder.price)}/h"
+    """Yield what the numbers stand on, and how the runs are submitted."""
     yield (
-        f"shapes of style {ladder.style}; batch and rate by {ladder.rule}; target and law: those of the design, "
-        f"{format_flops(ladder.target)} by {ladder.law}"
+        f"for {format_flops(ladder.target)} by {ladder.law}; shape: layers x width of a {ladder.style}; batch in "
+        f"tokens and learning rate by {ladder.rule}"
     )
+    machine = "" if ladder.gpu is None else f" on {ladder.gpus} x {ladder.gpu} each"
+    price = "" if ladder.price is None else f" for {money_in(ladder.currency)(ladder.price)}/h"
+    yield f"{counted(ladder.at_once, 'run')} at once{machine}{price}; the time has no waiting in a queue"
     if ladder.submit:
         yield f"nothing is submitted: {ladder.submit}"
     else:
         yield f"nothing is started: {ladder.folder}/{ladder.file} has the command of each run"
-    yield f"then: scaleplan ladder status {ladder.folder}"
+    yield f"how far they are: scaleplan ladder status {shlex.quote(ladder.folder)}"

@@ -35,7 +35,7 @@ __all__ = [
     "Critical",
     "Outside",
     "RuleAnswer",
-    "RunSizes",
+    "RuleInput",
     "Trade",
     "Tradeoff",
     "advise_batch",
@@ -80,7 +80,7 @@ class RuleAnswer(Record):
     batch_sequences: int | None = None
 
 
-class RunSizes(Record):
+class RuleInput(Record):
     """What rules look at of a run: its sizes, by the conventions of ``law``, and the loss that is expected of it."""
 
     law: str
@@ -93,7 +93,7 @@ class RunSizes(Record):
     experts: float | None = None
 
     @classmethod
-    def of(cls, plan: Plan) -> RunSizes:
+    def of(cls, plan: Plan) -> RuleInput:
         """Return the sizes of a plan."""
         return cls(
             law=plan.preset,
@@ -279,7 +279,7 @@ def advise_batch(
     def usable(tokens: float) -> int:
         return whole_batch(tokens / context, replicas)
 
-    run = RunSizes.of(plan)
+    run = RuleInput.of(plan)
     answers = tuple(
         rule_answer(rule, run, family, usable) for rule in rules if not rule.exponents and rule.advise in when
     )
@@ -317,7 +317,7 @@ def whole_batch(sequences: float, replicas: int) -> int:
     return replicas * round_number(sequences / replicas) if sequences >= replicas else round_number(sequences)
 
 
-def rule_answer(rule: Rule, run: RunSizes, family: Embedding, usable: Callable[[float], int]) -> RuleAnswer:
+def rule_answer(rule: Rule, run: RuleInput, family: Embedding, usable: Callable[[float], int]) -> RuleAnswer:
     """Return what a rule says of a run.
 
     ``family`` converts its parameters to the convention of the rule, ``usable`` makes whole sequences of a batch.
@@ -354,7 +354,7 @@ def _needed(rule: Rule) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for curve in curves for name in curve.inputs))
 
 
-def _inputs(rule: Rule, run: RunSizes, family: Embedding) -> tuple[dict[str, float], str | None]:
+def _inputs(rule: Rule, run: RuleInput, family: Embedding) -> tuple[dict[str, float], str | None]:
     """Return the quantities by the rule's conventions, and why one that it needs is missing."""
     given = {"tokens": run.tokens, "flops": run.flops}
     if run.experts is not None:

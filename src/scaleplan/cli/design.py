@@ -162,7 +162,6 @@ _FEW = dict.fromkeys(("mfu", "price", "gpus", "context", "form", "loss_unit"), M
     shows=_FEW,
     examples=[
         "scaleplan design --flops 1e21 --target 5.76e23",
-        "scaleplan design --main 1e24",
         "scaleplan design runs.csv --flops 1e21 --target 1e24 --limit 'params <= 3B'",
         "scaleplan design --flops 1e21 --target 5.76e23 --schedule wsd --format csv > runs-to-train.csv",
         "scaleplan design --pool candidates.csv --flops 5% --format csv > runs-to-train.csv",
@@ -236,7 +235,7 @@ def design(
     """Choose the pilot runs that will tell most about a larger budget, and say how many are worth their compute.
 
     With --pool they are chosen from a file of candidates, so that the loss of the largest can be predicted best.
-    With -o the files that start them on an engine are written; nothing is submitted.
+    With -o the files that start them are written, and nothing is submitted.
     """
     from scaleplan.fitting import candidate_pool, pilot
 

@@ -245,7 +245,7 @@ class RunOfLadderOptions(
     OptionGroup,
     panel=PANELS["launch"],
     names={
-        "gpu": "The GPU of the runs; 'scaleplan gpus list' shows them.",
+        "gpu": "The GPU of the runs; see 'scaleplan gpus list'.",
         "gpus": "GPUs of each run, on one machine: 1 to 8; 1 if not given.",
         "mfu": None,
         "price": None,

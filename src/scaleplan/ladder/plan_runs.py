@@ -12,7 +12,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
-from scaleplan.advice.batch import RunSizes, rule_answer, whole_batch
+from scaleplan.advice.batch import RuleInput, rule_answer, whole_batch
 from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError
 from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.ladder.command import check_visible, parse_command
@@ -251,7 +251,7 @@ class LaunchRequest(Record):
             )
         counts = model.params_as(convention)
         per_product = run.flops / (run.params * run.tokens)
-        asked = RunSizes(
+        asked = RuleInput(
             law=design.law,
             params=counts,
             params_convention=convention,
@@ -340,7 +340,7 @@ class LaunchRequest(Record):
             yield Notice(
                 code="rule_range",
                 message=f"{outside} of {counted(total, 'run')} are beyond what rule {self.rule.id} was fitted on: "
-                f"{', '.join(farthest)}",
+                f"{'; '.join(farthest)}",
             )
         few = [each for each in sized if each.steps < _FEW_STEPS]
         if few:
@@ -506,11 +506,12 @@ _QUANTITIES = {"params": "parameters", "tokens": "tokens", "flops": "compute", "
 
 def _farthest(outside: Iterable[Outside]) -> list[str]:
     """Return how far quantities leave their ranges, by the farthest on either side of each."""
-    most: dict[tuple[str, str], float] = {}
+    most: dict[str, dict[str, float]] = {}
     for gone in outside:
-        key = gone.quantity, gone.side
-        most[key] = max(gone.factor, most.get(key, 1.0))
+        sides = most.setdefault(gone.quantity, {})
+        sides[gone.side] = max(gone.factor, sides.get(gone.side, 1.0))
     return [
-        f"{_QUANTITIES.get(quantity, quantity)} up to {format_factor(factor)} {side}"
-        for (quantity, side), factor in sorted(most.items())
+        f"{_QUANTITIES.get(quantity, quantity)} up to "
+        + " and ".join(f"{format_factor(factor)} {side}" for side, factor in sorted(sides.items()))
+        for quantity, sides in sorted(most.items())
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
@@ -158,7 +159,7 @@ class LaunchRequest(Record):
         repeated = [(each, seed) for each in order for seed in range(each.seeds)]
         digits = max(2, len(str(len(repeated) - 1)))
         runs = tuple(
-            self._run(each, f"{position:0{digits}}-{each.label}-s{seed}", seed)
+            self._run(each, f"{str(position).zfill(digits)}-{each.label}-s{seed}", seed)
             for position, (each, seed) in enumerate(repeated)
         )
         at_once = min(self.at_once, len(runs))
@@ -198,25 +199,34 @@ class LaunchRequest(Record):
 
     def _models(self, design: PilotDesign) -> dict[int, Model]:
         """Return a model of each size, found once; raises UsageError for sizes that no shape of the style has."""
-        convention = design.params_convention or "total"
-        longest = parse_whole(self.hardware.context, what="context")
         models: dict[int, Model] = {}
         failed: dict[int, ScaleplanError] = {}
         for size in sorted({run.params for run in design.runs}):
             try:
-                models[size], _ = model_of(size, convention, style=self.style, context=longest)
+                models[size] = self._model(size, design)
             except ScaleplanError as error:
                 failed[size] = error
         if failed:
             largest = max(failed)
-            above = [size for size in models if size > largest]
+            least = self._least(largest, models, design)
             raise UsageError(
                 f"there is no {self.style} shape of {format_count(largest)} parameters: {failed[largest].message}",
-                hint=f"--limit 'params >= {exact('params', above[0])}' leaves such runs out"
-                if above
-                else failed[largest].hint,
+                hint=failed[largest].hint if least is None else f"--limit 'params >= {exact('params', least)}'",
             )
         return models
+
+    def _model(self, size: float, design: PilotDesign) -> Model:
+        """Return a model of a size as the law counts; raises ScaleplanError where the style has none."""
+        longest = parse_whole(self.hardware.context, what="context")
+        return model_of(size, design.params_convention or "total", style=self.style, context=longest)[0]
+
+    def _least(self, failed: float, models: Mapping[int, Model], design: PilotDesign) -> float | None:
+        """Return a size above one that has no shape that has one: a round one, or the next of the design."""
+        for size in (10.0 ** math.ceil(math.log10(failed)), *(size for size in models if size > failed)):
+            with suppress(ScaleplanError):
+                self._model(size, design)
+                return size
+        return None
 
     def _require_memory(self, design: PilotDesign, models: Mapping[int, Model]) -> None:
         """Refuse runs whose model no layout fits on their GPUs; raises UsageError with the ways out."""

@@ -153,8 +153,8 @@ class LaunchRequest(Record):
                 hint="design them with --schedule cosine",
             )
         models = self._models(design)
-        self._require_memory(design, models)
         sized = [self._sized(design, run, models[run.params]) for run in design.runs]
+        self._require_memory(models)
         order = sorted(sized, key=lambda each: (-(each.hours or each.flops), -each.model.params, -each.tokens))
         repeated = [(each, seed) for each in order for seed in range(each.seeds)]
         digits = max(2, len(str(len(repeated) - 1)))
@@ -228,7 +228,7 @@ class LaunchRequest(Record):
                 return size
         return None
 
-    def _require_memory(self, design: PilotDesign, models: Mapping[int, Model]) -> None:
+    def _require_memory(self, models: Mapping[int, Model]) -> None:
         """Refuse runs whose model no layout fits on their GPUs; raises UsageError with the ways out."""
         gpu = self.hardware.gpu
         if gpu is None:
@@ -247,7 +247,7 @@ class LaunchRequest(Record):
         raise UsageError(
             f"a run of {format_count(misfits[0])} parameters does not fit on {counted(self.gpus, 'GPU')} of {gpu}: "
             f"{search.excess(self.gpus).text}",
-            hint=" or ".join(ways) or "choose a GPU with more memory",
+            hint=" or ".join(ways) or "choose a GPU with more memory, or a shorter --context",
         )
 
     def _sized(self, design: PilotDesign, run: PilotRun, model: Model) -> _Sized:

@@ -97,5 +97,5 @@ def _comments(ladder: Ladder, runs: Sequence[LadderRun]) -> Iterator[str]:
     yield f"         --cpus-per-task=16, and --gres=gpu:TYPE:{ladder.gpus} where there are several types of GPU."
     yield "         Submitted again, it starts only runs that have not ended well. Messages go to slurm-JOB.out."
     if len(runs) > _LARGEST_ARRAY:
-        yield f"         {len(runs):,} tasks need a larger MaxArraySize than Slurm has by default, {_LARGEST_ARRAY:,}:"
+        yield f"         {len(runs):,} tasks need a larger MaxArraySize than Slurm's usual {_LARGEST_ARRAY:,}:"
         yield "         'scontrol show config | grep MaxArraySize' tells that of the cluster."

@@ -59,13 +59,10 @@ def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], .
     some = "" if len(runs) == len(ladder.runs) else f" of {len(ladder.runs):,}"
     size = format_count(sizes[0]) if sizes[0] == sizes[-1] else format_range(sizes[0], sizes[-1], format_count)
     kind = "" if ladder.gpu is None else f" ({ladder.gpu})"
+    each = f"on {counted(ladder.gpus, 'GPU')}{kind} each, at most {ladder.at_once:,} at a time, longest first"
     listed = [
         ("design", f"pilots for a run of {format_flops(ladder.target)}, by {ladder.law}; rates by {ladder.rule}"),
-        (
-            "runs",
-            f"{len(runs):,}{some}, of {size} parameters, on {counted(ladder.gpus, 'GPU')}{kind} each, "
-            f"at most {ladder.at_once:,} at a time, longest first",
-        ),
+        ("runs", f"{len(runs):,}{some}, of {size} parameters, {each}"),
     ]
     likely, most = predicted(ladder, runs), at_most(ladder, runs)
     money = money_in(ladder.currency)
@@ -78,12 +75,7 @@ def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], .
     if most is None:
         listed.append(("at most", "without a limit of time: what the engine allows"))
     else:
+        time = f"{format_hours(most.gpu_hours, unit='GPU-hours')}, {format_days(most.days)}"
         price = "" if most.cost is None else f", {money(most.cost)}"
-        listed.append(
-            (
-                "at most",
-                f"{format_hours(most.gpu_hours, unit='GPU-hours')}, {format_days(most.days)}{price}: "
-                "each run is stopped at its limit of time",
-            )
-        )
+        listed.append(("at most", f"{time}{price}: each run is stopped at its limit of time"))
     return tuple((name, escape_control(line)) for name, line in listed)

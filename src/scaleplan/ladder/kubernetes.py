@@ -131,10 +131,11 @@ def kubernetes_job(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
 def _unexpanded(text: str) -> str:
     """Return a text that Kubernetes' expansion of ``$(NAME)`` and ``$$`` turns back into ``text``.
 
-    It reads from the left: of two dollars it leaves one, and a dollar before anything but a parenthesis stays. So
-    only dollars before another or before a parenthesis are doubled, and most of a script stays readable.
+    It reads from the left and leaves one of two dollars; a dollar before a parenthesis may begin a name, and one
+    before a byte beyond ASCII breaks the character, as third_party/forked/golang/expansion takes a byte for a
+    character. Only such dollars are doubled, so that most of a script stays readable.
     """
-    return re.sub(r"\${2,}|\$(?=\()", lambda dollars: dollars[0] * 2, text)
+    return re.sub(r"\${2,}|\$(?=\(|[^\x00-\x7f])", lambda dollars: dollars[0] * 2, text)
 
 
 def _resource(ladder: Ladder) -> str:

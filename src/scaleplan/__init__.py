@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit import backtest, fit
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.fit_result import FitResult as Fitted
+    from scaleplan.fitting.fleet import fit_each
     from scaleplan.fitting.pilot import design
     from scaleplan.logs.collect import runs
     from scaleplan.lookup import list_gpus, list_models, list_presets, show_gpu, show_model, show_preset
@@ -65,6 +66,7 @@ __all__ = [
     "diff",
     "evaluate",
     "fit",
+    "fit_each",
     "forecasts",
     "hyperparameters",
     "init",
@@ -120,6 +122,7 @@ _HOMES = {
     "diff": "project.project_api",
     "evaluate": "planning.evaluation",
     "fit": "fitting.fit",
+    "fit_each": "fitting.fleet",
     "forecasts": "project.kept_forecasts",
     "hyperparameters": "advice.advice_api",
     "init": "project.project_api",

@@ -27,7 +27,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "shape": ("shape",),
     "design": ("design", "pool-design"),
     "runs": ("runs",),
-    "fit": ("fit",),
+    "fit": ("fit", "fleet"),
     "backtest": ("backtest",),
     "register": ("forecast",),
     "track": ("track",),

@@ -102,6 +102,7 @@ REPORTS: Mapping[str, View] = {
     "Evaluation": View("views.lists:evaluation_report"),
     "LoggedRuns": View("views.runs:runs_report", rows="runs"),
     "FitAnswer": View("views.fit:fit_report"),
+    "Fleet": View("views.fleet:fleet_report", rows="laws", whole=True),
     "BacktestResult": View("views.fit:backtest_report"),
     "SavedResult": View("views.fit:saved_report"),
     "NewProject": View("views.check:new_project_report"),

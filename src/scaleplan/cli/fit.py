@@ -236,7 +236,13 @@ class LawFormOptions:
         ),
     ] = None
     seed: Seed = "0"
-    jobs: Annotated[str, typer.Option(metavar="N", help="Processes that resample; the result is the same.")] = "1"
+    jobs: Annotated[
+        str,
+        typer.Option(
+            metavar="N",
+            help="Processes that resample: a number, auto, or dask:ADDRESS; the result is the same.",
+        ),
+    ] = "1"
     cluster: Annotated[
         bool, typer.Option("--cluster", help="Points of one name are one training run, resampled together.")
     ] = False

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitResult as Fitted
     from scaleplan.fitting.fleet import fit_each
     from scaleplan.fitting.pilot import design
+    from scaleplan.ladder.plan_runs import make_ladder
     from scaleplan.logs.collect import runs
     from scaleplan.lookup import list_gpus, list_models, list_presets, show_gpu, show_model, show_preset
     from scaleplan.models.families.listing import family_list as list_families
@@ -76,6 +77,7 @@ __all__ = [
     "list_presets",
     "load",
     "loss",
+    "make_ladder",
     "marginal",
     "memory",
     "model",
@@ -132,6 +134,7 @@ _HOMES = {
     "list_presets": "lookup",
     "load": "project.project_api",
     "loss": "api",
+    "make_ladder": "ladder.plan_runs",
     "marginal": "advice.marginal",
     "memory": "models.memory_questions",
     "model": "models.questions",

@@ -25,7 +25,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "model": ("model", "model-body"),
     "memory": ("memory", "ways"),
     "shape": ("shape",),
-    "design": ("design", "pool-design"),
+    "design": ("design", "ladder", "pool-design"),
     "runs": ("runs",),
     "fit": ("fit", "fleet"),
     "backtest": ("backtest",),

@@ -13,7 +13,7 @@ from scaleplan.errors import UnknownNameError, UsageError, is_visible
 from scaleplan.ladder.command import PLACEHOLDERS, check_visible, parse_command
 from scaleplan.ladder.ladder import LadderRun
 
-VALUES = {name: 7 for name in PLACEHOLDERS} | {"out": "pilots/l06-s0", "name": "l06-s0", "lr": 0.00123, "flops": 3e15}
+VALUES = dict.fromkeys(PLACEHOLDERS, 7) | {"out": "pilots/l06-s0", "name": "l06-s0", "lr": 0.00123, "flops": 3e15}
 
 
 def words(text, **values):

@@ -432,7 +432,7 @@ class FitResult(Record, Result, eq=False):
             "reading": dict(request.reading) or None,
             "rows_used": len(runs),
             "rows": row_text(runs.rows.tolist()),
-            "dropped": findings_tables(runs.dropped),
+            "dropped": findings_tables(runs.dropped, elsewhere=runs.elsewhere),
             "flagged": findings_tables(runs.flagged),
             "form": request.form,
             "method": request.method,

@@ -14,7 +14,7 @@ from scaleplan.tables.cells import to_numbers, to_text
 from scaleplan.tables.headings import normalised
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from scaleplan.arrays import Array
     from scaleplan.fitting.mapping import ColumnMapping
@@ -92,22 +92,31 @@ def rows_by_number(texts: Collection[str], table: RawTable) -> dict[int, str]:
     return found
 
 
-def earlier_steps(table: RawTable, columns: Mapping[str, ColumnMapping], given: dict[str, Array]) -> dict[int, str]:
+def earlier_steps(
+    table: RawTable,
+    columns: Mapping[str, ColumnMapping],
+    given: dict[str, Array],
+    *,
+    apart: Sequence[object] | None = None,
+) -> dict[int, str]:
     """Return the rows of each run but its final one with a loss, and carry the sizes of its earlier rows forward.
 
-    Rows of one name (and group) are one run, in the order of their steps, or of the file. A loss that is written as
-    NaN is a measurement, of a run that diverged, unless most of its rows have it. Raises UsageError without names.
+    Rows of one name (and group, and value of ``apart``) are one run, in the order of their steps, or of the file. A
+    loss that is written as NaN is a measurement, of a run that diverged, unless most of its rows have it. Raises
+    UsageError without names.
     """
     if "name" not in columns:
         hint = "--map name=COLUMN says which rows are one run"
         raise UsageError("--last needs a column with the names of runs", hint=hint)
     missing = [""] * len(table.rows)
     labels = zip(
-        *(columns[role].texts(table) if role in columns else missing for role in ("name", "group")), strict=True
+        *(columns[role].texts(table) if role in columns else missing for role in ("name", "group")),
+        apart or missing,
+        strict=True,
     )
     step = step_column(table.names)
     order = np.arange(len(table.rows), dtype=np.float64) if step is None else to_numbers(table.column(step))[0]
-    runs: dict[tuple[str, ...], list[int]] = {}
+    runs: dict[tuple[object, ...], list[int]] = {}
     for position, label in enumerate(labels):
         runs.setdefault(label, []).append(position)
     loss = given.get("loss", np.full(len(table.rows), np.nan))

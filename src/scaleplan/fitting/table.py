@@ -17,6 +17,7 @@ import json
 import re
 import sys
 import warnings
+from dataclasses import replace
 from itertools import compress, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -200,6 +201,14 @@ class RawTable(Record):
         """Return all cells of one column."""
         position = self.names.index(name)
         return [record[position] for record in self.records]
+
+    def select(self, positions: Sequence[int]) -> RawTable:
+        """Return the table of the rows at some positions."""
+        return replace(
+            self,
+            records=[self.records[i] for i in positions],
+            rows=tuple(self.rows[i] for i in positions),
+        )
 
 
 def read_table(source: Path | str) -> RawTable:

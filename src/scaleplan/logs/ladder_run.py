@@ -16,8 +16,10 @@ __all__ = [
     "EXIT",
     "LOG",
     "MANIFEST",
+    "PAST_LIMIT",
     "RUN_FILE",
     "STARTED",
+    "STOPPED",
     "LadderRunFile",
     "LadderSizes",
     "exit_status_in",
@@ -33,6 +35,10 @@ MANIFEST = "ladder.json"
 LOG, STARTED, EXIT = "output.log", "started", "exit"
 """Files in the folder of a run: what its command printed, when it last started (seconds since 1970), and the exit
 status that it ended with. A run without the last is running, or was stopped without a word."""
+
+PAST_LIMIT, STOPPED = 124, 143
+"""Exit statuses of a run that its shell stopped at its limit of time, and of one that a signal to the shell stopped:
+the engine's limit or preemption, or a person. Neither has ended; one that is started again may go on."""
 
 _SCHEMA = "scaleplan/ladder-run/1"
 

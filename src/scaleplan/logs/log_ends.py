@@ -25,7 +25,9 @@ _HEADS = (1 << 18, 1 << 22)
 _TAIL = 1 << 20
 """Bytes of the end that are kept: thousands of lines, of which a final loss is the median."""
 
-_WHOLE = frozenset({"tensorboard-events", "huggingface", "mlflow", "tensorboard-scalars", "wandb-chart", "json-history"})
+_WHOLE = frozenset(
+    {"tensorboard-events", "huggingface", "mlflow", "tensorboard-scalars", "wandb-chart", "json-history"}
+)
 """Formats that are not lines of entries in the order in which they were written."""
 
 _MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b")

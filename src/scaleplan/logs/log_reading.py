@@ -20,10 +20,11 @@ from scaleplan.errors import FileError, Notice, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.logs import event_file
 from scaleplan.logs.formats import FORMATS, format_of
-from scaleplan.logs.ladder_run import LOG, RUN_FILE, exit_status_in, read_run_file
+from scaleplan.logs.ladder_run import LOG, PAST_LIMIT, RUN_FILE, STOPPED, exit_status_in, read_run_file
 from scaleplan.logs.log_file import LogFile, run_name
 from scaleplan.logs.metrics import split_named
 from scaleplan.logs.mlflow import is_deleted, read_run, run_folder
+from scaleplan.logs.run_sizes import last_step, names_listed
 from scaleplan.logs.tensorboard_scalars import metric_in_name, read_scalars
 from scaleplan.tables.frames import is_path
 
@@ -207,12 +208,8 @@ def _each_run(found: _Found, tell: Callable[[Notice], None]) -> Iterator[tuple[R
 
 def _without_log(runs: Sequence[LadderRunFile]) -> str:
     """Return what is said of runs of a ladder whose logs cannot be read."""
-    listed = ", ".join(run.name for run in runs[:_MOST_NAMED])
-    more = f" and {len(runs) - _MOST_NAMED} more" if len(runs) > _MOST_NAMED else ""
-    return f"{listed}{more}: no log that can be read in {'its folder' if len(runs) == 1 else 'their folders'}"
-
-
-_MOST_NAMED = 8  # runs without a log that a line names
+    where = "its folder" if len(runs) == 1 else "their folders"
+    return f"{names_listed([run.name for run in runs])}: no log that can be read in {where}"
 
 
 def _runs_of(
@@ -266,9 +263,8 @@ def _chosen(
 
 
 def _rank(run: RunLog, about: LadderRunFile) -> tuple[bool, int, int, bool]:
-    lost = math.nan if run.not_finite is None else run.not_finite.last
-    step = max((each for each in (run.last_step, lost) if not math.isnan(each)), default=0.0)
-    share = step / about.steps
+    step = last_step(run)
+    share = 0.0 if math.isnan(step) else step / about.steps
     losses = sum(name in run.curves for name in ("loss", "val_loss"))
     return share <= _BEYOND, round(100 * min(share, 1.0)), losses, Path(run.source).name != LOG
 
@@ -345,8 +341,8 @@ def _distinct(run: RunLog, path: Path, folder: Path, names: Counter[str]) -> str
     return named if names[named] == 1 else f"{run.name} ({names[run.name]})"
 
 
-_FROM_OUTSIDE = frozenset({124, 137, 143})
-"""Exit statuses of a command that was ended: past its limit of time, or by the signals 9 and 15."""
+_FROM_OUTSIDE = frozenset({PAST_LIMIT, STOPPED, 137})
+"""Exit statuses of a run that was ended: at its limit, by a signal to stop, or by signal 9, which nothing can catch."""
 
 
 def _ended_by(status: int | None) -> Ended | None:

@@ -101,6 +101,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/ways/1": "scaleplan.advice.compared_ways:Ways",
     "scaleplan/design/1": "scaleplan.fitting.pilot:PilotDesign",
     "scaleplan/pool-design/1": "scaleplan.fitting.candidate_pool:PoolDesign",
+    "scaleplan/ladder-status/1": "scaleplan.ladder.status:LadderStatus",
     "scaleplan/forecast/1": "scaleplan.tracking.registered:RegisteredForecast",
     "scaleplan/outcome/1": "scaleplan.tracking.registered:Outcome",
     "scaleplan/forecasts/1": "scaleplan.tracking.registered:TrackRecord",

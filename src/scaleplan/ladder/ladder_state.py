@@ -13,7 +13,7 @@ from scaleplan.errors import FileError, Notice, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.ladder.ladder import EXIT, LOG, STARTED
 from scaleplan.logs.ladder_run import PAST_LIMIT, RUN_FILE, STOPPED, LadderRunFile, exit_status_in, read_run_file
-from scaleplan.logs.last_part import final_loss, last_entry, reaches
+from scaleplan.logs.last_part import final_loss, last_entry, reaches, step_text
 from scaleplan.logs.log_ends import ends_of
 from scaleplan.logs.log_file import plain
 from scaleplan.logs.log_reading import read_run_folder
@@ -158,7 +158,7 @@ class _Looked:
         """Return the state of the run, and why it is not finished."""
         at_end = self._at_end()
         if status == 0:
-            return ("finished", None) if at_end is not False else ("short", "ended well, before its last step")
+            return ("finished", None) if at_end is not False else ("short", f"ended well, {self._place()}")
         if is_file(self.folder / EXIT):
             return "failed", self._failure(status)
         if self.started is None and not is_file(self.folder / STARTED):
@@ -168,6 +168,11 @@ class _Looked:
                 return "finished", None
         silent = self._silence()
         return ("running", None) if silent is None else ("stopped", silent)
+
+    def _place(self) -> str:
+        """Return how far the log is, in words."""
+        assert self.log is not None
+        return f"at step {step_text(last_step(self.log))} of {self.run.steps:,}"
 
     def _at_end(self) -> bool | None:
         """Return whether the log has the last step of the run; None where it has no step."""

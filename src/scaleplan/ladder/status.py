@@ -292,10 +292,8 @@ def _still_there(status: LadderStatus) -> Iterator[Notice]:
     """Yield a warning for runs that are taken for stopped: nobody has seen them end."""
     names = [row.run for row in status.runs if row.state == "stopped"]
     if names:
-        they = "it is" if len(names) == 1 else "they are"
-        message = (
-            f"{names_listed(names)}: no sign of life; see that {they} not at work still before this is submitted"
-        )
+        they = "it has" if len(names) == 1 else "they have"
+        message = f"{names_listed(names)}: no sign of life; see that {they} ended before the file is submitted"
         yield Notice(code="no_sign_of_life", message=message)
 
 

@@ -342,7 +342,7 @@ def _distinct(run: RunLog, path: Path, folder: Path, names: Counter[str]) -> str
 
 
 _FROM_OUTSIDE = frozenset({PAST_LIMIT, STOPPED, 137})
-"""Exit statuses of a run that was ended: at its limit, by a signal to stop, or by signal 9, which nothing can catch."""
+"""Exit statuses of a run that was ended: at its limit, by a signal to stop, or by signal 9, which none catches."""
 
 
 def _ended_by(status: int | None) -> Ended | None:

@@ -46,13 +46,8 @@ def ladder_status_report(found: LadderStatus) -> Report:
     """Return the report: counts, what is used and left, a row of each run, and why runs are not finished."""
     columns = {name: [cell(run) for run in found.runs] for name, cell in _COLUMNS.items()}
     kept = {name: cells for name, cells in columns.items() if any(cells)}
-    rows = list(
-        zip(
-            (run.run for run in found.runs),
-            *([cell or _ABSENT for cell in cells] for cells in kept.values()),
-            strict=True,
-        )
-    )
+    names = [run.run for run in found.runs]
+    rows = list(zip(names, *([cell or _ABSENT for cell in cells] for cells in kept.values()), strict=True))
     return Report(
         title=_title(found),
         facts=[*_facts(found)],

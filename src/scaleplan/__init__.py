@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fleet import fit_each
     from scaleplan.fitting.pilot import design
     from scaleplan.ladder.plan_runs import make_ladder
+    from scaleplan.ladder.status import ladder_status
     from scaleplan.logs.collect import runs
     from scaleplan.lookup import list_gpus, list_models, list_presets, show_gpu, show_model, show_preset
     from scaleplan.models.families.listing import family_list as list_families
@@ -71,6 +72,7 @@ __all__ = [
     "forecasts",
     "hyperparameters",
     "init",
+    "ladder_status",
     "list_families",
     "list_gpus",
     "list_models",
@@ -128,6 +130,7 @@ _HOMES = {
     "forecasts": "project.kept_forecasts",
     "hyperparameters": "advice.advice_api",
     "init": "project.project_api",
+    "ladder_status": "ladder.status",
     "list_families": "models.families.listing:family_list",
     "list_gpus": "lookup",
     "list_models": "lookup",

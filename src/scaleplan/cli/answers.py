@@ -26,6 +26,7 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     "memory": ("memory", "ways"),
     "shape": ("shape",),
     "design": ("design", "ladder", "pool-design"),
+    "ladder status": ("ladder-status",),
     "runs": ("runs",),
     "fit": ("fit", "fleet"),
     "backtest": ("backtest",),

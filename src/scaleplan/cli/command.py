@@ -266,7 +266,12 @@ def single() -> Commands:
 
 def group(help_text: str) -> Commands:
     """Return an application for a group of commands, in this program's style."""
-    return Commands(**_APP, cls=_Group, help=help_text, no_args_is_help=True, context_settings=HELP)
+    settings: dict[str, Any] = {"help": help_text, "no_args_is_help": True, "context_settings": HELP}
+    return Commands(**_APP, cls=_Group, callback=_of_group, **settings)
+
+
+def _of_group() -> None:
+    """Do nothing before a command of a group: with it one command alone makes a group too."""
 
 
 def command(

@@ -125,6 +125,7 @@ REPORTS: Mapping[str, View] = {
     "Ways": View("views.ways:ways_report", rows="ways", whole=True),
     "PilotDesign": View("views.design:design_report", rows="runs"),
     "Ladder": View("views.ladder:ladder_report", rows="runs"),
+    "LadderStatus": View("views.ladder_status:ladder_status_report", rows="runs", whole=True),
     "PoolDesign": View("views.pool:pool_report", rows="runs"),
     "RegisteredForecast": View("views.forecasts:registered_report"),
     "Outcome": View("views.forecasts:outcome_report", rows="intervals", whole=True),

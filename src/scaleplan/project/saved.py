@@ -102,6 +102,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/design/1": "scaleplan.fitting.pilot:PilotDesign",
     "scaleplan/ladder/1": "scaleplan.ladder.ladder:Ladder",
     "scaleplan/pool-design/1": "scaleplan.fitting.candidate_pool:PoolDesign",
+    "scaleplan/ladder-status/1": "scaleplan.ladder.status:LadderStatus",
     "scaleplan/forecast/1": "scaleplan.tracking.registered:RegisteredForecast",
     "scaleplan/outcome/1": "scaleplan.tracking.registered:Outcome",
     "scaleplan/forecasts/1": "scaleplan.tracking.registered:TrackRecord",

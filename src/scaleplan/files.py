@@ -208,6 +208,38 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
     return path
 
 
+def write_together(files: Mapping[Path, str | bytes]) -> None:
+    """Write several files, all of them or none: a temporary neighbour of each, then their renames.
+
+    A rename that fails after others, which a file system has little reason for, takes those back that made new files.
+    Raises FileError as :func:`write_atomic`.
+    """
+    path = next(iter(files), Path())
+    staged: list[tuple[Path, Path, bool]] = []
+    done: list[Path] = []
+    with _Uninterrupted():
+        try:
+            for path, content in files.items():
+                target = _target(path)
+                old = _status(target)
+                temporary = _stage(target, content.encode() if isinstance(content, str) else content, old)
+                staged.append((temporary, target, old is None))
+            for temporary, target, is_new in staged:
+                temporary.replace(target)
+                done += [target] if is_new else []
+        except BaseException as error:
+            for target in done:
+                target.unlink(missing_ok=True)
+            if isinstance(error, OSError | ValueError):
+                raise _failed(f"write {quote(path)}", error) from None
+            raise
+        finally:
+            for temporary, _, _ in staged:
+                temporary.unlink(missing_ok=True)
+        for folder in {target.parent for _, target, _ in staged}:
+            _sync_folder(folder)
+
+
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
@@ -241,11 +273,24 @@ def _target(path: Path) -> Path:
 
 def _replace(target: Path, data: bytes) -> None:
     """Write a new neighbour of a file, on the disk, and rename it to the file."""
-    temporary = target.with_name(f".scaleplan-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    temporary = _stage(target, data, _status(target))
     try:
-        old = target.stat()
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
     except FileNotFoundError:
-        old = None
+        return None
+
+
+def _stage(target: Path, data: bytes, old: os.stat_result | None) -> Path:
+    """Write a new neighbour of a file that has the status ``old``, on the disk, and return it."""
+    temporary = target.with_name(f".scaleplan-{os.getpid()}-{os.urandom(4).hex()}.tmp")
     # as private as can be until it has the mode of the file that it replaces; a new one gets what the umask leaves
     number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if old is None else 0o600)
     try:
@@ -256,10 +301,10 @@ def _replace(target: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(number)
-        temporary.replace(target)
-        _sync_folder(target.parent)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+    return temporary
 
 
 def _keep_group(number: int, group: int) -> None:

@@ -17,8 +17,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "sinfo", "squeue", "scanc
 
 _GPUS, _CPUS = 8, 8
 
-# Tasks start within a second of their turn. GPUs are files without a type. There are no cgroups, so that no process of
-# a run gets a signal but the shell, which must hand it on.
+# Tasks start within a second of their turn. GPUs are files without a type. Without cgroups, no process of a run gets a
+# signal but the shell, which must hand it on.
 _CONF = """\
 ClusterName=pilots
 SlurmctldHost=localhost

@@ -127,9 +127,18 @@ def _one_a_cause(notices: Iterable[Notice]) -> Iterable[Notice]:
     return one_a_cause(listed)
 
 
+_MOST_LISTED = 24  # files that are named: a screen
+
+
 def _report_written(paths: Iterable[Path]) -> None:
-    """Write a line on standard error for each file that was written, with its size."""
-    for path in filter(is_file, paths):
+    """Write a line on standard error for each file that was written, with its size; of very many one for all."""
+    written = [*filter(is_file, paths)]
+    if len(written) > _MOST_LISTED:
+        size = format_bytes(sum(path.stat().st_size for path in written))
+        first, last = (escape_control(str(path)) for path in (written[0], written[-1]))
+        sys.stderr.write(f"wrote {len(written):,} files, {first} to {last} ({size})\n")
+        return
+    for path in written:
         sys.stderr.write(f"wrote {escape_control(str(path))} ({format_bytes(path.stat().st_size)})\n")
 
 
@@ -258,7 +267,12 @@ def single() -> Commands:
 
 def group(help_text: str) -> Commands:
     """Return an application for a group of commands, in this program's style."""
-    return Commands(**_APP, cls=_Group, help=help_text, no_args_is_help=True, context_settings=HELP)
+    settings: dict[str, Any] = {"help": help_text, "no_args_is_help": True, "context_settings": HELP}
+    return Commands(**_APP, cls=_Group, callback=_of_group, **settings)
+
+
+def _of_group() -> None:
+    """Do nothing before a command of a group: with it one command alone makes a group too."""
 
 
 def command(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import typer
 
@@ -230,7 +230,13 @@ class LawFormOptions:
         ),
     ] = None
     seed: Seed = "0"
-    jobs: Annotated[str, typer.Option(metavar="N", help="Processes that resample; the result is the same.")] = "1"
+    jobs: Annotated[
+        str,
+        typer.Option(
+            metavar="N",
+            help="Processes that resample: a number, auto, or dask:ADDRESS; the result is the same.",
+        ),
+    ] = "1"
     cluster: Annotated[
         bool, typer.Option("--cluster", help="Points of one name are one training run, resampled together.")
     ] = False
@@ -270,6 +276,7 @@ class PresetOptions:
         "scaleplan fit wandb.csv --map loss=eval/loss --where 'State = finished' --best",
         "scaleplan fit sweep.csv --method all --report",
         "scaleplan fit runs.csv --form offset_power --x flops --y loss --json",
+        "scaleplan fit runs.csv --each corpus --each 'loss=eval/*' --format csv",
     ],
 )
 def fit(
@@ -285,8 +292,15 @@ def fit(
             "--output",
             "-o",
             metavar="FILE",
-            help="Write the law as a preset file; law-{group}.toml with --group.",
+            help="Write the law as a preset file; law-{group}.toml with --group, law-{COLUMN}.toml with --each.",
             rich_help_panel=PANELS["output"],
+        ),
+    ] = None,
+    each: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Fit each value of this column by itself, repeatable; loss=eval/* fits each such column.",
         ),
     ] = None,
     report: Annotated[
@@ -295,6 +309,14 @@ def fit(
     residuals: Annotated[bool, typer.Option("--residuals", help="Add plots of the residuals.")] = False,
 ) -> Answer:
     """Fit a scaling law to training runs, with its uncertainty, and say what the runs do not determine."""
+    if each is not None:
+        for name, given in (("report", report), ("residuals", residuals)):
+            if given:
+                raise UsageError(
+                    f"--{name} is about one law, and --each has a row a law",
+                    hint="--where 'COLUMN = VALUE' fits one group by itself",
+                )
+        return _fit_each(each, runs, output_file, keywords(reading, objective, law, preset))
     _require_path(output_file, law, inputs=(runs, law.base))
     from scaleplan.fitting.fit import fit as fit_runs
     from scaleplan.fitting.fit_result import FitAnswer
@@ -307,6 +329,22 @@ def fit(
     answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=files, warnings=warnings)
     write = None if output_file is None else partial(fitted.write_all, output_file)
     return Answer(result=answer, notices=warnings, write=write)
+
+
+def _fit_each(each: list[str], runs: str, output: str | None, options: dict[str, Any]) -> Answer:
+    """Fit each group and metric of a table, and write a preset for each where a path is given."""
+    from scaleplan.fitting.fleet import plan_fleet
+
+    plan = plan_fleet(runs, each=each, **options)
+    for path in () if output is None else plan.files(output):
+        require_writable(path, inputs=(runs, options["base"]))
+        require_written_by_fit(path)
+    with Progress("laws", len(plan.pairs)) as progress:
+        fitted = plan.fit(progress=progress, with_presets=output is not None)
+    if output is None:
+        return Answer(result=fitted.fleet, notices=fitted.warnings)
+    found = fitted.to_be_written(output)
+    return Answer(result=found, notices=found.warnings, write=partial(fitted.write, output))
 
 
 def _require_path(output: str | None, law: LawFormOptions, *, inputs: Sequence[str | None]) -> None:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.ladder.command import PLACEHOLDERS
+from scaleplan.logs.ladder_run import EXIT, LOG, MANIFEST, STARTED
 from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
     from scaleplan.errors import Notice
 
 __all__ = ["EXIT", "LOG", "MANIFEST", "STARTED", "Ladder", "LadderRun"]
-
-MANIFEST = "ladder.json"
-"""The file in the folder of a ladder that says what it holds."""
-
-LOG, STARTED, EXIT = "output.log", "started", "exit"
-"""Files in the folder of a run: what its command printed, when it last started (seconds since 1970), and the exit
-status that it ended with. A run without the last is running, or was stopped without a word."""
 
 
 _FOLDER = "scaleplan.ladder.ladder_folder"

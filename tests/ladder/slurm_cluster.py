@@ -17,8 +17,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "sinfo", "squeue", "scanc
 
 _GPUS, _CPUS = 8, 8
 
-# Tasks start within a second of their turn. GPUs are files without a type. Without cgroups, no process of a run gets a
-# signal but the shell, which must hand it on.
+# Tasks start within a second of their turn. GPUs are files without a type. Without cgroups, no process of a run gets
+# a signal but the shell, which must hand it on.
 _CONF = """\
 ClusterName=pilots
 SlurmctldHost=localhost
@@ -92,6 +92,13 @@ class Slurm:
             "squeue", "--noheader", "--states=PD,R,CG,S,CF", f"--jobs={job}", "--format=%i", check=False
         ).strip():
             assert time.monotonic() < end, self.run("squeue") + self.logs()
+            time.sleep(0.05)
+
+    def until(self, ready, *, seconds=60):
+        """Wait until something holds."""
+        end = time.monotonic() + seconds
+        while not ready():
+            assert time.monotonic() < end, self.run("squeue", "--array", "--states=all") + self.logs()
             time.sleep(0.05)
 
     def states(self, job):

@@ -18,7 +18,7 @@ from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.ladder.command import check_visible, parse_command
 from scaleplan.ladder.engines import ENGINES, REMOTE_FOLDER, engine_of
 from scaleplan.ladder.ladder import Ladder, LadderRun
-from scaleplan.ladder.schedule import turns
+from scaleplan.ladder.spending import at_most, predicted
 from scaleplan.models.questions import parse_whole
 from scaleplan.models.styles import STYLES
 from scaleplan.planning.context import Context
@@ -162,17 +162,12 @@ class LaunchRequest(Record):
             for position, (each, seed) in enumerate(repeated)
         )
         at_once = min(self.at_once, len(runs))
-        hours = _all(run.hours for run in runs)
-        limits = _all(run.limit_hours for run in runs)
-        spent, most = (None if each is None else self.gpus * math.fsum(each) for each in (hours, limits))
-        days, most_days = (None if each is None else _days(each, at_once) for each in (hours, limits))
-        price = order[0].price
         engine = engine_of(self.engine)
-        return Ladder(
+        ladder = Ladder(
             engine=self.engine,
             folder=self.folder,
             file=engine.file,
-            submit=engine.submission(f"{self.folder}/{engine.file}", min(self.at_once, len(runs))),
+            submit=engine.submission(f"{self.folder}/{engine.file}", at_once),
             command=self.command.text,
             law=design.law,
             target=design.target,
@@ -183,17 +178,29 @@ class LaunchRequest(Record):
             at_once=at_once,
             runs=runs,
             flops=math.fsum(run.flops for run in runs),
-            gpu_hours=spent,
-            days=days,
-            cost=None if spent is None or price is None else price * spent,
-            most_gpu_hours=most,
-            most_days=most_days,
-            most_cost=None if most is None or price is None else price * most,
-            price=price,
+            gpu_hours=None,
+            days=None,
+            cost=None,
+            most_gpu_hours=None,
+            most_days=None,
+            most_cost=None,
+            price=order[0].price,
             currency=order[0].currency,
             image=self.image,
             storage=self.storage,
             warnings=(*design.warnings, *self.command.warnings, *self._warnings(order)),
+        )
+        likely, most = predicted(ladder, runs), at_most(ladder, runs)
+        if likely is None or most is None:
+            return ladder
+        return replace(
+            ladder,
+            gpu_hours=likely.gpu_hours,
+            days=likely.days,
+            cost=likely.cost,
+            most_gpu_hours=most.gpu_hours,
+            most_days=most.days,
+            most_cost=most.cost,
         )
 
     def _models(self, design: PilotDesign) -> dict[int, Model]:
@@ -496,18 +503,6 @@ def _shown_folder(output: str | os.PathLike[str]) -> str:
 def _limit(hours: float) -> float:
     """Return after how many hours a run is stopped that is to take some."""
     return max(_LEAST_LIMIT, _LIMIT_STEP * math.ceil(LIMIT * hours / _LIMIT_STEP))
-
-
-def _all(values: Iterable[float | None]) -> list[float] | None:
-    """Return values of which all are known; None otherwise."""
-    found = list(values)
-    known = [value for value in found if value is not None]
-    return known if len(known) == len(found) else None
-
-
-def _days(hours: Sequence[float], at_once: int) -> float:
-    """Return the days until the last of some runs has ended."""
-    return max(math.fsum(hours[run] for run in place) for place in turns(hours, at_once)) / 24
 
 
 _QUANTITIES = {"params": "parameters", "tokens": "tokens", "flops": "compute", "tokens_per_param": "tokens/param"}

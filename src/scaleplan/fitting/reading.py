@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,16 +21,20 @@ from scaleplan.fitting.cleaning import ROUNDING, cells_of, clean, read_condition
 from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
 from scaleplan.fitting.exports import CURVE, NotRunsError
+from scaleplan.fitting.histories import final_rows, is_large
 from scaleplan.fitting.ladders import ladder_doubts
 from scaleplan.fitting.logged import is_log, logged_doubts, logged_names, logged_table, opened
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
-from scaleplan.fitting.runs import REASONS, Runs
+from scaleplan.fitting.runs import REASONS, Finding, Runs
 from scaleplan.fitting.sweeps import unlike_runs
 from scaleplan.fitting.table import RawTable, read_table
 from scaleplan.laws.base import Cost
+from scaleplan.logs.logged_run import LoggedRuns
 from scaleplan.presets.conventions import NATS
+from scaleplan.tables.arrow_files import ENDINGS, arrow_parts
 from scaleplan.tables.cells import to_numbers
+from scaleplan.tables.frames import TooLargeError
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.units import format_number, format_plain, parse_flops, parse_positive
 
@@ -40,12 +44,13 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.compute import OwnCount
     from scaleplan.fitting.mapping import ColumnMapping
-    from scaleplan.fitting.runs import Finding
-    from scaleplan.logs.logged_run import LoggedRuns
+    from scaleplan.fitting.table import History
     from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
     Recognised = tuple[dict[str, ColumnMapping], list[str]]
+    Reduced = Callable[[TableLike | RawTable], RawTable]
+    Column = tuple[Array, Mapping[int, str]]
 
 __all__ = ["read_runs"]
 
@@ -76,7 +81,7 @@ def read_runs(
     drop_rows: Collection[str] = (),
     needed: Collection[str] = (*_SIZES, "loss"),
 ) -> Runs:
-    """Read training runs from a CSV, TSV, JSON or JSON Lines file, standard input (``-``), logs, or a data frame.
+    """Read training runs from a file (CSV, TSV, JSON, Parquet, Arrow), standard input (``-``), logs, or a data frame.
 
     ``mapping`` gives the column of a role, such as ``{"loss": "eval/openlm/loss"}``, in the grammar of
     :mod:`scaleplan.fitting.columns`; other roles are recognised by name. A row must meet every condition of
@@ -99,19 +104,26 @@ def read_runs(
     _check_choices(loss_unit, bytes_ratio, keep)
     least = None if min_flops is None else parse_flops(min_flops)
     mapped = {**(mapping or {}), **({} if group is None else {"group": group})}
+    reading: dict[str, Any] = {"mapping": mapped, "log10": log10, "loss_unit": loss_unit, "needed": needed}
+    reduced = partial(final_rows, **reading) if last else None
     table, (columns, notes) = _recognised(
-        opened(source),
-        partial(recognise, mapping=mapped, log10=log10, loss_unit=loss_unit, needed=needed, carried=last),
+        _opened(source, reduced),
+        partial(recognise, **reading, carried=last),
         by_step=last or "params" not in needed,
+        reduced=reduced,
     )
     more = {name: read_mapping(name, table, role="extra") for name in extra}
     texts = {role: column.text for role, column in columns.items()}
     roles = (*_SIZES, "tokens_per_param", "loss", "unique_tokens", "weight")
     read = {role: columns[role].numbers(table) for role in roles if role in columns}
+    among: Sequence[int] = table.rows if table.history is None else range(2, table.history.end + 1)
+    not_last: list[Finding] = []
+    if last or table.history is not None:  # what an earlier step has is no run, and judges none
+        table, read, not_last = _final_steps(table, columns, read)
+        notes += [] if table.history is None else [_reduced(table.history, len(table.rows))]
     given = {role: numbers for role, (numbers, _) in read.items() if role in needed or not _too_small(role, numbers)}
     further = {name: column.numbers(table) for name, column in more.items()}
     _require_raw_units(given, columns=columns, source=table.source)
-    earlier = earlier_steps(table, columns, given) if last else {}
     missing, numbers = np.full(len(table.rows), np.nan), np.array(table.rows, dtype=np.intp)
     three = (given.get(role, missing) for role in _SIZES)
     own = own_count(*three, stated=flops_convention, rows=numbers)
@@ -150,59 +162,114 @@ def read_runs(
         },
         states=columns["state"].cells(table) if "state" in columns else None,
         conditions=_conditions(where, table, runs, with_loss=loss is not None),
-        left_out=rows_by_number(drop_rows, table),
+        left_out=rows_by_number(drop_rows, table, among=among),
         marked=marked_rows(table, drop),
-        earlier=earlier,
         differing=own.jumps,
         min_flops=least,
         best=best,
         keep=keep,
         drop=dropped_reasons(drop, table),
     )
-    dropped = _by_row(rows.dropped)
     if not rows.alive.any():
-        raise _nothing_left(table, dropped)
+        raise _nothing_left(table, _by_row(rows.dropped))
+    dropped = _by_row([*rows.dropped, *not_last])
     used = runs.select(rows.alive)
     size, told = _bytes_per_token(table, used, np.flatnonzero(rows.alive), bytes_ratio)
     used = replace(used, bytes_per_token=size)
     left = set(used.rows.tolist())
     flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
+    positions = np.flatnonzero(rows.alive)
     warnings = (*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
-    warnings += logged_doubts(table, np.flatnonzero(rows.alive), loss_unit=loss_unit if "loss" in needed else None)
+    warnings += logged_doubts(table, positions, loss_unit=loss_unit if "loss" in needed else None)
     if set(needed) >= {"params", "tokens", "loss"}:
-        warnings += _too_large(used, columns["loss"], loss_unit)
-        if "unique_tokens" not in needed:
-            warnings += _repeated(used)
-        codes = np.unique(used.group or ("",) * len(used), return_inverse=True)[1]
-        if used.unique_tokens is not None:
-            codes = cells_of(codes, used.unique_tokens)
-        cells = cells_of(codes, used.params, used.tokens)
-        alike = cells_of(codes, used.params, used.tokens, width=ROUNDING)
-        if (different := len(np.unique(alike))) < len(used):
-            used = replace(used, replicates=alike)
-            notes.append(f"{len(used)} runs have {different} pairs of sizes; the others repeat them")
-        positions = np.flatnonzero(rows.alive)
-        warnings += unlike_runs(table, used, positions=positions, cells=cells)
-        warnings += ladder_doubts(table, used, positions)
+        used, repeated, doubts = _repeats(table, used, positions, counted="unique_tokens" not in needed)
+        notes += repeated
+        warnings += (*_too_large(used, columns["loss"], loss_unit), *doubts)
     notes += [*derived, *remarks, *told, *logged_names(table, [each.row for each in dropped])]
     return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
 
 
+def _repeats(
+    table: RawTable, used: Runs, positions: Index, *, counted: bool
+) -> tuple[Runs, list[str], tuple[Notice, ...]]:
+    """Return the runs with which of them repeat one another, a note of it, and warnings of what sets them apart.
+
+    Where repeated data is ``counted`` as new, that is one.
+    """
+    warnings = _repeated(used) if counted else ()
+    notes = []
+    codes = np.unique(used.group or ("",) * len(used), return_inverse=True)[1]
+    if used.unique_tokens is not None:
+        codes = cells_of(codes, used.unique_tokens)
+    cells = cells_of(codes, used.params, used.tokens)
+    alike = cells_of(codes, used.params, used.tokens, width=ROUNDING)
+    if (different := len(np.unique(alike))) < len(used):
+        used = replace(used, replicates=alike)
+        notes.append(f"{len(used)} runs have {different} pairs of sizes; the others repeat them")
+    warnings += unlike_runs(table, used, positions=positions, cells=cells)
+    return used, notes, (*warnings, *ladder_doubts(table, used, positions))
+
+
+def _final_steps(
+    table: RawTable, columns: Mapping[str, ColumnMapping], read: Mapping[str, Column]
+) -> tuple[RawTable, dict[str, Column], list[Finding]]:
+    """Return the table of the final rows of its runs, what its columns hold there, and what became of the others.
+
+    Of a table that was reduced before, the others are what recognising its columns and carrying sizes needed.
+    """
+    earlier = earlier_steps(table, columns, {role: numbers for role, (numbers, _) in read.items()})
+    kept = [position for position in range(len(table.rows)) if position not in earlier]
+    place = {position: new for new, position in enumerate(kept)}
+    final: dict[str, Column] = {
+        role: (numbers[kept], {place[i]: text for i, text in texts.items() if i in place})
+        for role, (numbers, texts) in read.items()
+    }
+    others = earlier if table.history is None else {}
+    findings = [Finding(row=table.rows[i], reason="not_last", detail=detail) for i, detail in others.items()]
+    return table.take(kept), final, findings
+
+
+def _reduced(history: History, runs: int) -> str:
+    return f"{history.count:,} rows of steps hold {runs:,} runs, of which the final rows are read"
+
+
+def _opened(source: TableLike | LoggedRuns | RawTable, reduced: Reduced | None) -> str | Path | RawTable:
+    """Return what runs are read from; ``reduced`` gives the final rows of a history that is large."""
+    if reduced is None or isinstance(source, LoggedRuns | RawTable):
+        return opened(source)
+    if is_large(source):
+        return reduced(source)
+    try:
+        return opened(source)
+    except TooLargeError:
+        return reduced(source)
+
+
 def _recognised(
-    source: Path | str | RawTable, recognised: Callable[[RawTable], Recognised], *, by_step: bool
+    source: Path | str | RawTable,
+    recognised: Callable[[RawTable], Recognised],
+    *,
+    by_step: bool,
+    reduced: Reduced | None,
 ) -> tuple[RawTable, Recognised]:
     """Return the table of a file with the roles of its columns; of a log or a folder, the table of its runs.
 
-    With ``by_step`` the rows of a history are what the user wants. Raises FileError for what is neither.
+    With ``by_step`` the rows of a history are what the user wants, and ``reduced`` gives the final ones where they
+    are too many. Raises FileError for what is neither.
     """
     if isinstance(source, RawTable):
         return source, recognised(source)
-    if is_folder(Path(source)):
+    if is_folder(Path(source)) and not arrow_parts(Path(source)):
         table = logged_table(source)
         return table, recognised(table)
-    text = Path(source).suffix.lower() not in {".csv", ".tsv"}
+    text = Path(source).suffix.lower() not in {".csv", ".tsv", *ENDINGS}
     try:
         table = read_table(source)
+        return table, recognised(table)
+    except TooLargeError:
+        if reduced is None or str(source) == "-":
+            raise
+        table = reduced(source)
         return table, recognised(table)
     except FileError as error:
         curves = isinstance(error, NotRunsError)

@@ -330,12 +330,8 @@ class FleetPlan(Record, eq=False):
         """The groups with the number of each metric in which the user's conditions leave a row."""
         wanted = []
         for _, rows in self.metrics:
-            left = np.ones(len(self.table.rows), dtype=bool)
-            if not isinstance(rows, ScaleplanError):
-                for meets in rows.conditions.values():
-                    left &= meets
-                left[list(rows.left_out)] = False
-            wanted.append(left)
+            count = len(self.table.rows)
+            wanted.append(np.ones(count, dtype=bool) if isinstance(rows, ScaleplanError) else rows.wanted(count))
         return tuple(
             (group, number)
             for group in self.groups

@@ -17,8 +17,10 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "sinfo", "squeue", "scanc
 
 _GPUS, _CPUS = 8, 8
 
-# Tasks start within a second of their turn. GPUs are files without a type. Without cgroups, no process of a run gets a
-# signal but the shell, which must hand it on.
+_ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED"}
+
+# Tasks start within a second of their turn. GPUs are files without a type. Without cgroups, no process of a run gets
+# a signal but the shell, which must hand it on.
 _CONF = """\
 ClusterName=pilots
 SlurmctldHost=localhost
@@ -86,12 +88,15 @@ class Slurm:
         return self.run("sbatch", "--parsable", *options, "--", str(file), cwd=cwd).strip()
 
     def wait(self, job, *, seconds=60):
-        """Wait until no task of a job is queued or running."""
+        """Wait until every task of a job, or of several with commas between them, has ended."""
+        words = ("squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%T")
+        self.until(lambda: {*self.run(*words).split()} <= _ENDED, seconds=seconds)
+
+    def until(self, ready, *, seconds=60):
+        """Wait until something holds."""
         end = time.monotonic() + seconds
-        while self.run(
-            "squeue", "--noheader", "--states=PD,R,CG,S,CF", f"--jobs={job}", "--format=%i", check=False
-        ).strip():
-            assert time.monotonic() < end, self.run("squeue") + self.logs()
+        while not ready():
+            assert time.monotonic() < end, self.run("squeue", "--array", "--states=all") + self.logs()
             time.sleep(0.05)
 
     def states(self, job):

@@ -125,6 +125,7 @@ def test_gpus_are_asked_of_the_plugin_of_their_vendor(gpu, resource):
         ({"gpu": "tpu-v5e"}, "tpu-v5e of Google"),
         ({"gpu": "trn2"}, "trn2 of AWS"),
         ({"gpu": None}, "no GPU"),
+        ({"gpu": "of-a-file"}, "'of-a-file'"),
         ({"image": None}, "image"),
         ({"image": "two words"}, "'two words'"),
         ({"image": "-c"}, "'-c'"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
@@ -172,7 +171,7 @@ class LaunchRequest(Record):
             engine=self.engine,
             folder=self.folder,
             file=engine.file,
-            submit=engine.submit.format(file=shlex.quote(f"{self.folder}/{engine.file}")),
+            submit=engine.submission(f"{self.folder}/{engine.file}", at_once),
             command=self.command.text,
             law=design.law,
             target=design.target,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError, quote
@@ -113,8 +114,8 @@ def skypilot_task(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "watch": "sky jobs queue",
             "stop": "sky jobs cancel ID...",
             "again": "the same file: runs that have ended well are left alone.",
-            "results": f"a folder for each run in {ladder.storage}. Copied to this machine, 'scaleplan ladder "
-            "status' and 'scaleplan fit' read them.",
+            "results": f"a folder for each run in {ladder.storage}. Copied into {shlex.quote(ladder.folder)}, they "
+            "are there for 'scaleplan ladder status' and 'scaleplan fit'.",
             "needs": "what commands need, in the folder from which this is submitted and of which each machine has a "
             f"copy, or in {'the' if image else 'an'} image{'' if image else ' (image_id: docker:NAME)'}.",
             "limits": "each run has its own. max_hourly_cost is for one machine with all its GPUs: SkyPilot takes it "
@@ -164,8 +165,8 @@ def _gpu(ladder: Ladder) -> str:
         raise UsageError("SkyPilot finds machines by their GPUs, and no GPU is named", hint="name it with --gpu NAME")
     if ladder.gpu not in SKYPILOT_NAMES:
         raise UsageError(
-            f"what SkyPilot calls {quote(ladder.gpu)} is not known",
-            hint=f"known: {', '.join(SKYPILOT_NAMES)}; --format csv lists the runs and their commands",
+            f"no task of SkyPilot's is written for {quote(ladder.gpu)}: what SkyPilot calls it is not known",
+            hint=f"it is of {', '.join(SKYPILOT_NAMES)}; --format csv lists the runs and their commands",
         )
     return SKYPILOT_NAMES[ladder.gpu]
 

@@ -268,7 +268,7 @@ def rest_of(folder: str | Path, status: LadderStatus, file: str | Path) -> RestO
     runs = tuple(run for run in ladder.runs if states.get(run.name) in _REST)
     if not runs:
         return None
-    submit = engine_of(ladder.engine).submit.format(file=shlex.quote(str(file)))
+    submit = engine_of(ladder.engine).submission(str(file), min(ladder.at_once, len(runs)))
     text = engine_of(ladder.engine).write(replace(ladder, file=target.name, submit=submit), runs)
     notices = (*_still_there(status), *_moved(ladder, place))
     return RestOfLadder(text, submit, tuple(run.name for run in runs), notices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from typing import TYPE_CHECKING
@@ -81,6 +82,10 @@ _VOLUME = re.compile(r"[a-zA-Z0-9]+(?:[._-]{1,2}[a-zA-Z0-9]+)*")
 """A name that SkyPilot gives (task.py: _VALID_NAME_REGEX)."""
 
 
+_STEPS, _ROUNDING = 10_000, 1e-6
+"""Parts of a dollar to which prices are rounded up, as those of catalogs, and what floats may add to a whole part."""
+
+
 def skypilot_task(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
     """Return a task of which as many managed jobs are submitted as there are places, each with its share of the runs.
 
@@ -120,8 +125,8 @@ def skypilot_task(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             f"copy, or in {'the' if image else 'an'} image{'' if image else ' (image_id: docker:NAME)'}.",
             "limits": "each run has its own. max_hourly_cost is for one machine with all its GPUs: SkyPilot takes it "
             f"only where its catalog has a spot price of at most {format_usd_per_hour(price)}. A machine that is "
-            "taken away is replaced: it goes on after the runs that have ended well and starts the interrupted one "
-            "again, which the costs above leave out. A run that fails stops no other.",
+            "taken away is replaced: the next leaves alone the runs that have ended well and starts its others anew, "
+            "which the costs above leave out. A run that fails stops no other.",
             **({"gpus": f"{name} may be {' or '.join(others)}, too: --infra chooses the cloud."} if others else {}),
         },
         task,
@@ -183,7 +188,7 @@ def _price(ladder: Ladder) -> float:
             f"SkyPilot takes machines up to a price in US dollars, and the price is in {ladder.currency}",
             hint="give the price in dollars, for example --price 2.50",
         )
-    return round(ladder.price * ladder.gpus, 4)
+    return math.ceil(ladder.price * ladder.gpus * _STEPS - _ROUNDING) / _STEPS
 
 
 def _storage(ladder: Ladder) -> dict[str, object]:

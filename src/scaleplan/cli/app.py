@@ -52,7 +52,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "shape": ("model", "a size → a concrete architecture, as a config.json"),
     "precisions": ("advise", "these GPUs → bf16 or fp8: speed against loss"),
     "vocab": ("advise", "this size → how large the vocabulary should be"),
-    "design": ("fit", "a budget for pilot runs → which ones to train"),
+    "design": ("design", "a budget for pilot runs → which ones, and the files to start"),
     "ladder": ("ladder", "pilot runs that were started → how far they are, what is left"),
     "runs": ("runs", "logs of any trainer or tracker → a table, one row a run"),
     "fit": ("fit", "training runs → a law with its uncertainty, as a preset"),

@@ -47,6 +47,7 @@ __all__ = [
     "cells_of",
     "clean",
     "far_above_cell",
+    "number_in",
     "read_condition",
     "repeats",
 ]
@@ -454,12 +455,14 @@ class Condition(Record):
         if self.operator == "~":
             pattern = re.compile(self.value)
             return [pattern.search(to_text(cell)) is not None for cell in cells]
-        wanted = _number(self.value)
+        wanted = number_in(self.value)
         if self.operator in _COMPARE:
             compare = _COMPARE[self.operator]
-            return [wanted is not None and (n := _number(cell)) is not None and compare(n, wanted) for cell in cells]
+            return [
+                wanted is not None and (n := number_in(cell)) is not None and compare(n, wanted) for cell in cells
+            ]
         number = math.nan if wanted is None else wanted  # equal to no cell
-        equal = [to_text(cell) == self.value or _number(cell) == number for cell in cells]
+        equal = [to_text(cell) == self.value or number_in(cell) == number for cell in cells]
         return [not item for item in equal] if self.operator == "!=" else equal
 
 
@@ -479,7 +482,7 @@ def read_condition(text: str, *, columns: Collection[str]) -> Condition:
     match = known[-1]  # the longest name: a column may be called 'a=b'
     sign = "=" if match[0] == "==" else match[0]
     value = text[match.end() :].strip()
-    if sign in _COMPARE and _number(value) is None:
+    if sign in _COMPARE and number_in(value) is None:
         raise UsageError(f"condition {quote(text)}: {quote(value)} is not a number, and '{sign}' compares numbers")
     if sign == "~":
         try:
@@ -489,7 +492,8 @@ def read_condition(text: str, *, columns: Collection[str]) -> Condition:
     return Condition(column=text[: match.start()].strip(), operator=sign, value=value)
 
 
-def _number(cell: Cell) -> float | None:
+def number_in(cell: Cell) -> float | None:
+    """Return the number of a cell as conditions compare it, None for a cell without one."""
     if is_missing(cell) or isinstance(cell, bool):
         return None
     try:

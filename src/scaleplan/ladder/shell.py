@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["SECONDS_TO_SAVE", "run_functions"]
 
 SECONDS_TO_SAVE = 60
-"""Seconds from the signal that stops a run, at its limit or by the engine, to the one that kills it: pilots are small,
-and Kubernetes and Slurm grant 30 by default, spot machines two minutes."""
+"""Seconds from the signal that stops a run to the one that kills it: pilots are small; Kubernetes and Slurm grant 30
+by default, spot machines two minutes."""
 
 _SECONDS_FOR_ANOTHER = SECONDS_TO_SAVE + 30
 """Seconds for which a start waits for another start of the same run, which may be about to be killed."""
@@ -61,9 +61,9 @@ def _case(position: int, run: LadderRun) -> str:
     )
 
 
-# No $$, which Kubernetes would read. A command in the background, for which the shell waits, lets it act on signals
-# at once; a store without renaming gets its files directly. The descriptor 9 holds the lock for as long as any process
-# of the run lives.
+# A shell acts on signals at once only while it waits for a command in the background. The descriptor 9 holds the lock
+# for as long as any process of the run lives. A store that cannot rename gets its files directly. There is no $$,
+# which Kubernetes would read.
 _FUNCTIONS = """\
 run_pilot() {{
   case "${{1-}}" in

@@ -12,6 +12,8 @@ from typing import is_typeddict
 
 import pytest
 from jsonschema import Draft202012Validator
+from tests.ladder.folders import write_ladder_json, write_run
+from tests.ladder.records import ladder_of, ladder_run
 
 from scaleplan.cli.answers import ANSWERS
 from scaleplan.cli.app import COMMANDS, build
@@ -66,6 +68,7 @@ memory gpt2 --gpu rtx-4090 --ways
 design --flops 1e20 --target 1e22
 design runs.csv --flops 1e20 --target 1e22 --schedule wsd
 design --pool runs.csv --flops 30%
+ladder status started
 register --flops 1e21 -o forecasts/new.json --force
 register --params 1B --tokens 20B --name big -o forecasts/new.json --force
 resolve forecasts/big.json --loss 2.3 --dry-run
@@ -124,7 +127,7 @@ IN_EVERY_FORMAT = [  # one of each schema
     "optimal --flops 1e21", "sweep --from 1e18 --to 1e20 --points 3", "break-even --params 7B --points 3",
     "marginal --flops 1e21", "convert --flops 1e24", "memory 7B --gpus 8", "memory gpt2 --gpu rtx-4090 --ways",
     "design --flops 1e20 --target 1e22", "design --pool runs.csv --flops 30%",
-    "register --flops 1e21 -o forecasts/new.json --force",
+    "ladder status started", "register --flops 1e21 -o forecasts/new.json --force",
     "resolve forecasts/big.json --loss 2.3 --dry-run", "forecasts forecasts", "track part.log --steps 400",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
@@ -170,6 +173,10 @@ def folder(apart, cli, monkeypatch, kept):
         rows.append(f"r{i},{params:g},{ratio * params:g},{loss},{'ab'[i % 2]},finished")
     Path("runs.csv").write_text("\n".join([*rows, rows[-1]]))
     Path("config.json").write_text(json.dumps(CONFIG))
+    ladder = ladder_of([ladder_run(name, steps=1000, tokens=65_536_000) for name in ("a", "b", "c")])
+    write_ladder_json(ladder, "started")
+    write_run("started", ladder.runs[0], exit_status=0, style="llm.c")
+    write_run("started", ladder.runs[1], exit_status=1, style="llm.c", upto=500)
     Path("levanter.yaml").write_text(
         "model: {type: llama, hidden_dim: 64, intermediate_dim: 96, num_layers: 2, num_heads: 4, num_kv_heads: 4}\n"
         "trainer: {num_train_steps: 10, train_batch_size: 8}\n"

@@ -39,8 +39,8 @@ class PilotStatus(Record):
 
     ``step`` is the last one that its log has, and ``share`` that of its ``steps``. ``loss`` is the training loss over
     the last part of the log, ``val_loss`` the last validation loss. ``hours`` have been used since its last start,
-    ``quiet_hours`` have passed since anything in its folder was written, and ``hours_left`` are expected; a run that
-    starts again is expected to do all of its steps. ``reason`` says why a run is not finished.
+    ``quiet_hours`` have passed since a run that has not ended wrote anything into its folder, and ``hours_left`` are
+    expected; a run that starts again is expected to do all of its steps. ``reason`` says why a run is not finished.
     """
 
     run: str
@@ -268,7 +268,7 @@ def rest_of(folder: str | Path, status: LadderStatus, file: str | Path) -> RestO
     runs = tuple(run for run in ladder.runs if states.get(run.name) in _REST)
     if not runs:
         return None
-    submit = engine_of(ladder.engine).submit.format(file=shlex.quote(str(file)))
+    submit = engine_of(ladder.engine).submission(str(file), min(ladder.at_once, len(runs)))
     text = engine_of(ladder.engine).write(replace(ladder, file=target.name, submit=submit), runs)
     notices = (*_still_there(status), *_moved(ladder, place))
     return RestOfLadder(text, submit, tuple(run.name for run in runs), notices)

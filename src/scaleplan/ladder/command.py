@@ -18,7 +18,7 @@ from scaleplan.units.format import plain_digits
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["PLACEHOLDERS", "Command", "check_visible", "parse_command"]
+__all__ = ["PLACEHOLDERS", "CommandTemplate", "check_visible", "parse_command"]
 
 PLACEHOLDERS: Mapping[str, str] = {
     "out": "the folder of the run",
@@ -51,7 +51,7 @@ Part = tuple[str, str | None]
 """Text of a word, and the placeholder that follows it."""
 
 
-class Command(Record):
+class CommandTemplate(Record):
     """A template that has been read: ``words`` as pieces of text, each with the placeholder that follows it."""
 
     text: str
@@ -86,7 +86,7 @@ class Command(Record):
 _AS_ARGUMENT = """sh -c '… "$1" …' sh {out}"""
 
 
-def parse_command(text: str) -> Command:
+def parse_command(text: str) -> CommandTemplate:
     """Read the template of a command; raises UsageError, and UnknownNameError for an unknown placeholder."""
     check_visible(text, _OPTION)
     try:
@@ -104,7 +104,7 @@ def parse_command(text: str) -> Command:
             f"{_OPTION} has no {{out}}: every run would write to the same place",
             hint="hand the program the folder of its run, as in --out {out}",
         )
-    return Command(text=text, words=read, warnings=tuple(_warnings(text, words)))
+    return CommandTemplate(text=text, words=read, warnings=tuple(_warnings(text, words)))
 
 
 def check_visible(text: str, what: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
     from scaleplan.advice.batch import Outside, RuleAnswer
     from scaleplan.fitting.pilot import PilotDesign, PilotRun
-    from scaleplan.ladder.command import Command
+    from scaleplan.ladder.command import CommandTemplate
     from scaleplan.models import Model
     from scaleplan.planning.request import LaunchKeywords
     from scaleplan.presets.rules import Rule, RuleLibrary
@@ -79,7 +78,7 @@ class LaunchRequest(Record):
 
     engine: str
     folder: str
-    command: Command
+    command: CommandTemplate
     rule: Rule
     style: str
     gpus: int
@@ -172,7 +171,7 @@ class LaunchRequest(Record):
             engine=self.engine,
             folder=self.folder,
             file=engine.file,
-            submit=engine.submit.format(file=shlex.quote(f"{self.folder}/{engine.file}")),
+            submit=engine.submission(f"{self.folder}/{engine.file}", min(self.at_once, len(runs))),
             command=self.command.text,
             law=design.law,
             target=design.target,

@@ -328,6 +328,53 @@ def _sync_folder(folder: Path) -> None:
         os.close(number)
 
 
+def require_new_folder(folder: Path, *, hint: str) -> None:
+    """Refuse, by a FileError with the hint, a folder that holds something, or that cannot be made."""
+    try:
+        if folder.is_dir():
+            found = sorted(os.listdir(folder))  # noqa: PTH208  as above
+            if found:
+                raise FileError(f"folder {quote(folder)} is not empty: it holds {quote(found[0])}", hint=hint)
+            if not os.access(folder, os.W_OK):
+                raise FileError(f"cannot write into {quote(folder)}: permission denied", hint=hint)
+        elif os.path.lexists(folder):
+            raise FileError(f"{quote(folder)} is no folder", hint=hint)
+        elif not folder.parent.is_dir():
+            raise FileError(
+                f"cannot make {quote(folder)}: there is no folder {quote(folder.parent)}", hint="make that folder"
+            )
+        elif not os.access(folder.parent, os.W_OK):
+            raise FileError(f"cannot make {quote(folder)}: permission denied", hint=hint)
+    except (OSError, ValueError) as error:
+        raise _failed(f"make {quote(folder)}", error) from None
+
+
+def write_folder(folder: Path, files: Mapping[str, str], *, hint: str) -> tuple[Path, ...]:
+    """Write files into a folder that is new or empty, all of them or none, and return their paths.
+
+    Raises FileError as :func:`require_new_folder` does, or if a file cannot be written.
+    """
+    require_new_folder(folder, hint=hint)
+    written: list[Path] = []
+    made = False
+    with _Uninterrupted():
+        try:
+            made = not folder.is_dir()
+            if made:
+                folder.mkdir()
+            for name, text in files.items():
+                written.append(write_atomic(folder / name, text))
+        except BaseException as error:
+            for path in written:
+                path.unlink(missing_ok=True)
+            if made and folder.is_dir():
+                folder.rmdir()
+            if isinstance(error, OSError):
+                raise _failed(f"make {quote(folder)}", error) from None
+            raise
+    return tuple(written)
+
+
 class _Uninterrupted:
     """A stretch of work that no signal cuts off: those that would end the process arrive after it."""
 

@@ -31,7 +31,7 @@ def test_workers_end_with_the_command(process, runs, ending):
     """And the pipe that they inherited is closed: its reader gets to the end."""
     command, environment = process("fit", runs, "--jobs", "2", "--samples", "100000")
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as work:
-        workers = _until(lambda: found if len(found := _children(work.pid)) == 2 else None)
+        workers = _until(lambda: found if len(found := _workers(work.pid)) == 2 else None)
         time.sleep(0.3)
         work.send_signal(ending)
         out, err = work.communicate(timeout=20)
@@ -44,6 +44,11 @@ def _children(parent):
     """Return the processes that another started and that still run."""
     numbers = [place.name for place in Path("/proc").iterdir() if place.name.isdigit()]
     return [number for number in numbers if _alive(number) and _stat(number)[1] == str(parent)]
+
+
+def _workers(parent):
+    """Return those of them that share work: others keep account of semaphores."""
+    return [number for number in _children(parent) if "popen_loky" in Path(f"/proc/{number}/cmdline").read_text()]
 
 
 def _stat(number):

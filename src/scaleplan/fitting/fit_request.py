@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.fitting.objective import Objective
+from scaleplan.fitting.parallel import ALONE, Jobs
 from scaleplan.fitting.surface_fit import Coordinates
 from scaleplan.laws.curves import ALIASES, FITTED
 from scaleplan.planning.context import Context
@@ -105,8 +106,6 @@ PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 _ROLES = ("params", "tokens", "flops", "loss")
 
-_MOST_JOBS = 256
-
 _MOST_SAMPLES = 100_000
 _USUAL_SAMPLES = 2000
 
@@ -115,7 +114,7 @@ _USUAL_SAMPLES = 2000
 class FitRequest:
     """The settings of a fit, which a preset repeats in its ``[fit]`` table.
 
-    ``tied`` is alpha = beta, ``floor`` a value at which E is kept. ``jobs`` processes share the resamples, and with
+    ``tied`` is alpha = beta, ``floor`` a value at which E is kept. ``jobs`` share the resamples, and with
     ``cluster`` points of one name are one training run, resampled together. ``target`` is the budget in FLOP to
     predict at, ten times the largest run when None. ``x`` and ``y`` are the columns of a curve or a product, by role
     or by name; ``base`` is the law over which repetition is fitted. ``id``, ``title`` and ``source`` are made from
@@ -130,7 +129,7 @@ class FitRequest:
     floor: float | None = None
     samples: int = 0
     seed: int = 0
-    jobs: int = 1
+    jobs: Jobs = ALONE
     level: float = 0.9
     target: float | None = None
     x: tuple[str, ...] = ("flops",)
@@ -170,11 +169,6 @@ class FitRequest:
         require_samples(self.samples)
         if self.seed < 0:
             raise UsageError(f"seed {self.seed} is negative", hint="any whole number from 0 will do")
-        if not 1 <= self.jobs <= _MOST_JOBS:
-            raise UsageError(
-                f"{self.jobs} jobs cannot share the work",
-                hint=f"between 1 and {_MOST_JOBS}: the cores of this machine",
-            )
         floored = self.floor is not None and self.form not in FITTED
         of_surfaces = (self.tied, floored, self.cluster)
         if self.form != "additive" and self.method != "surface":
@@ -272,7 +266,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "x": _columns,
     "samples": parse_whole,
     "seed": parse_whole,
-    "jobs": parse_whole,
+    "jobs": Jobs.parse,
     "level": parse_fraction,
     "target": parse_flops,
     "cluster": bool,

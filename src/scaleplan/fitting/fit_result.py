@@ -34,7 +34,6 @@ from scaleplan.planning.solver import solve
 from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, Result, as_mapping
-from scaleplan.tables.headings import normalised
 from scaleplan.toml_table import Table, toml_text
 from scaleplan.units import (
     format_count,
@@ -214,14 +213,7 @@ class FitResult(Record, Result, eq=False):
     @property
     def params_convention(self) -> str:
         """The parameter convention of the runs: by the request, or by the name of the column, or in total."""
-        if self.request.params_convention is not None:
-            return self.request.params_convention
-        if self.runs.flops_convention == "MD":
-            return "flops_per_token"
-        column = normalised(self.runs.columns.get("params", ""))
-        if re.search(r"\b(non ?emb\w*|no emb\w*)\b", column):
-            return "non_embedding"
-        return "active" if "active" in column.split() else "total"
+        return self.request.params_convention or self.runs.params_convention
 
     @cached_property
     def preset(self) -> Preset:

@@ -28,7 +28,7 @@ from scaleplan.fitting.fit_result import name_part
 from scaleplan.fitting.mapping import column_called
 from scaleplan.fitting.methods import fit_runs
 from scaleplan.fitting.objective import rms
-from scaleplan.fitting.parallel import spread
+from scaleplan.fitting.parallel import ALONE, spread
 from scaleplan.fitting.reading import check_choices, open_table, rows_of
 from scaleplan.planning.uncertainty import Interval
 from scaleplan.presets.library import require_written_by_fit
@@ -358,7 +358,7 @@ class FleetPlan(Record, eq=False):
             about = ", ".join([f"Fit to {self.table.source}", *(f"{name} {value}" for name, value in names.items())])
             request = replace(
                 metric.request(self.request),
-                jobs=1,
+                jobs=ALONE,
                 reading=changed_reading(self._reading(group, metric)),
                 id="-".join([made, *(safe_part(value, ascii_only=True) for value in names.values())])[:_LONGEST_ID],
                 title=self.request.title or escape_control(about),
@@ -414,7 +414,7 @@ class FleetPlan(Record, eq=False):
     def fit(self, *, progress: Progress | None = None, with_presets: bool = True) -> FittedFleet:
         """Fit each law; raises UsageError where no law at all can be fitted."""
         total, jobs = len(self.pairs), self.request.jobs
-        size = max(1, min(_MOST_IN_BLOCK, total // (jobs * _BLOCKS)))
+        size = max(1, min(_MOST_IN_BLOCK, total // (max(1, jobs.processes) * _BLOCKS)))
         laws: list[FleetLaw] = []
         presets: list[str | None] = []
         for done in spread(_fit_block, self._blocks(size, with_presets=with_presets), jobs=jobs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import field, replace
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
+from scaleplan.tables.headings import normalised
 from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
@@ -92,6 +94,16 @@ class Runs(Record, eq=False):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def params_convention(self) -> str:
+        """How the parameters are counted, by the compute or the name of their column; in total if nothing says it."""
+        if self.flops_convention == "MD":
+            return "flops_per_token"
+        column = normalised(self.columns.get("params", ""))
+        if re.search(r"\b(non ?emb\w*|no emb\w*)\b", column):
+            return "non_embedding"
+        return "active" if "active" in column.split() else "total"
 
     def select(self, where: Mask | Index) -> Runs:
         """Return the runs at the positions of a mask or an index; the account of the file stays as it is."""

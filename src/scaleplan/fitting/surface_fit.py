@@ -29,7 +29,7 @@ import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.objective import Objective, huber
-from scaleplan.fitting.parallel import spread
+from scaleplan.fitting.parallel import ALONE, Jobs, spread
 from scaleplan.fitting.solvers import at_bound, minimise, newton_copies, refine_l1, weights_of
 from scaleplan.laws.additive import Additive, ThreeExponent
 from scaleplan.record import Record
@@ -636,14 +636,14 @@ def refit_surface(
     weight: _Weights,
     *,
     base: Solution,
-    jobs: int = 1,
+    jobs: Jobs = ALONE,
     progress: Callable[[int], None] | None = None,
 ) -> Refits:
     """Fit copies of the same runs with other weights, ``weight`` (R, n), in blocks.
 
     Each copy starts from the better of its own grid and the solution ``base`` of the unweighted runs, with the
     objective and the form of ``base``. ``progress`` is called with the number of copies done after each block. Blocks
-    do not depend on each other: ``jobs`` processes share them, with the same result for any number.
+    do not depend on each other: ``jobs`` share them, with the same result for any number.
     """
     block = max(1, min(150, _BLOCK // max(1, len(points))))
     parts = [weight[begin : begin + block] for begin in range(0, len(weight), block)]

@@ -390,6 +390,8 @@ def _read(source: Path | str) -> tuple[str, bytes]:
     else:
         path = Path(source)
         name = escape_control(path.name)
+        if is_file(path) and path.stat().st_size > MAX_BYTES:
+            raise _too_large(f"{_WHAT} {quote(name)}")
         data = read_bytes(path, what=_WHAT, limit=MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise _too_large(f"{_WHAT} {quote(name)}")

@@ -54,7 +54,7 @@ _KINDS = (
 MOST_CELLS = 10_000_000
 """The largest table, rows times columns, that is read whole."""
 
-TOO_LARGE = "keep one row for each run; of a history with a row a step, --last keeps the final row of each run"
+TOO_LARGE = "keep one row for each run, with its final loss; of a history with a row a step, --last keeps it"
 """The way out of a table that is too large."""
 
 

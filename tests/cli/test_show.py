@@ -13,6 +13,8 @@ from typing import is_typeddict
 
 import pytest
 from jsonschema import Draft202012Validator
+from tests.ladder.folders import write_ladder_json, write_run
+from tests.ladder.records import ladder_of, ladder_run
 
 from scaleplan.cli.answers import ANSWERS
 from scaleplan.cli.app import COMMANDS, build
@@ -68,6 +70,7 @@ design --flops 1e20 --target 1e22
 design runs.csv --flops 1e20 --target 1e22 --schedule wsd
 design --pool runs.csv --flops 30%
 design --flops 1e18 --target 1e21 --gpu h100 -f csv -o pilots --command 'train {out}' --limit 'params >= 1M'
+ladder status started
 register --flops 1e21 -o forecasts/new.json --force
 register --params 1B --tokens 20B --name big -o forecasts/new.json --force
 resolve forecasts/big.json --loss 2.3 --dry-run
@@ -128,6 +131,7 @@ IN_EVERY_FORMAT = [  # one of each schema
     "design --flops 1e20 --target 1e22", "design --pool runs.csv --flops 30%",
     "design --flops 1e18 --target 1e21 --gpu h100 -f csv -o pilots --command 'train {out}' --limit 'params >= 1M'",
     "register --flops 1e21 -o forecasts/new.json --force",
+    "ladder status started", "register --flops 1e21 -o forecasts/new.json --force",
     "resolve forecasts/big.json --loss 2.3 --dry-run", "forecasts forecasts", "track part.log --steps 400",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
@@ -173,6 +177,10 @@ def folder(apart, cli, monkeypatch, kept):
         rows.append(f"r{i},{params:g},{ratio * params:g},{loss},{'ab'[i % 2]},finished")
     Path("runs.csv").write_text("\n".join([*rows, rows[-1]]))
     Path("config.json").write_text(json.dumps(CONFIG))
+    ladder = ladder_of([ladder_run(name, steps=1000, tokens=65_536_000) for name in ("a", "b", "c")])
+    write_ladder_json(ladder, "started")
+    write_run("started", ladder.runs[0], exit_status=0, style="llm.c")
+    write_run("started", ladder.runs[1], exit_status=1, style="llm.c", upto=500)
     Path("levanter.yaml").write_text(
         "model: {type: llama, hidden_dim: 64, intermediate_dim: 96, num_layers: 2, num_heads: 4, num_kv_heads: 4}\n"
         "trainer: {num_train_steps: 10, train_batch_size: 8}\n"

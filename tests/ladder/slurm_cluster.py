@@ -52,7 +52,7 @@ SlurmdParameters=config_overrides
 KillWait=5
 MinJobAge=600
 GresTypes=gpu
-NodeName=localhost CPUs={cpus} Gres=gpu:{gpus} State=UNKNOWN
+NodeName=localhost CPUs={cpus} Gres=gpu:h100:{gpus} State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
 
@@ -132,7 +132,7 @@ def started(folder: Path):
     key.chmod(0o400)
     conf = _CONF.format(folder=folder, controller=_port(), node=_port(), cpus=_CPUS, gpus=_GPUS)
     (folder / "slurm.conf").write_text(conf)
-    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-{_GPUS - 1}]\n")
+    (folder / "gres.conf").write_text(f"Name=gpu Type=h100 File={folder}/gpu[0-{_GPUS - 1}]\n")
     for number in range(_GPUS):
         (folder / f"gpu{number}").symlink_to("/dev/null")
     munge = [f"--{name}={folder}/munge.{end}" for name, end in _MUNGE]

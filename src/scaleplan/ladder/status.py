@@ -39,8 +39,8 @@ class PilotStatus(Record):
 
     ``step`` is the last one that its log has, and ``share`` that of its ``steps``. ``loss`` is the training loss over
     the last part of the log, ``val_loss`` the last validation loss. ``hours`` have been used since its last start,
-    ``quiet_hours`` have passed since anything in its folder was written, and ``hours_left`` are expected; a run that
-    starts again is expected to do all of its steps. ``reason`` says why a run is not finished.
+    ``quiet_hours`` have passed since a run that has not ended wrote anything into its folder, and ``hours_left`` are
+    expected; a run that starts again is expected to do all of its steps. ``reason`` says why a run is not finished.
     """
 
     run: str

@@ -72,7 +72,7 @@ def test_the_comments_say_what_it_takes():
 def test_the_comments_of_the_rest_are_about_the_rest():
     ladder = ladder_of(RUNS, gpus=2, at_once=4)
     text = slurm_script(ladder, RUNS[:3])
-    assert "# runs:    3 of 12, of 5.00M parameters" in text
+    assert "# runs:    3 of 12, of 5.00M parameters, on 2 GPUs (H100) each, at most 3 at a time" in text
     assert "# time:    0.300 GPU-hours, 3.00 minutes" in text
     assert "# at most: 0.900 GPU-hours, 9.00 minutes, $1.80" in text
     assert option(text, "array") == "0-2%3"

@@ -17,8 +17,10 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "sinfo", "squeue", "scanc
 
 _GPUS, _CPUS = 8, 8
 
-# Tasks start within a second of their turn. GPUs are files without a type. Without cgroups, no process of a run gets a
-# signal but the shell, which must hand it on.
+_ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED"}
+
+# Tasks start within a second of their turn. GPUs are files without a type. Without cgroups, no process of a run gets
+# a signal but the shell, which must hand it on.
 _CONF = """\
 ClusterName=pilots
 SlurmctldHost=localhost
@@ -50,7 +52,7 @@ SlurmdParameters=config_overrides
 KillWait=5
 MinJobAge=600
 GresTypes=gpu
-NodeName=localhost CPUs={cpus} Gres=gpu:{gpus} State=UNKNOWN
+NodeName=localhost CPUs={cpus} Gres=gpu:h100:{gpus} State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
 
@@ -86,12 +88,15 @@ class Slurm:
         return self.run("sbatch", "--parsable", *options, "--", str(file), cwd=cwd).strip()
 
     def wait(self, job, *, seconds=60):
-        """Wait until no task of a job is queued or running."""
+        """Wait until every task of a job, or of several with commas between them, has ended."""
+        words = ("squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%T")
+        self.until(lambda: {*self.run(*words).split()} <= _ENDED, seconds=seconds)
+
+    def until(self, ready, *, seconds=60):
+        """Wait until something holds."""
         end = time.monotonic() + seconds
-        while self.run(
-            "squeue", "--noheader", "--states=PD,R,CG,S,CF", f"--jobs={job}", "--format=%i", check=False
-        ).strip():
-            assert time.monotonic() < end, self.run("squeue") + self.logs()
+        while not ready():
+            assert time.monotonic() < end, self.run("squeue", "--array", "--states=all") + self.logs()
             time.sleep(0.05)
 
     def states(self, job):
@@ -127,7 +132,7 @@ def started(folder: Path):
     key.chmod(0o400)
     conf = _CONF.format(folder=folder, controller=_port(), node=_port(), cpus=_CPUS, gpus=_GPUS)
     (folder / "slurm.conf").write_text(conf)
-    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-{_GPUS - 1}]\n")
+    (folder / "gres.conf").write_text(f"Name=gpu Type=h100 File={folder}/gpu[0-{_GPUS - 1}]\n")
     for number in range(_GPUS):
         (folder / f"gpu{number}").symlink_to("/dev/null")
     munge = [f"--{name}={folder}/munge.{end}" for name, end in _MUNGE]

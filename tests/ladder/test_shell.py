@@ -12,10 +12,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.ladder.records import ladder_run
 
 from scaleplan.ladder.shell import run_functions
 from scaleplan.logs.ladder_run import run_file
-from tests.ladder.records import ladder_run
 
 SHELLS = {
     "dash": ("dash", "-eu"),
@@ -23,7 +23,6 @@ SHELLS = {
     "posix": ("bash", "--posix", "-eu"),
     "busybox": ("busybox", "sh", "-eu"),
     "zsh": ("zsh", "--emulate", "sh", "-eu"),
-    "sh": ("sh",),
 }
 
 HOSTILE = (

@@ -421,7 +421,7 @@ class FitResult(Record, Result, eq=False):
             "file": escape_control(runs.name),
             "sha256": runs.sha256,
             "columns": {role: escape_control(text) for role, text in runs.columns.items()},
-            "reading": dict(request.reading) or None,
+            "reading": _printable(request.reading) or None,
             "rows_used": len(runs),
             "rows": row_text(runs.rows.tolist()),
             "dropped": findings_tables(runs.dropped, elsewhere=runs.elsewhere),
@@ -636,6 +636,14 @@ def _line_table(line: Line) -> dict[str, object]:
 def name_part(text: str) -> str:
     """Return a text as part of an id or of a file's name."""
     return _NOT_NAME.sub("-", text).strip("-._").lower()[:60]
+
+
+def _printable(reading: Mapping[str, object]) -> dict[str, object]:
+    """Return how runs were read with texts that a preset may hold."""
+    return {
+        name: [escape_control(str(text)) for text in value] if isinstance(value, list) else value
+        for name, value in reading.items()
+    }
 
 
 def _present(value: object) -> object:

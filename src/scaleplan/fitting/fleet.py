@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Unpack
 
 import numpy as np
 
-from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError, escape_control, quote
+from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError, escape_control, is_visible, quote
 from scaleplan.files import is_file, write_together
 from scaleplan.fitting.cleaning import number_in
 from scaleplan.fitting.columns import recognise
@@ -330,12 +330,8 @@ class FleetPlan(Record, eq=False):
         """The groups with the number of each metric in which the user's conditions leave a row."""
         wanted = []
         for _, rows in self.metrics:
-            left = np.ones(len(self.table.rows), dtype=bool)
-            if not isinstance(rows, ScaleplanError):
-                for meets in rows.conditions.values():
-                    left &= meets
-                left[list(rows.left_out)] = False
-            wanted.append(left)
+            count = len(self.table.rows)
+            wanted.append(np.ones(count, dtype=bool) if isinstance(rows, ScaleplanError) else rows.wanted(count))
         return tuple(
             (group, number)
             for group in self.groups
@@ -370,7 +366,7 @@ class FleetPlan(Record, eq=False):
 
     def _reading(self, group: _Group, metric: _Metric) -> dict[str, object]:
         """Return the keywords of reading by which a fit alone has the runs of a group."""
-        conditions = [f"{column} = {value}" for column, value in group.values.items()]
+        conditions = [_condition(column, value) for column, value in group.values.items()]
         reading = {**self.keywords, "where": [*(self.keywords.get("where") or ()), *conditions]}
         if metric.role == "loss":
             mapped = reading_arguments(self.keywords).get("mapping", {})
@@ -456,6 +452,14 @@ class FleetPlan(Record, eq=False):
         count = f"{self.rows_without_group:,} of {len(self.table.rows):,} rows"
         message = f"{count} have no value in {names}, and are in no group"
         return (Notice(code="no_group", message=message),)
+
+
+def _condition(column: str, value: str) -> str:
+    """Return the condition that the rows of a value meet, in printable text: of another value as its pattern."""
+    if is_visible(value):
+        return f"{column} = {value}"
+    pattern = "".join(re.escape(c) if is_visible(c) else escape_control(c) for c in value)
+    return rf"{column} ~ ^{pattern}\Z"
 
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import escape_control
@@ -34,23 +35,21 @@ class Spending(NamedTuple):
 
 def predicted(ladder: Ladder, runs: Sequence[LadderRun]) -> Spending | None:
     """Return what runs of a ladder are predicted to take; None where the GPU is not known."""
-    return _spending(ladder, [run.hours for run in runs], ladder.cost, ladder.gpu_hours)
+    return _spending(ladder, [run.hours for run in runs])
 
 
 def at_most(ladder: Ladder, runs: Sequence[LadderRun]) -> Spending | None:
     """Return what runs of a ladder take if each is stopped at its limit of time; None where there is none."""
-    return _spending(ladder, [run.limit_hours for run in runs], ladder.most_cost, ladder.most_gpu_hours)
+    return _spending(ladder, [run.limit_hours for run in runs])
 
 
-def _spending(
-    ladder: Ladder, hours: Sequence[float | None], cost: float | None, gpu_hours: float | None
-) -> Spending | None:
+def _spending(ladder: Ladder, hours: Sequence[float | None]) -> Spending | None:
     known = [each for each in hours if each is not None]
     if len(known) < len(hours):
         return None
-    total = sum(known) * ladder.gpus
-    last = max((sum(known[run] for run in place) for place in turns(known, ladder.at_once)), default=0.0)
-    return Spending(total, last / 24, total * cost / gpu_hours if cost is not None and gpu_hours else None)
+    total = math.fsum(known) * ladder.gpus
+    last = max((math.fsum(known[run] for run in place) for place in turns(known, ladder.at_once)), default=0.0)
+    return Spending(total, last / 24, None if ladder.price is None else ladder.price * total)
 
 
 def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], ...]:

@@ -23,9 +23,13 @@ import scaleplan
 from scaleplan.cli.app import COMMANDS
 
 FROZEN = Path(__file__).parent / "frozen"
-FITTED = ("fit", "fit-json", "backtest", "design", "design-pool", "track")
+FITTED = ("fit", "fit-json", "backtest", "design", "design-ladder", "design-pool", "track")
 NUMBER = re.compile(r"(?<![\w.])(\d+\.\d+(?:e[+-]\d+)?)(?![\w.])")
 CLUSTER = "--gpus 64 --gpu h100-sxm --time 30d"
+PILOTS = (
+    "--flops 1e18 --target 1e21 --most-runs 4 --limit 'params >= 1M' --gpu h100 "
+    "--command 'python train.py --layers {layers} --lr {lr} --out {out}'"
+)
 
 # Llama 3 8B: 8,030,261,248 parameters
 LLAMA = {
@@ -379,6 +383,14 @@ CASES = {
         "design --pool runs.csv --flops 20%",
         "design --pool runs.csv --flops 20% --format csv -q",
     ),
+    "design-ladder": (
+        "",
+        f"design {PILOTS} -f slurm -o pilots",
+        f"design {PILOTS} -f slurm -o pilots",
+        "show pilots/ladder.json --format csv",
+        f"design {PILOTS} -f csv -o list --json -q > ladder.json",
+        f"design {PILOTS} -f slurm",
+    ),
     "design": ("", "design --flops 1e21 --target 5.76e23", "design --flops 1e21 --target 5.76e23 --format csv"),
     "forecasts": (
         "own.toml",
@@ -541,8 +553,9 @@ def recorded(cli, monkeypatch):
                 Path(into).write_text(found.out, encoding="utf-8")
             parts.append(f"$ scaleplan {line}\n[status {found.status}]\n")
             parts.append(section("out", "" if into else found.out) + section("err", found.err))
-        written = sorted(path for path in Path().iterdir() if path.name not in there)
-        parts += [section(f"file {path.name}", path.read_text(encoding="utf-8")) for path in written]
+        new = [path for path in Path().iterdir() if path.name not in there]
+        written = sorted(path for place in new for path in (place, *place.rglob("*")) if path.is_file())
+        parts += [section(f"file {path.as_posix()}", path.read_text(encoding="utf-8")) for path in written]
         return "".join(parts)
 
     return record

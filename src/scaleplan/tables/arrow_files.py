@@ -23,7 +23,7 @@ from scaleplan.tables.frames import (
     TooLargeError,
     frame_slice,
     require_names,
-    row_count,
+    table_shape,
     text_table,
     too_many_cells,
 )
@@ -189,7 +189,7 @@ class FrameTable:
     def __init__(self, value: object) -> None:
         self.name = FRAME
         self._value = value
-        self.count = row_count(value)
+        self.count = table_shape(value)[0]
         first = next(self._slices(None), None)
         self.names: tuple[str, ...] = () if first is None else tuple(first.schema.names)
 
@@ -210,15 +210,18 @@ def _arrow_slice(value: object, start: int, end: int) -> Batch:
     """Return some rows of a table in memory; a column that Arrow has no type for as the text of its cells."""
     pa = library()
     part = frame_slice(value, start, end)
-    if hasattr(part, "to_arrow"):  # a frame of narwhals
-        try:
+    try:
+        if hasattr(part, "to_arrow"):  # a frame of narwhals
             table = part.to_arrow()
-            return _flattened(pa.record_batch([_whole(column) for column in table.columns], table.column_names))
-        except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
-            part = part.to_native()
+            columns = [_whole(column) for column in table.columns]
+            return _flattened(pa.record_batch(columns, names=table.column_names))
+        if isinstance(part, dict) and all(hasattr(cells, "dtype") for cells in part.values()):
+            return _flattened(pa.record_batch([pa.array(cells) for cells in part.values()], names=[*map(str, part)]))
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
+        part = part.to_native() if hasattr(part, "to_native") else part
     found = text_table(part)
-    columns = [pa.array(cells, pa.string()) for cells in zip(*found.rows, strict=True)]
-    return pa.record_batch(columns, names=list(found.names))
+    texts = [pa.array(cells, pa.string()) for cells in zip(*found.rows, strict=True)]
+    return pa.record_batch(texts, names=list(found.names))
 
 
 class _Part:

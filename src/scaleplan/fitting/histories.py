@@ -35,7 +35,7 @@ from scaleplan.fitting.table import (
     text_records,
 )
 from scaleplan.record import Record
-from scaleplan.tables.arrow_files import FrameTable, library
+from scaleplan.tables.arrow_files import FrameTable, has_library, library
 from scaleplan.tables.cells import to_text
 from scaleplan.tables.frames import MOST_CELLS, TextTable, TooLargeError, collected, is_path, table_shape, text_table
 
@@ -135,7 +135,8 @@ def is_large(source: TableLike | RawTable) -> bool:
     if isinstance(source, RawTable):
         return False
     if not is_path(source):
-        return math.prod(table_shape(source)) > _WHOLE_CELLS
+        cells = math.prod(table_shape(source))
+        return cells > (_WHOLE_CELLS if has_library() else MOST_CELLS)
     if str(source) == "-":
         return False
     arrow = arrow_table(source)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 from urllib.parse import unquote
 
 import numpy as np
@@ -20,6 +21,7 @@ from scaleplan.tables.frames import (
     FRAME,
     MOST_CELLS,
     TOO_LARGE,
+    TextTable,
     TooLargeError,
     frame_slice,
     require_names,
@@ -33,12 +35,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scaleplan.arrays import Index
-    from scaleplan.tables.frames import TextTable
 
     Batch = Any
     """A record batch of PyArrow, which has no types of its own."""
 
-__all__ = ["ENDINGS", "ArrowTable", "FrameTable", "arrow_kind", "arrow_parts", "library"]
+__all__ = [
+    "ENDINGS",
+    "ArrowTable",
+    "FrameTable",
+    "arrow_kind",
+    "arrow_parts",
+    "csv_stream",
+    "has_library",
+    "is_arrow",
+    "library",
+]
 
 ENDINGS = frozenset({".parquet", ".pq", ".arrow", ".feather", ".ipc", ".arrows"})
 """Endings of files that are recognised by their content as well."""
@@ -74,6 +85,14 @@ def arrow_kind(head: bytes) -> str | None:
     return "stream" if head.startswith(_STREAM) and len(head) > len(_STREAM) else None
 
 
+def is_arrow(head: bytes) -> bool:
+    """Return whether the first bytes of a file are those of a Parquet or Arrow file that can be read."""
+    try:
+        return arrow_kind(head) is not None
+    except FileError:
+        return False
+
+
 def library(name: str = "pyarrow") -> Any:  # noqa: ANN401  it has no types
     """Return PyArrow, or a module of it; raises UsageError where it is not installed."""
     try:
@@ -81,6 +100,11 @@ def library(name: str = "pyarrow") -> Any:  # noqa: ANN401  it has no types
     except ImportError:
         needs = "Parquet and Arrow files and tables larger than memory are read by PyArrow"
         raise UsageError(f"{needs}, which is not installed", hint="pip install 'scaleplan[tables]'") from None
+
+
+def has_library() -> bool:
+    """Return whether PyArrow is installed."""
+    return find_spec("pyarrow") is not None
 
 
 def arrow_parts(folder: Path) -> list[Path]:
@@ -179,6 +203,40 @@ class ArrowTable:
         if found is None:
             raise FileError(f"{self.name} has no rows", hint="give one row for each run")
         return found
+
+
+def csv_stream(table: ArrowTable) -> BinaryIO:
+    """Return a table as the CSV file that it would be, written as it is read."""
+    return cast("BinaryIO", io.BufferedReader(_CsvStream(table), buffer_size=_BUFFER))
+
+
+class _CsvStream(io.RawIOBase):
+    """The CSV file of a table, a batch at a time."""
+
+    def __init__(self, table: ArrowTable) -> None:
+        self._pieces = self._written(table)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Return that this can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  any writable buffer
+        """Fill a buffer as far as a batch goes; returns how many bytes it has, none at the end."""
+        while not self._rest and (piece := next(self._pieces, None)) is not None:
+            self._rest = memoryview(piece)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    @staticmethod
+    def _written(table: ArrowTable) -> Iterator[bytes]:
+        yield TextTable(table.names, []).csv()
+        for _, batch in table.batches():
+            if batch.num_rows:
+                rows = text_table(library().Table.from_batches([batch]), name=table.name).rows
+                yield TextTable(rows[0], rows[1:]).csv()
 
 
 class FrameTable:

@@ -66,7 +66,7 @@ class TooLargeError(FileError):
 class TextTable(NamedTuple):
     """The names of columns, and the text of each cell by rows; an empty text is no value."""
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     rows: list[list[str]]
 
     def csv(self) -> bytes:

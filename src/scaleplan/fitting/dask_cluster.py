@@ -29,6 +29,7 @@ from joblib.parallel import ParallelBackendBase
 from scaleplan.errors import UsageError, quote
 from scaleplan.fitting import worker
 from scaleplan.record import Record
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -132,7 +133,7 @@ def _soon(question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         answer = answers.get(timeout=_WORKERS)
     except Empty:
         raise UsageError(
-            f"the workers of the Dask cluster did not answer within {_WORKERS:g} seconds",
+            f"the workers of the Dask cluster did not answer within {format_plain(_WORKERS)} seconds",
             hint="does one of them hang? the dashboard of the scheduler shows them",
         ) from None
     if isinstance(answer, Exception):

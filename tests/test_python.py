@@ -30,6 +30,7 @@ OF_GROUPS = {
     "presets": ("list_presets", "show_preset", "validate_presets"),
     "gpus": ("list_gpus", "show_gpu", "compare_gpus"),
     "models": ("list_models", "show_model"),
+    "ladder": ("ladder_status",),
     "families": ("list_families", "show_family", "validate_families"),
 }
 """Of commands with commands of their own, the functions: ``presets`` and ``models`` are packages already."""

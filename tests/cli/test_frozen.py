@@ -17,6 +17,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tests.ladder.records import ladder_of, ladder_run
 
 import scaleplan
 from scaleplan.cli.app import COMMANDS
@@ -169,8 +170,19 @@ def logged():
     return {"small.log": "\n".join(printed) + "\n", "large.jsonl": "\n".join(lines[:-20]) + "\n"}
 
 
+def ladder():
+    """Return what is in the folder of a ladder, and what its runs have written."""
+    runs = [ladder_run(f"{number:02}-5M-s0", steps=100, tokens=6_553_600) for number in range(4)]
+    made = ladder_of(runs, engine="csv", file="runs.csv", submit="", at_once=2)
+    lines = [f"s:{step} trl:{1.9 + 7 / (step + 5) ** 0.4:.4f} lr:0.001000 norm:0.4" for step in range(100)]
+    half = "\n".join([*lines[:50], "RuntimeError: CUDA out of memory"])
+    made_files = {"ladder.json": json.dumps(made.to_dict()), "status-0": "0\n", "status-1": "1\n"}
+    return made_files | {"whole.log": "\n".join(lines) + "\n", "half.log": half + "\n"}
+
+
 FILES = {
     **logged(),
+    **ladder(),
     "llama.json": json.dumps(LLAMA),
     "mixtral.json": json.dumps(MIXTRAL),
     "scaleplan.toml": PROJECT,
@@ -198,6 +210,20 @@ CASES = {
         "runs small.log large.jsonl --params small=124M --format csv",
         "runs large.jsonl --get val_loss",
         "fit large.jsonl",
+    ),
+    "ladder": (
+        (
+            "ladder.json:pilots/ladder.json whole.log:pilots/00-5M-s0/output.log status-0:pilots/00-5M-s0/exit "
+            "half.log:pilots/01-5M-s0/output.log status-1:pilots/01-5M-s0/exit "
+            "half.log:pilots/02-5M-s0/output.log status-0:pilots/02-5M-s0/exit"
+        ),
+        "ladder",
+        "ladder status pilots",
+        "ladder status pilots --fields run,state,share,loss,hours_left --format csv",
+        "ladder status pilots --get gpu_hours_left",
+        "ladder status pilots -o rest.csv",
+        "ladder status pilots -o pilots/runs.csv",
+        "ladder status nowhere",
     ),
     "help": (
         "",
@@ -497,6 +523,7 @@ def recorded(cli, monkeypatch):
 
     def record(names, *lines):
         for name, _, new in (item.partition(":") for item in names.split()):
+            Path(new or name).parent.mkdir(parents=True, exist_ok=True)
             Path(new or name).write_text(FILES[name], encoding="utf-8")
         there = {path.name for path in Path().iterdir()}
         parts = []

@@ -357,6 +357,15 @@ def _record(builder: Builder) -> str:
     return "."
 
 
+def _ladder(builder: Builder) -> str:
+    """Return the folder of a ladder, with or without runs in it, any file of which may be broken."""
+    if builder.chance(0.1):
+        return builder.rng.choice(["nosuch", ".", "started/ladder.json"])
+    for name, content in files.started_ladder(builder.rng).items():
+        builder.file(f"started/{name}", content)
+    return "started"
+
+
 def _compared(builder: Builder) -> str:
     if builder.chance(0.3):
         return _project(builder)
@@ -395,6 +404,8 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("", "laws"): _law,
     ("", "runs"): lambda builder: _logs(builder) if builder.chance(0.1) else _runs(builder),
     ("runs", "paths"): _logs,
+    ("ladder", "folder"): _ladder,
+    ("ladder", "output_file"): _output("rest.sh", "rest.csv", "started/slurm.sh", "started/rest.sh"),
     ("", "log"): _logs,
     ("", "plan"): _plan,
     ("", "pilots"): lambda builder: _logs(builder) if builder.chance(0.6) else _runs(builder),

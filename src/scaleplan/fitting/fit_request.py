@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scaleplan.units import Amount
 
 __all__ = [
+    "CURVES",
     "SURFACES",
     "FitKeywords",
     "FitRequest",
@@ -95,6 +96,9 @@ SURFACES = ("additive", "three_exponent")
 FORMS = (*SURFACES, "kaplan", "allocation", "data_constrained", "multiplicative", *FITTED)
 """The forms that can be fitted, by the name that ``--form`` takes."""
 
+CURVES = frozenset({*FITTED, "multiplicative"})
+"""The forms that relate columns which the user names."""
+
 METHODS = ("surface", "isoflop", "envelope", "all")
 
 PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -153,7 +157,7 @@ class FitRequest:
         # plans by a surface have the intervals of its forecast, and a curve has no others than those of resamples
         given.setdefault("samples", 0 if form in SURFACES else _USUAL_SAMPLES)
         for name in ("x", "y"):
-            if name in given and not _is_curve(form):
+            if name in given and form not in CURVES:
                 raise UsageError(f"--{name} is for curves, and form '{form}' has its own columns")
         given = {name: value for name, value in given.items() if name not in ("x", "y") or value}
         return cls(**given, reading=changed_reading(keywords))
@@ -177,7 +181,7 @@ class FitRequest:
         if (self.form == "data_constrained") != (self.base is not None):
             what = "a law for fresh data is needed" if self.base is None else "a base law says nothing here"
             raise UsageError(what, hint="--form data_constrained and --base PRESET go together")
-        if self.target is not None and ((_is_curve(self.form) and self.x != ("flops",)) or self.base is not None):
+        if self.target is not None and ((self.form in CURVES and self.x != ("flops",)) or self.base is not None):
             raise UsageError("a target is a budget in FLOP, and this form says nothing of one")
         self._require_names()
 
@@ -203,7 +207,7 @@ class FitRequest:
         if self.form == "allocation":
             used: tuple[str, ...] = ("params", "tokens", "flops")
         else:
-            used = (*self.x, self.y) if _is_curve(self.form) else _ROLES
+            used = (*self.x, self.y) if self.form in CURVES else _ROLES
         best = ("loss",) if self.reading.get("best") else ()  # the best of a sweep is the one of least loss
         repeated = ("unique_tokens",) if self.form == "data_constrained" else ()
         return (*(role for role in _ROLES if role in (*used, *best)), *repeated)
@@ -211,12 +215,7 @@ class FitRequest:
     @property
     def extra_columns(self) -> tuple[str, ...]:
         """The columns of a curve that play no role."""
-        return tuple(name for name in (*self.x, self.y) if name not in _ROLES) if _is_curve(self.form) else ()
-
-
-def _is_curve(form: str) -> bool:
-    """Return whether a form relates columns that the user names."""
-    return form in FITTED or form == "multiplicative"
+        return tuple(name for name in (*self.x, self.y) if name not in _ROLES) if self.form in CURVES else ()
 
 
 def _form(name: str) -> str:

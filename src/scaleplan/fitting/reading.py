@@ -11,26 +11,31 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.files import is_folder
-from scaleplan.fitting.cleaning import ROUNDING, cells_of, clean, read_condition
+from scaleplan.fitting.cleaning import ROUNDING, any_finished, cells_of, clean, read_condition
 from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
 from scaleplan.fitting.exports import CURVE, NotRunsError
+from scaleplan.fitting.histories import final_rows, is_large
 from scaleplan.fitting.ladders import ladder_doubts
 from scaleplan.fitting.logged import is_log, logged_doubts, logged_names, logged_table, opened
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
-from scaleplan.fitting.runs import REASONS, Runs
+from scaleplan.fitting.runs import REASONS, Finding, Runs
 from scaleplan.fitting.sweeps import unlike_runs
 from scaleplan.fitting.table import RawTable, read_table
 from scaleplan.laws.base import Cost
+from scaleplan.logs.logged_run import LoggedRuns
 from scaleplan.presets.conventions import NATS
+from scaleplan.record import Record
+from scaleplan.tables.arrow_files import ENDINGS, arrow_parts
 from scaleplan.tables.cells import to_numbers
+from scaleplan.tables.frames import TooLargeError
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.units import format_number, format_plain, parse_flops, parse_positive
 
@@ -40,14 +45,18 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.compute import OwnCount
     from scaleplan.fitting.mapping import ColumnMapping
-    from scaleplan.fitting.runs import Finding
-    from scaleplan.logs.logged_run import LoggedRuns
+    from scaleplan.fitting.table import History
+    from scaleplan.tables.cells import Cell
     from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
     Recognised = tuple[dict[str, ColumnMapping], list[str]]
+    Reduced = Callable[[TableLike | RawTable], RawTable]
+    Column = tuple[Array, Mapping[int, str]]
 
-__all__ = ["read_runs"]
+__all__ = ["RunRows", "check_choices", "open_table", "read_runs", "rows_of"]
+
+T = TypeVar("T")
 
 _LEAST = {"params": 100.0, "tokens": 100.0, "flops": 1e6}
 """A median below is a logarithm or a multiple of another unit."""
@@ -76,7 +85,7 @@ def read_runs(
     drop_rows: Collection[str] = (),
     needed: Collection[str] = (*_SIZES, "loss"),
 ) -> Runs:
-    """Read training runs from a CSV, TSV, JSON or JSON Lines file, standard input (``-``), logs, or a data frame.
+    """Read training runs from a file (CSV, TSV, JSON, Parquet, Arrow), standard input (``-``), logs, or a data frame.
 
     ``mapping`` gives the column of a role, such as ``{"loss": "eval/openlm/loss"}``, in the grammar of
     :mod:`scaleplan.fitting.columns`; other roles are recognised by name. A row must meet every condition of
@@ -93,25 +102,80 @@ def read_runs(
     Raises UsageError for an option that is wrong or contradicts another, FileError when the file cannot be read, a
     column is missing or ambiguous, or no row is usable.
     """
-    if flops_convention is not None and Cost.from_convention(flops_convention) is None:
-        raise UsageError(f"unknown compute convention {quote(flops_convention)}", hint="for example 6ND or MD")
-    bytes_ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
-    _check_choices(loss_unit, bytes_ratio, keep)
-    least = None if min_flops is None else parse_flops(min_flops)
-    mapped = {**(mapping or {}), **({} if group is None else {"group": group})}
-    table, (columns, notes) = _recognised(
-        opened(source),
-        partial(recognise, mapping=mapped, log10=log10, loss_unit=loss_unit, needed=needed, carried=last),
-        by_step=last or "params" not in needed,
+    check_choices(
+        loss_unit=loss_unit,
+        tokens_per_byte=tokens_per_byte,
+        flops_convention=flops_convention,
+        min_flops=min_flops,
+        keep=keep,
     )
+    mapped = {**(mapping or {}), **({} if group is None else {"group": group})}
+    reading: dict[str, Any] = {"mapping": mapped, "log10": log10, "loss_unit": loss_unit, "needed": needed}
+    reduced = partial(final_rows, **reading) if last else None
+    table, found = open_table(
+        source,
+        partial(recognise, **reading, carried=last),
+        by_step=last or "params" not in needed,
+        reduced=reduced,
+    )
+    rows = rows_of(
+        table,
+        found,
+        where=where,
+        extra=extra,
+        loss_unit=loss_unit,
+        tokens_per_byte=tokens_per_byte,
+        flops_convention=flops_convention,
+        best=best,
+        last=last,
+        min_flops=min_flops,
+        keep=keep,
+        drop=drop,
+        drop_rows=drop_rows,
+        needed=needed,
+    )
+    return rows.cleaned()
+
+
+def rows_of(
+    table: RawTable,
+    recognised: Recognised,
+    *,
+    where: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    loss_unit: str = "nats",
+    tokens_per_byte: Amount | None = None,
+    flops_convention: str | None = None,
+    best: bool = False,
+    last: bool = False,
+    min_flops: Amount | None = None,
+    keep: Collection[str] = (),
+    drop: Collection[str] = (),
+    drop_rows: Collection[str] = (),
+    needed: Collection[str] = (*_SIZES, "loss"),
+    apart: Sequence[object] | None = None,
+) -> RunRows:
+    """Return the rows of a table whose columns have been ``recognised``.
+
+    ``apart`` has a value for each row by which runs of one name are told apart. The other keywords are those of
+    :func:`read_runs`.
+    """
+    bytes_ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
+    least = None if min_flops is None else parse_flops(min_flops)
+    columns, notes = recognised
     more = {name: read_mapping(name, table, role="extra") for name in extra}
     texts = {role: column.text for role, column in columns.items()}
     roles = (*_SIZES, "tokens_per_param", "loss", "unique_tokens", "weight")
     read = {role: columns[role].numbers(table) for role in roles if role in columns}
+    among: Sequence[int] = table.rows if table.history is None else range(2, table.history.end + 1)
+    not_last: dict[int, Finding] = {}
+    kept: Index | None = None
+    if last or table.history is not None:  # what an earlier step has is no run, and judges none
+        table, read, kept, not_last = _final_steps(table, columns, read, apart)
+        notes += [] if table.history is None else [_reduced(table.history, len(table.rows))]
     given = {role: numbers for role, (numbers, _) in read.items() if role in needed or not _too_small(role, numbers)}
     further = {name: column.numbers(table) for name, column in more.items()}
     _require_raw_units(given, columns=columns, source=table.source)
-    earlier = earlier_steps(table, columns, given) if last else {}
     missing, numbers = np.full(len(table.rows), np.nan), np.array(table.rows, dtype=np.intp)
     three = (given.get(role, missing) for role in _SIZES)
     own = own_count(*three, stated=flops_convention, rows=numbers)
@@ -135,74 +199,252 @@ def read_runs(
         columns=texts,
     )
     compared = [role for role in _SIZES if role in needed]  # rows of other sizes are other runs, of a curve too
-    rows, remarks = clean(
-        table,
-        runs,
-        needed=needed,
+    states = columns["state"].cells(table) if "state" in columns else None
+    return RunRows(
+        table=table,
+        runs=runs,
+        needed=frozenset(needed),
+        loss_unit=loss_unit,
+        tokens_per_byte=bytes_ratio,
         unreadable={
             position: f"{role} is {quote(text)}, not a number"
             for role, (_, cells) in (*further.items(), *read.items())
             for position, text in cells.items()
         },
-        size_columns={
-            *(name for role in compared if (column := columns.get(role)) is not None for name in column.columns),
-            *(name for role in compared for name in candidates(role, table.names)),
-        },
-        states=columns["state"].cells(table) if "state" in columns else None,
+        size_columns=frozenset(
+            {
+                *(name for role in compared if (column := columns.get(role)) is not None for name in column.columns),
+                *(name for role in compared for name in candidates(role, table.names)),
+            }
+        ),
+        states=states,
+        finishes=states is not None and any_finished(states),
         conditions=_conditions(where, table, runs, with_loss=loss is not None),
-        left_out=rows_by_number(drop_rows, table),
+        left_out=rows_by_number(drop_rows, table, among=among),
         marked=marked_rows(table, drop),
-        earlier=earlier,
         differing=own.jumps,
         min_flops=least,
         best=best,
-        keep=keep,
-        drop=dropped_reasons(drop, table),
+        keep=tuple(keep),
+        drop=frozenset(dropped_reasons(drop, table)),
+        notes=tuple(notes),
+        derived=tuple(derived),
+        kept=kept,
+        not_last=not_last,
+        warnings=(*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit)),
     )
-    dropped = _by_row(rows.dropped)
-    if not rows.alive.any():
-        raise _nothing_left(table, dropped)
-    used = runs.select(rows.alive)
-    size, told = _bytes_per_token(table, used, np.flatnonzero(rows.alive), bytes_ratio)
-    used = replace(used, bytes_per_token=size)
-    left = set(used.rows.tolist())
-    flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
-    warnings = (*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
-    warnings += logged_doubts(table, np.flatnonzero(rows.alive), loss_unit=loss_unit if "loss" in needed else None)
-    if set(needed) >= {"params", "tokens", "loss"}:
-        warnings += _too_large(used, columns["loss"], loss_unit)
-        if "unique_tokens" not in needed:
-            warnings += _repeated(used)
-        codes = np.unique(used.group or ("",) * len(used), return_inverse=True)[1]
-        if used.unique_tokens is not None:
-            codes = cells_of(codes, used.unique_tokens)
-        cells = cells_of(codes, used.params, used.tokens)
-        alike = cells_of(codes, used.params, used.tokens, width=ROUNDING)
-        if (different := len(np.unique(alike))) < len(used):
-            used = replace(used, replicates=alike)
-            notes.append(f"{len(used)} runs have {different} pairs of sizes; the others repeat them")
-        positions = np.flatnonzero(rows.alive)
-        warnings += unlike_runs(table, used, positions=positions, cells=cells)
-        warnings += ladder_doubts(table, used, positions)
-    notes += [*derived, *remarks, *told, *logged_names(table, [each.row for each in dropped])]
-    return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
 
 
-def _recognised(
-    source: Path | str | RawTable, recognised: Callable[[RawTable], Recognised], *, by_step: bool
-) -> tuple[RawTable, Recognised]:
-    """Return the table of a file with the roles of its columns; of a log or a folder, the table of its runs.
+class RunRows(Record, eq=False):
+    """All rows of a table, or some of them, with what its columns hold for each, before any is left out.
 
-    With ``by_step`` the rows of a history are what the user wants. Raises FileError for what is neither.
+    ``runs`` has an entry for each row, NaN where a cell has no number. Mappings explain by position, and the other
+    attributes are those of :func:`scaleplan.fitting.cleaning.clean`. ``elsewhere`` are the ranges of the numbers of
+    the rows that are not among these; ``notes`` and ``warnings`` are about the whole table. Of a history these are
+    the final rows of its runs, at the positions ``kept`` of the table that was read, and ``not_last`` says by
+    position what became of the others.
     """
+
+    table: RawTable
+    runs: Runs
+    needed: frozenset[str]
+    loss_unit: str
+    tokens_per_byte: float | None
+    unreadable: Mapping[int, str]
+    size_columns: frozenset[str]
+    states: Sequence[Cell] | None
+    finishes: bool
+    conditions: Mapping[str, Mask]
+    left_out: Mapping[int, str]
+    marked: Mapping[int, str]
+    differing: Mask
+    min_flops: float | None
+    best: bool
+    keep: tuple[str, ...]
+    drop: frozenset[str]
+    notes: tuple[str, ...]
+    derived: tuple[str, ...]
+    warnings: tuple[Notice, ...]
+    kept: Index | None
+    not_last: Mapping[int, Finding]
+    elsewhere: tuple[tuple[int, int], ...] = ()
+
+    def wanted(self, count: int) -> Mask:
+        """Return which of the ``count`` rows of the table that was read the conditions of the user leave."""
+        left = np.ones(len(self.runs), dtype=bool)
+        for meets in self.conditions.values():
+            left &= meets
+        left[list(self.left_out)] = False
+        if self.kept is None:
+            return left
+        found = np.zeros(count, dtype=bool)
+        found[self.kept[left]] = True
+        return found
+
+    def part(self, chosen: Index, *, elsewhere: tuple[tuple[int, int], ...]) -> RunRows:
+        """Return the rows that were read at some positions, which rise, as if a condition had left out the others.
+
+        ``elsewhere`` are the numbers of those others.
+        """
+        positions = chosen
+        if self.kept is not None:
+            after = np.minimum(np.searchsorted(self.kept, chosen), len(self.kept) - 1)
+            positions = after[self.kept[after] == chosen]
+        places = positions.tolist()
+        explained: dict[str, Any] = {
+            name: {new: found[old] for new, old in enumerate(places) if old in found}
+            for name in ("unreadable", "left_out", "marked")
+            if (found := getattr(self, name))
+        }
+        return replace(
+            self,
+            table=self.table.take(places),
+            runs=self.runs.select(positions),
+            states=None if self.states is None else [self.states[i] for i in places],
+            conditions={text: meets[positions] for text, meets in self.conditions.items()},
+            differing=self.differing[positions],
+            elsewhere=elsewhere,
+            kept=chosen if self.kept is None else self.kept[positions],
+            not_last={i: self.not_last[i] for i in chosen.tolist() if i in self.not_last},
+            **explained,
+        )
+
+    def cleaned(self) -> Runs:
+        """Return the runs that are left once all rows that no law should be fitted to are out.
+
+        Raises FileError when no row is usable, UsageError where those of logs are in another unit.
+        """
+        table, loss_unit, needed = self.table, self.loss_unit, self.needed
+        rows, remarks = clean(
+            table,
+            self.runs,
+            needed=needed,
+            unreadable=self.unreadable,
+            size_columns=self.size_columns,
+            states=self.states,
+            finishes=self.finishes,
+            conditions=self.conditions,
+            left_out=self.left_out,
+            marked=self.marked,
+            differing=self.differing,
+            min_flops=self.min_flops,
+            best=self.best,
+            keep=self.keep,
+            drop=self.drop,
+        )
+        if not rows.alive.any():
+            raise _nothing_left(table, _by_row(rows.dropped))
+        dropped = _by_row([*rows.dropped, *self.not_last.values()])
+        positions = np.flatnonzero(rows.alive)
+        used = self.runs.select(rows.alive)
+        size, told = _bytes_per_token(table, used, positions, self.tokens_per_byte)
+        used = replace(used, bytes_per_token=size)
+        left = set(used.rows.tolist())
+        flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
+        warnings = self.warnings
+        notes = [*self.notes]
+        warnings += logged_doubts(table, positions, loss_unit=loss_unit if "loss" in needed else None)
+        if needed >= {"params", "tokens", "loss"}:
+            used, repeated, doubts = _repeats(table, used, positions, counted="unique_tokens" not in needed)
+            notes += repeated
+            warnings += (*_too_large(used, loss_unit), *doubts)
+        notes += [*self.derived, *remarks, *told, *logged_names(table, [each.row for each in dropped])]
+        return replace(
+            used,
+            dropped=dropped,
+            flagged=flagged,
+            notes=tuple(notes),
+            warnings=warnings,
+            elsewhere=self.elsewhere,
+        )
+
+
+def _repeats(
+    table: RawTable, used: Runs, positions: Index, *, counted: bool
+) -> tuple[Runs, list[str], tuple[Notice, ...]]:
+    """Return the runs with which of them repeat one another, a note of it, and warnings of what sets them apart.
+
+    Where repeated data is ``counted`` as new, that is one.
+    """
+    warnings = _repeated(used) if counted else ()
+    notes = []
+    codes = np.unique(used.group or ("",) * len(used), return_inverse=True)[1]
+    if used.unique_tokens is not None:
+        codes = cells_of(codes, used.unique_tokens)
+    cells = cells_of(codes, used.params, used.tokens)
+    alike = cells_of(codes, used.params, used.tokens, width=ROUNDING)
+    if (different := len(np.unique(alike))) < len(used):
+        used = replace(used, replicates=alike)
+        notes.append(f"{len(used)} runs have {different} pairs of sizes; the others repeat them")
+    warnings += unlike_runs(table, used, positions=positions, cells=cells)
+    return used, notes, (*warnings, *ladder_doubts(table, used, positions))
+
+
+def _final_steps(
+    table: RawTable,
+    columns: Mapping[str, ColumnMapping],
+    read: Mapping[str, Column],
+    apart: Sequence[object] | None,
+) -> tuple[RawTable, dict[str, Column], Index, dict[int, Finding]]:
+    """Return the table of the final rows of its runs, what its columns hold there, their positions, and the others.
+
+    Of a table that was reduced before, the others are what recognising its columns and carrying sizes needed.
+    """
+    given = {role: numbers for role, (numbers, _) in read.items()}
+    earlier = earlier_steps(table, columns, given, apart=apart)
+    kept = [position for position in range(len(table.rows)) if position not in earlier]
+    place = {position: new for new, position in enumerate(kept)}
+    final: dict[str, Column] = {
+        role: (numbers[kept], {place[i]: text for i, text in texts.items() if i in place})
+        for role, (numbers, texts) in read.items()
+    }
+    others = earlier if table.history is None else {}
+    findings = {i: Finding(row=table.rows[i], reason="not_last", detail=detail) for i, detail in others.items()}
+    return table.take(kept), final, np.array(kept, dtype=np.intp), findings
+
+
+def _reduced(history: History, runs: int) -> str:
+    return f"{history.count:,} rows of steps hold {runs:,} runs, of which the final rows are read"
+
+
+def _opened(source: TableLike | LoggedRuns | RawTable, reduced: Reduced | None) -> str | Path | RawTable:
+    """Return what runs are read from; ``reduced`` gives the final rows of a history that is large."""
+    if reduced is None or isinstance(source, LoggedRuns | RawTable):
+        return opened(source)
+    if is_large(source):
+        return reduced(source)
+    try:
+        return opened(source)
+    except TooLargeError:
+        return reduced(source)
+
+
+def open_table(
+    source: TableLike | LoggedRuns | RawTable,
+    recognised: Callable[[RawTable], T],
+    *,
+    by_step: bool,
+    reduced: Reduced | None = None,
+) -> tuple[RawTable, T]:
+    """Return the table of a file with what is ``recognised`` in it; of a log or a folder, the table of its runs.
+
+    With ``by_step`` the rows of a history are what the user wants, and ``reduced`` gives the final ones where they
+    are too many. Raises FileError for what is neither.
+    """
+    source = _opened(source, reduced)
     if isinstance(source, RawTable):
         return source, recognised(source)
-    if is_folder(Path(source)):
+    if is_folder(Path(source)) and not arrow_parts(Path(source)):
         table = logged_table(source)
         return table, recognised(table)
-    text = Path(source).suffix.lower() not in {".csv", ".tsv"}
+    text = Path(source).suffix.lower() not in {".csv", ".tsv", *ENDINGS}
     try:
         table = read_table(source)
+        return table, recognised(table)
+    except TooLargeError:
+        if reduced is None or str(source) == "-":
+            raise
+        table = reduced(source)
         return table, recognised(table)
     except FileError as error:
         curves = isinstance(error, NotRunsError)
@@ -265,15 +507,15 @@ def _bytes_per_token(
     return size, [f"a token has {format_number(size)} bytes, by {quote(beside)}"]
 
 
-def _too_large(runs: Runs, loss: ColumnMapping, loss_unit: str) -> tuple[Notice, ...]:
+def _too_large(runs: Runs, loss_unit: str) -> tuple[Notice, ...]:
     """Return a warning for losses that a uniform guess beats, which are perplexities or sums."""
     known = LOSS_UNITS[loss_unit]
     middle = float(np.median(runs.loss))
     if known.per != "token" or known.scale == "ppl" or middle <= _UNIFORM:
         return ()
     message = (
-        f"losses in {quote(loss.text)} are around {format_number(middle)} {runs.loss_unit}, and a uniform guess "
-        "costs less"
+        f"losses in {quote(runs.columns['loss'])} are around {format_number(middle)} {runs.loss_unit}, and a uniform "
+        "guess costs less"
     )
     return (Notice(code="loss_unit", message=f"{message}; --loss-unit ppl reads perplexities"),)
 
@@ -303,14 +545,28 @@ def _by_row(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: finding.row))
 
 
-def _check_choices(loss_unit: str, tokens_per_byte: float | None, keep: Collection[str]) -> None:
+def check_choices(
+    *,
+    loss_unit: str = "nats",
+    tokens_per_byte: Amount | None = None,
+    flops_convention: str | None = None,
+    min_flops: Amount | None = None,
+    keep: Collection[str] = (),
+    **_: object,
+) -> None:
+    """Refuse, by a UsageError, choices of :func:`read_runs` that are wrong in any table."""
+    if flops_convention is not None and Cost.from_convention(flops_convention) is None:
+        raise UsageError(f"unknown compute convention {quote(flops_convention)}", hint="for example 6ND or MD")
+    ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
     if loss_unit not in LOSS_UNITS:
         raise UnknownNameError("loss unit", loss_unit, LOSS_UNITS)
-    if tokens_per_byte is not None and LOSS_UNITS[loss_unit].per != "byte":
+    if ratio is not None and LOSS_UNITS[loss_unit].per != "byte":
         raise UsageError(f"tokens per byte convert a loss per byte, and the loss unit is '{loss_unit}'")
     for reason in keep:
         if reason not in _KEEPABLE:
             raise UnknownNameError("reason to keep", reason, sorted(_KEEPABLE))
+    if min_flops is not None:
+        parse_flops(min_flops)
 
 
 def _converted(loss: Array | None, unit: str, tokens_per_byte: float | None) -> tuple[Array | None, str]:

@@ -160,7 +160,7 @@ def test_a_terminal_as_standard_input_is_refused(monkeypatch):
         (b"1e8,2e9,3.5\n2e8,4e9,3.2\n", "a.csv", "the first row holds numbers"),
         (b"params,tokens,loss\n1e8,\xff,3\n", "a.csv", "row 2: not UTF-8 text"),
         (b"params,tokens,loss\n1e8,2\x009,3\n", "a.csv", "row 2: this is a binary file"),
-        (gzip.compress(b"params,tokens,loss\n" * 99, mtime=0), "a.csv.gz", "not UTF-8 text|binary file"),
+        (gzip.compress(b"params,tokens,loss\n" * 99, mtime=0)[:-9], "a.csv.gz", "compressed file is damaged"),
         (b"params,tokens,loss\n" + b"9" * 200_000 + b",1,2\n", "a.csv", "row 2: field larger than field limit"),
         (b"{", "a.json", "not valid JSON"),
         (b'{"params": 1}\n[1]\n', "a.jsonl", "row 2: expected an object, found a list"),

@@ -30,7 +30,6 @@ from scaleplan.errors import UnknownNameError, UsageError, either
 from scaleplan.fitting.backtest import backtest_points
 from scaleplan.fitting.fit import fit
 from scaleplan.fitting.fit_request import ObjectiveKeywords, changed_reading, reading_arguments
-from scaleplan.fitting.logged import opened
 from scaleplan.fitting.methods import named_groups
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.reading import read_runs
@@ -480,7 +479,7 @@ def _with_law(
             f"--{fitting[0].replace('_', '-')} is about a fit, and --preset names a law that is fitted already",
             hint="leave one of them out",
         )
-    shown = read_runs(opened(runs), **reading_arguments(read))
+    shown = read_runs(runs, **reading_arguments(read))
     require_comparable(shown, Context().preset(preset))
     return shown.points(), preset, shown.warnings
 

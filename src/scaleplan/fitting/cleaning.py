@@ -248,7 +248,6 @@ def clean(
     conditions: Mapping[str, Mask],
     left_out: Mapping[int, str],
     marked: Mapping[int, str],
-    earlier: Mapping[int, str],
     differing: Mask,
     min_flops: float | None,
     best: bool,
@@ -259,17 +258,16 @@ def clean(
 
     ``runs`` holds what the columns hold for each row, NaN where a cell has no number; ``unreadable`` explains
     by position which rows hold a text for a number; ``size_columns`` hold a needed size in any count, written with
-    any number of digits; ``conditions`` are the rows that meet each condition of the user; ``left_out``, ``marked``
-    and ``earlier`` explain by position which rows the user leaves out by number, a column of the file marks, and are
-    earlier steps of a run; ``differing`` are those whose compute does not follow from their sizes. The other keywords
-    are those of :func:`scaleplan.fitting.reading.read_runs`.
+    any number of digits; ``conditions`` are the rows that meet each condition of the user; ``left_out`` and
+    ``marked`` explain by position which rows the user leaves out by number, and a column of the file marks;
+    ``differing`` are those whose compute does not follow from their sizes. The other keywords are those of
+    :func:`scaleplan.fitting.reading.read_runs`.
     """
     rows = RowFilter(rows=table.rows, keep=keep, leave_out=drop)
     sizes = {role: getattr(runs, role) for role in ("params", "tokens", "flops") if role in needed}
     for text, meets in conditions.items():
         rows.drop(~meets, "filtered", f"not {escape_control(text)}")
     rows.drop(rows.mask(left_out), "left_out", left_out.__getitem__)
-    rows.drop(rows.mask(earlier), "not_last", earlier.__getitem__)
     _drop_unmeasured(rows, table, runs, sizes=sizes, with_loss="loss" in needed, unreadable=unreadable)
     notes = [] if states is None else _drop_unfinished(rows, states, finishes=finishes, logged=is_logged(table))
     rows.flag(rows.mask(marked), "marked", marked.__getitem__)

@@ -17,12 +17,12 @@ from scaleplan.fitting.fit_request import (
     require_samples,
 )
 from scaleplan.fitting.fit_tables import backtest_data, holdout_data
-from scaleplan.fitting.logged import logged_table, opened
+from scaleplan.fitting.logged import logged_table
 from scaleplan.fitting.methods import fit_runs, named_groups, resampled_together
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.surface_fit import fit_surface
-from scaleplan.fitting.table import RawTable
 from scaleplan.record import Record, Result, as_mapping
+from scaleplan.tables.frames import is_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.runs import Runs
     from scaleplan.fitting.surface_fit import SurfaceLaw
+    from scaleplan.fitting.table import RawTable
     from scaleplan.logs.logged_run import LoggedRuns
     from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
@@ -78,11 +79,8 @@ def fit(
 
     """
     request = FitRequest.parse(keywords)
-    source = opened(runs)
-    read = read_runs(source, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(keywords))
-    return fit_runs(
-        request, read, source=source.source if isinstance(source, RawTable) else str(source), progress=progress
-    )
+    read = read_runs(runs, extra=request.extra_columns, needed=request.needed_roles, **reading_arguments(keywords))
+    return fit_runs(request, read, source=str(runs) if is_path(runs) else read.name, progress=progress)
 
 
 def fit_logs(path: TableLike, **keywords: Unpack[FitKeywords]) -> FitResult:

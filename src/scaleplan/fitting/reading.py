@@ -21,17 +21,21 @@ from scaleplan.fitting.cleaning import ROUNDING, any_finished, cells_of, clean, 
 from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
 from scaleplan.fitting.exports import CURVE, NotRunsError
+from scaleplan.fitting.histories import final_rows, is_large
 from scaleplan.fitting.ladders import ladder_doubts
 from scaleplan.fitting.logged import is_log, logged_doubts, logged_names, logged_table, opened
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
-from scaleplan.fitting.runs import REASONS, Runs
+from scaleplan.fitting.runs import REASONS, Finding, Runs
 from scaleplan.fitting.sweeps import unlike_runs
 from scaleplan.fitting.table import RawTable, read_table
 from scaleplan.laws.base import Cost
+from scaleplan.logs.logged_run import LoggedRuns
 from scaleplan.presets.conventions import NATS
 from scaleplan.record import Record
+from scaleplan.tables.arrow_files import ENDINGS, arrow_parts
 from scaleplan.tables.cells import to_numbers
+from scaleplan.tables.frames import TooLargeError
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.units import format_number, format_plain, parse_flops, parse_positive
 
@@ -41,13 +45,14 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.compute import OwnCount
     from scaleplan.fitting.mapping import ColumnMapping
-    from scaleplan.fitting.runs import Finding
-    from scaleplan.logs.logged_run import LoggedRuns
+    from scaleplan.fitting.table import History
     from scaleplan.tables.cells import Cell
     from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
     Recognised = tuple[dict[str, ColumnMapping], list[str]]
+    Reduced = Callable[[TableLike | RawTable], RawTable]
+    Column = tuple[Array, Mapping[int, str]]
 
 __all__ = ["RunRows", "check_choices", "open_table", "read_runs", "rows_of"]
 
@@ -80,7 +85,7 @@ def read_runs(
     drop_rows: Collection[str] = (),
     needed: Collection[str] = (*_SIZES, "loss"),
 ) -> Runs:
-    """Read training runs from a CSV, TSV, JSON or JSON Lines file, standard input (``-``), logs, or a data frame.
+    """Read training runs from a file (CSV, TSV, JSON, Parquet, Arrow), standard input (``-``), logs, or a data frame.
 
     ``mapping`` gives the column of a role, such as ``{"loss": "eval/openlm/loss"}``, in the grammar of
     :mod:`scaleplan.fitting.columns`; other roles are recognised by name. A row must meet every condition of
@@ -105,10 +110,12 @@ def read_runs(
         keep=keep,
     )
     mapped = {**(mapping or {}), **({} if group is None else {"group": group})}
+    reading: dict[str, Any] = {"mapping": mapped, "log10": log10, "loss_unit": loss_unit, "needed": needed}
     table, found = open_table(
         source,
-        partial(recognise, mapping=mapped, log10=log10, loss_unit=loss_unit, needed=needed, carried=last),
+        partial(recognise, **reading, carried=last),
         by_step=last or "params" not in needed,
+        reduced=partial(final_rows, **reading) if last else None,
     )
     rows = rows_of(
         table,
@@ -147,22 +154,27 @@ def rows_of(
     needed: Collection[str] = (*_SIZES, "loss"),
     apart: Sequence[object] | None = None,
 ) -> RunRows:
-    """Return the rows of a table whose columns have been ``recognised``.
+    """Return the rows of a table whose columns have been ``recognised``, of a history the final ones.
 
     ``apart`` has a value for each row by which runs of one name are told apart. The other keywords are those of
     :func:`read_runs`.
     """
     bytes_ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
     least = None if min_flops is None else parse_flops(min_flops)
-    columns, notes = recognised
+    columns, notes = recognised[0], [*recognised[1]]
     more = {name: read_mapping(name, table, role="extra") for name in extra}
     texts = {role: column.text for role, column in columns.items()}
     roles = (*_SIZES, "tokens_per_param", "loss", "unique_tokens", "weight")
     read = {role: columns[role].numbers(table) for role in roles if role in columns}
+    among: Sequence[int] = table.rows if table.history is None else range(2, table.history.end + 1)
+    not_last: dict[int, Finding] = {}
+    places = np.arange(len(table.rows))
+    if last or table.history is not None:  # what an earlier step has is no run, and judges none
+        table, read, not_last, places = _final_steps(table, columns, read, apart)
+        notes += [] if table.history is None else [_reduced(table.history, len(table.rows))]
     given = {role: numbers for role, (numbers, _) in read.items() if role in needed or not _too_small(role, numbers)}
     further = {name: column.numbers(table) for name, column in more.items()}
     _require_raw_units(given, columns=columns, source=table.source)
-    earlier = earlier_steps(table, columns, given, apart=apart) if last else {}
     missing, numbers = np.full(len(table.rows), np.nan), np.array(table.rows, dtype=np.intp)
     three = (given.get(role, missing) for role in _SIZES)
     own = own_count(*three, stated=flops_convention, rows=numbers)
@@ -190,6 +202,8 @@ def rows_of(
     return RunRows(
         table=table,
         runs=runs,
+        places=places,
+        not_last=not_last,
         needed=frozenset(needed),
         loss_unit=loss_unit,
         tokens_per_byte=bytes_ratio,
@@ -207,9 +221,8 @@ def rows_of(
         states=states,
         finishes=states is not None and any_finished(states),
         conditions=_conditions(where, table, runs, with_loss=loss is not None),
-        left_out=rows_by_number(drop_rows, table),
+        left_out=rows_by_number(drop_rows, table, among=among),
         marked=marked_rows(table, drop),
-        earlier=earlier,
         differing=own.jumps,
         min_flops=least,
         best=best,
@@ -224,13 +237,16 @@ def rows_of(
 class RunRows(Record, eq=False):
     """All rows of a table, or some of them, with what its columns hold for each, before any is left out.
 
-    ``runs`` has an entry for each row, NaN where a cell has no number. Mappings explain by position, and the other
-    attributes are those of :func:`scaleplan.fitting.cleaning.clean`. ``elsewhere`` are the ranges of the numbers of
-    the rows that are not among these; ``notes`` and ``warnings`` are about the whole table.
+    ``runs`` has an entry for each row, NaN where a cell has no number, and ``places`` the position of each in the
+    table that was given, of which ``not_last`` are the earlier steps by their positions there. Other mappings explain
+    by position among these rows, and the other attributes are those of :func:`scaleplan.fitting.cleaning.clean`.
+    ``elsewhere`` are ranges of the numbers of further rows of the file, which ``notes`` and ``warnings`` are about.
     """
 
     table: RawTable
     runs: Runs
+    places: Index
+    not_last: Mapping[int, Finding]
     needed: frozenset[str]
     loss_unit: str
     tokens_per_byte: float | None
@@ -241,7 +257,6 @@ class RunRows(Record, eq=False):
     conditions: Mapping[str, Mask]
     left_out: Mapping[int, str]
     marked: Mapping[int, str]
-    earlier: Mapping[int, str]
     differing: Mask
     min_flops: float | None
     best: bool
@@ -252,18 +267,22 @@ class RunRows(Record, eq=False):
     warnings: tuple[Notice, ...]
     elsewhere: tuple[tuple[int, int], ...] = ()
 
-    def part(self, positions: Index, *, elsewhere: tuple[tuple[int, int], ...]) -> RunRows:
-        """Return the rows at some positions, as if a condition had left out the others, whose numbers are given."""
+    def part(
+        self, positions: Index, *, not_last: Mapping[int, Finding], elsewhere: tuple[tuple[int, int], ...]
+    ) -> RunRows:
+        """Return the rows at some positions, with their earlier steps, as if a condition had left out the others."""
         places = positions.tolist()
         explained: dict[str, Any] = {
             name: {new: found[old] for new, old in enumerate(places) if old in found}
-            for name in ("unreadable", "left_out", "marked", "earlier")
+            for name in ("unreadable", "left_out", "marked")
             if (found := getattr(self, name))
         }
         return replace(
             self,
-            table=self.table.select(places),
+            table=replace(self.table.take(places), history=None),
             runs=self.runs.select(positions),
+            places=self.places[positions],
+            not_last=not_last,
             states=None if self.states is None else [self.states[i] for i in places],
             conditions={text: meets[positions] for text, meets in self.conditions.items()},
             differing=self.differing[positions],
@@ -276,7 +295,7 @@ class RunRows(Record, eq=False):
 
         Raises FileError when no row is usable, UsageError where those of logs are in another unit.
         """
-        table, loss_unit, needed = self.table, self.loss_unit, self.needed
+        table, needed = self.table, self.needed
         rows, remarks = clean(
             table,
             self.runs,
@@ -288,39 +307,27 @@ class RunRows(Record, eq=False):
             conditions=self.conditions,
             left_out=self.left_out,
             marked=self.marked,
-            earlier=self.earlier,
             differing=self.differing,
             min_flops=self.min_flops,
             best=self.best,
             keep=self.keep,
             drop=self.drop,
         )
-        dropped = _by_row(rows.dropped)
         if not rows.alive.any():
-            raise _nothing_left(table, dropped)
+            raise _nothing_left(table, _by_row(rows.dropped))
+        dropped = _by_row([*rows.dropped, *self.not_last.values()])
         positions = np.flatnonzero(rows.alive)
         used = self.runs.select(rows.alive)
         size, told = _bytes_per_token(table, used, positions, self.tokens_per_byte)
         used = replace(used, bytes_per_token=size)
         left = set(used.rows.tolist())
         flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
-        warnings = self.warnings
-        notes = [*self.notes]
-        warnings += logged_doubts(table, positions, loss_unit=loss_unit if "loss" in needed else None)
+        notes, warnings = [*self.notes], self.warnings
+        warnings += logged_doubts(table, positions, loss_unit=self.loss_unit if "loss" in needed else None)
         if needed >= {"params", "tokens", "loss"}:
-            warnings += _too_large(used, loss_unit)
-            if "unique_tokens" not in needed:
-                warnings += _repeated(used)
-            codes = np.unique(used.group or ("",) * len(used), return_inverse=True)[1]
-            if used.unique_tokens is not None:
-                codes = cells_of(codes, used.unique_tokens)
-            cells = cells_of(codes, used.params, used.tokens)
-            alike = cells_of(codes, used.params, used.tokens, width=ROUNDING)
-            if (different := len(np.unique(alike))) < len(used):
-                used = replace(used, replicates=alike)
-                notes.append(f"{len(used)} runs have {different} pairs of sizes; the others repeat them")
-            warnings += unlike_runs(table, used, positions=positions, cells=cells)
-            warnings += ladder_doubts(table, used, positions)
+            used, repeated, doubts = _repeats(table, used, positions, counted="unique_tokens" not in needed)
+            notes += repeated
+            warnings += (*_too_large(used, self.loss_unit), *doubts)
         notes += [*self.derived, *remarks, *told, *logged_names(table, [each.row for each in dropped])]
         return replace(
             used,
@@ -332,22 +339,92 @@ class RunRows(Record, eq=False):
         )
 
 
+def _repeats(
+    table: RawTable, used: Runs, positions: Index, *, counted: bool
+) -> tuple[Runs, list[str], tuple[Notice, ...]]:
+    """Return the runs with which of them repeat one another, a note of it, and warnings of what sets them apart.
+
+    Where repeated data is ``counted`` as new, that is one.
+    """
+    warnings = _repeated(used) if counted else ()
+    notes = []
+    codes = np.unique(used.group or ("",) * len(used), return_inverse=True)[1]
+    if used.unique_tokens is not None:
+        codes = cells_of(codes, used.unique_tokens)
+    cells = cells_of(codes, used.params, used.tokens)
+    alike = cells_of(codes, used.params, used.tokens, width=ROUNDING)
+    if (different := len(np.unique(alike))) < len(used):
+        used = replace(used, replicates=alike)
+        notes.append(f"{len(used)} runs have {different} pairs of sizes; the others repeat them")
+    warnings += unlike_runs(table, used, positions=positions, cells=cells)
+    return used, notes, (*warnings, *ladder_doubts(table, used, positions))
+
+
+def _final_steps(
+    table: RawTable,
+    columns: Mapping[str, ColumnMapping],
+    read: Mapping[str, Column],
+    apart: Sequence[object] | None,
+) -> tuple[RawTable, dict[str, Column], dict[int, Finding], Index]:
+    """Return the table of the final rows of its runs, what its columns hold there, and what became of the others.
+
+    Of a table that was reduced before, the others are what recognising its columns and carrying sizes needed. What
+    comes last are the positions of the final rows.
+    """
+    earlier = earlier_steps(table, columns, {role: numbers for role, (numbers, _) in read.items()}, apart=apart)
+    kept = [position for position in range(len(table.rows)) if position not in earlier]
+    place = {position: new for new, position in enumerate(kept)}
+    final: dict[str, Column] = {
+        role: (numbers[kept], {place[i]: text for i, text in texts.items() if i in place})
+        for role, (numbers, texts) in read.items()
+    }
+    others = earlier if table.history is None else {}
+    findings = {i: Finding(row=table.rows[i], reason="not_last", detail=detail) for i, detail in others.items()}
+    return table.take(kept), final, findings, np.array(kept, dtype=np.intp)
+
+
+def _reduced(history: History, runs: int) -> str:
+    return f"{history.count:,} rows of steps hold {runs:,} runs, of which the final rows are read"
+
+
+def _opened(source: TableLike | LoggedRuns | RawTable, reduced: Reduced | None) -> str | Path | RawTable:
+    """Return what runs are read from; ``reduced`` gives the final rows of a history that is large."""
+    if reduced is None or isinstance(source, LoggedRuns | RawTable):
+        return opened(source)
+    if is_large(source):
+        return reduced(source)
+    try:
+        return opened(source)
+    except TooLargeError:
+        return reduced(source)
+
+
 def open_table(
-    source: TableLike | LoggedRuns | RawTable, recognised: Callable[[RawTable], T], *, by_step: bool
+    given: TableLike | LoggedRuns | RawTable,
+    recognised: Callable[[RawTable], T],
+    *,
+    by_step: bool,
+    reduced: Reduced | None,
 ) -> tuple[RawTable, T]:
     """Return the table of a file with what is ``recognised`` in it; of a log or a folder, the table of its runs.
 
-    With ``by_step`` the rows of a history are what the user wants. Raises FileError for what is neither.
+    With ``by_step`` the rows of a history are what the user wants, and ``reduced`` gives the final ones where they
+    are too many. Raises FileError for what is neither.
     """
-    source = opened(source)
+    source = _opened(given, reduced)
     if isinstance(source, RawTable):
         return source, recognised(source)
-    if is_folder(Path(source)):
+    if is_folder(Path(source)) and not arrow_parts(Path(source)):
         table = logged_table(source)
         return table, recognised(table)
-    text = Path(source).suffix.lower() not in {".csv", ".tsv"}
+    text = Path(source).suffix.lower() not in {".csv", ".tsv", *ENDINGS}
     try:
         table = read_table(source)
+        return table, recognised(table)
+    except TooLargeError:
+        if reduced is None or str(source) == "-":
+            raise
+        table = reduced(source)
         return table, recognised(table)
     except FileError as error:
         curves = isinstance(error, NotRunsError)

@@ -1,4 +1,4 @@
-"""Read the table in a file of runs (CSV, TSV, JSON or JSON Lines), as untouched cells and as numbers.
+"""Read the table in a file of runs (CSV, TSV, JSON, JSON Lines, Parquet, Arrow), as untouched cells and as numbers.
 
 Rows keep the number that a spreadsheet or an editor shows: the header of a CSV file is row 1, and a line of a JSON
 Lines file is its row. Of JSON are read a list of objects, an object of columns, an object with one list of objects,
@@ -11,21 +11,24 @@ from __future__ import annotations
 
 import ast
 import csv
+import gzip
 import hashlib
 import io
 import json
 import re
 import sys
 import warnings
+import zlib
 from dataclasses import replace
 from itertools import compress, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from scaleplan.errors import FileError, UsageError, escape_control, quote
-from scaleplan.files import read_bytes, read_input
+from scaleplan.files import is_file, is_folder, read_bytes, read_input
 from scaleplan.fitting.exports import ONE_ROW_A_RUN, SCALAR, NotRunsError, chart_or_scalar, is_printed_log, log_error
 from scaleplan.record import Record
+from scaleplan.tables.arrow_files import ENDINGS, ArrowTable, arrow_kind, arrow_parts
 from scaleplan.tables.cells import Cell, is_missing, is_number
 from scaleplan.tables.delimited import (
     SPACES,
@@ -36,17 +39,29 @@ from scaleplan.tables.delimited import (
     unique_names,
     without_comments,
 )
-from scaleplan.tables.frames import FRAME, text_table
+from scaleplan.tables.frames import FRAME, MOST_CELLS, TOO_LARGE, TooLargeError, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from scaleplan.errors import Notice
+    from scaleplan.tables.frames import TextTable
 
-__all__ = ["MAX_BYTES", "RawTable", "frame_table", "read_table"]
+__all__ = [
+    "KINDS",
+    "MAX_BYTES",
+    "History",
+    "RawTable",
+    "arrow_table",
+    "delimited_rows",
+    "file_digest",
+    "frame_table",
+    "read_table",
+    "text_records",
+]
 
-_MAX_CELLS = 10_000_000
-"""The largest table, rows times columns: a few short lines can claim thousands of columns each."""
+_MAX_CELLS = MOST_CELLS
+"""The largest table: a few short lines can claim thousands of columns each."""
 
 _DEEPEST = 20  # levels of nesting; trackers write four or five
 _SHAPES = "a list of objects, an object of columns, or one object a line is read"
@@ -182,11 +197,23 @@ MAX_BYTES = 32_000_000
 _WHAT = "run file"
 
 
+class History(Record):
+    """What a table of a row a step was reduced to: ``finals`` are the numbers of the final rows of its runs.
+
+    They are given by the text of the mapping of the loss, and under an empty text by steps alone: of several columns
+    of losses each has its own. ``count`` is how many rows the table had, ``end`` the number of the last.
+    """
+
+    finals: Mapping[str, frozenset[int]]
+    count: int
+    end: int
+
+
 class RawTable(Record):
     """A table as it stands in a file: ``records[i][j]`` is the cell of row ``rows[i]`` in column ``names[j]``.
 
     ``ambiguous`` are the columns with cells such as ``4,467``, which nothing tells to be 4.467 or 4467, ``notices``
-    what is doubtful about the rows of logs.
+    what is doubtful about the rows of logs. ``history`` tells that these are a few rows of a larger table.
     """
 
     source: str
@@ -196,32 +223,44 @@ class RawTable(Record):
     rows: tuple[int, ...]
     ambiguous: frozenset[str] = frozenset()
     notices: tuple[Notice, ...] = ()
+    history: History | None = None
 
     def column(self, name: str) -> list[Cell]:
         """Return all cells of one column."""
         position = self.names.index(name)
         return [record[position] for record in self.records]
 
-    def select(self, positions: Sequence[int]) -> RawTable:
-        """Return the table of the rows at some positions."""
-        return replace(
-            self,
-            records=[self.records[i] for i in positions],
-            rows=tuple(self.rows[i] for i in positions),
-        )
+    def take(self, positions: Sequence[int]) -> RawTable:
+        """Return the table of some rows, in their order."""
+        records = [self.records[position] for position in positions]
+        return replace(self, records=records, rows=tuple(self.rows[position] for position in positions))
 
 
 def read_table(source: Path | str) -> RawTable:
-    """Read the table in a file, or on standard input when ``source`` is ``-``.
+    """Read the table in a file, in a folder of Parquet files, or on standard input when ``source`` is ``-``.
 
     Raises FileError for a file that is missing, too large, no text, or no table, with the row where one is to blame.
     """
+    arrow = arrow_table(source)
+    if arrow is not None:
+        return text_records(arrow.text(), arrow.name, file_digest(source))
     name, data = _read(source)
-    suffix = "" if str(source) == "-" else Path(source).suffix.lower()
+    if arrow_kind(data[:_HEAD]) is not None:
+        return text_records(ArrowTable(name, [(data, {})]).text(), name, hashlib.sha256(data).hexdigest())
+    path = Path("" if str(source) == "-" else source)
+    suffix = path.suffix.lower()
+    if data.startswith(_GZIP):
+        data, suffix = _unpacked(data, name), Path(path.stem).suffix.lower()
     if suffix == ".toml":
         what = f"{name}: this is a TOML file, as laws and plans are, not a table of runs"
-        raise FileError(what, hint="--preset takes a law; runs are read from CSV, TSV, JSON or JSON Lines")
-    text = _decode(data, name)
+        raise FileError(what, hint=f"--preset takes a law; runs are read from {KINDS}")
+    if suffix in ENDINGS and b"\0" in data:
+        raise FileError(f"{name}: this is no Parquet or Arrow file", hint=f"{KINDS} are read")
+    return _read_text(_decode(data, name), name, suffix, digest=hashlib.sha256(data).hexdigest())
+
+
+def _read_text(text: str, name: str, suffix: str, *, digest: str) -> RawTable:
+    """Return the table in a text, by the ending of its file and by what it holds."""
     start = text.lstrip()[:1]
     if not start:
         raise FileError(f"{_WHAT} {quote(name)} is empty")
@@ -243,7 +282,6 @@ def read_table(source: Path | str) -> RawTable:
     if not records:
         raise FileError(f"{name}: there are no rows below the column names")
     names, records = _unnested(names, records, where=name)
-    digest = hashlib.sha256(data).hexdigest()
     return RawTable(source=name, sha256=digest, names=names, records=records, rows=rows, ambiguous=ambiguous)
 
 
@@ -256,22 +294,83 @@ def frame_table(value: object) -> RawTable:
     data = found.csv()
     if len(data) > MAX_BYTES:
         raise _too_large(FRAME)
+    return text_records(found, FRAME, hashlib.sha256(data).hexdigest())
+
+
+def text_records(found: TextTable, name: str, digest: str, rows: Sequence[int] | None = None) -> RawTable:
+    """Return the table whose cells are texts; ``rows`` are their numbers, without which the header is row 1.
+
+    Raises FileError where no row has a value.
+    """
     names, records = found.names, cast("list[list[Cell]]", found.rows)
     ambiguous = read_decimal_commas(names, records, ",")
-    rows = tuple(range(2, len(records) + 2))
+    numbers = tuple(range(2, len(records) + 2) if rows is None else rows)
     filled = [any(record) for record in found.rows]  # an empty line is no run
-    records, rows = [*compress(records, filled)], (*compress(rows, filled),)
+    records, numbers = [*compress(records, filled)], (*compress(numbers, filled),)
     if not records:
-        raise FileError(f"the {FRAME} has no values", hint="give one row for each run")
-    names, records = _unnested(names, records, where=FRAME)
-    digest = hashlib.sha256(data).hexdigest()
-    return RawTable(source=FRAME, sha256=digest, names=names, records=records, rows=rows, ambiguous=ambiguous)
+        what = f"the {name}" if name == FRAME else name
+        raise FileError(f"{what} has no values", hint="give one row for each run")
+    names, records = _unnested(names, records, where=name)
+    return RawTable(source=name, sha256=digest, names=names, records=records, rows=numbers, ambiguous=ambiguous)
+
+
+def arrow_table(source: Path | str) -> ArrowTable | None:
+    """Return the Parquet or Arrow table at a path, or in the files of a folder; None for anything else.
+
+    A pipe can be read once, and is none here. Raises FileError for a file that is damaged.
+    """
+    path = Path(source)
+    if str(source) == "-":
+        return None
+    name = escape_control(path.name or str(path))
+    if is_folder(path):
+        return ArrowTable.of_folder(path, name) if arrow_parts(path) else None
+    if not is_file(path):
+        return None
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return None  # the reader of files has the error
+    try:
+        found = arrow_kind(head)
+    except FileError as error:
+        raise FileError(f"{name}: {error.message}", hint=error.hint) from None
+    return None if found is None else ArrowTable(name, [(path, {})])
+
+
+def file_digest(source: Path | str) -> str:
+    """Return the hash of a file, or of the files of a folder one after the other."""
+    path = Path(source)
+    found = hashlib.sha256()
+    for part in arrow_parts(path) if is_folder(path) else [path]:
+        with part.open("rb") as file:
+            while piece := file.read(1 << 20):
+                found.update(piece)
+    return found.hexdigest()
+
+
+def _unpacked(data: bytes, name: str) -> bytes:
+    """Return the content of a file that gzip has compressed."""
+    try:
+        with gzip.open(io.BytesIO(data)) as file:
+            found = file.read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error):
+        raise FileError(f"{name}: the compressed file is damaged, or not whole") from None
+    if len(found) > MAX_BYTES:
+        raise _too_large(f"{_WHAT} {quote(name)}")
+    return found
 
 
 def _too_large(name: str) -> FileError:
-    hint = "keep one row for each run: the final loss, not every training step"
-    return FileError(f"{name} is larger than {MAX_BYTES // 10**6} MB", hint=hint)
+    return TooLargeError(f"{name} is larger than {MAX_BYTES // 10**6} MB", hint=TOO_LARGE)
 
+
+_HEAD = 8  # bytes by which Parquet and Arrow files are recognised
+_GZIP = b"\x1f\x8b"
+
+KINDS = "CSV, TSV, JSON, JSON Lines, Parquet and Arrow files"
+"""The kinds of files that hold a table of runs."""
 
 _TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson"})
 
@@ -308,7 +407,7 @@ def _decode(data: bytes, name: str) -> str:
         raise FileError(f"{name}: row {row}: not UTF-8 text", hint="save the file as CSV in UTF-8") from None
     if "\0" in text:
         row = text.count("\n", 0, text.index("\0")) + 1
-        raise FileError(f"{name}: row {row}: this is a binary file", hint="CSV, TSV, JSON and JSON Lines are read")
+        raise FileError(f"{name}: row {row}: this is a binary file", hint=f"{KINDS} are read")
     return text
 
 
@@ -318,30 +417,42 @@ def _read_delimited(text: str, name: str) -> tuple[Rows, str]:
     if not text.strip():
         raise FileError(f"{name}: there are only comments", hint="add a row of column names, and a row a run")
     delimiter = delimiter_of(text)
+    (names, records, rows), _ = delimited_rows(text, name, delimiter, before=skipped)
+    if all(is_number(cell) for cell in names if not is_missing(cell)):
+        raise FileError(f"{name}: the first row holds numbers, not column names", hint="add a row of column names")
+    return (unique_names(names), records, rows), delimiter
+
+
+def delimited_rows(
+    text: str, name: str, delimiter: str, *, before: int, names: Sequence[str] = ()
+) -> tuple[Rows, int]:
+    """Return the names, records and numbers of the rows of a text, and how many rows there have been.
+
+    ``before`` are those before the text, and ``names`` those of the columns, where they come before it.
+    """
     records: list[list[Cell]] = []
     rows: list[int] = []
-    names: list[str] = []
+    names = list(names)
+    begun = bool(names)
     spaces = delimiter == SPACES
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=spaces)
-    row = skipped
+    row = before
     try:
-        for row, record in enumerate(reader, skipped + 1):
+        for row, record in enumerate(reader, before + 1):
             if not any(record) or (names and record[0].startswith("#")):
                 continue
             if not names:
                 names = record
-            elif not rows and is_second_header(names, record):
+            elif not rows and not begun and is_second_header(names, record):
                 names = merged_headers(names, record)
             else:
                 if len(names) * len(rows) > _MAX_CELLS:
-                    raise FileError(f"{name}: row {row}: more than {_MAX_CELLS:,} cells")
+                    raise TooLargeError(f"{name}: row {row}: more than {_MAX_CELLS:,} cells", hint=TOO_LARGE)
                 records.append(_padded(record, names, where=f"{name}: row {row}"))
                 rows.append(row)
     except csv.Error as error:
         raise FileError(f"{name}: row {row + 1}: {str(error).lower()}") from None
-    if all(is_number(cell) for cell in names if not is_missing(cell)):
-        raise FileError(f"{name}: the first row holds numbers, not column names", hint="add a row of column names")
-    return (unique_names(names), records, tuple(rows)), delimiter
+    return (tuple(names), records, tuple(rows)), row
 
 
 def _padded(record: list[str], names: Sequence[str], *, where: str) -> list[Cell]:

@@ -23,7 +23,23 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-__all__ = ["FRAME", "TableLike", "TextTable", "is_frame", "is_path", "source_name", "text_table"]
+__all__ = [
+    "FRAME",
+    "MOST_CELLS",
+    "TOO_LARGE",
+    "TableLike",
+    "TextTable",
+    "TooLargeError",
+    "frame_slice",
+    "is_frame",
+    "is_path",
+    "opened_frame",
+    "require_names",
+    "row_count",
+    "source_name",
+    "text_table",
+    "too_many_cells",
+]
 
 TableLike: TypeAlias = "str | Path | IntoFrame | Mapping[str, Any] | Sequence[Any]"
 """A table as Python gives it: a file, or a data frame, a dict of columns, a list of records."""
@@ -35,7 +51,15 @@ _KINDS = (
     "a path, a data frame (pandas, Polars, PyArrow), a dict of columns, a list of dicts, or what scaleplan.runs gave"
 )
 
-_MOST_CELLS = 10_000_000
+MOST_CELLS = 10_000_000
+"""The largest table, rows times columns, that is read whole."""
+
+TOO_LARGE = "keep one row for each run; of a history with a row a step, --last keeps the final row of each run"
+"""The way out of a table that is too large."""
+
+
+class TooLargeError(FileError):
+    """A table is too large to be read whole; of a history the final rows can be."""
 
 
 class TextTable(NamedTuple):
@@ -69,36 +93,55 @@ def source_name(source: object) -> str:
     return str(source) if is_path(source) else FRAME
 
 
-def text_table(value: object) -> TextTable:
-    """Return a table in memory as the text of its cells.
+def text_table(value: object, *, name: str | None = None) -> TextTable:
+    """Return a table in memory as the text of its cells; ``name`` is the file that it is from, for errors.
 
     Raises UsageError for what is no table, FileError for a table without rows, with columns of one name or of
     different lengths, or one that is too large.
     """
-    columns = _columns(value)
+    called = name or FRAME
+    columns = _columns(value, called)
     lengths = {name: len(cells) for name, cells in columns}
-    twice = sorted({name for name, _ in columns if sum(name == other for other, _ in columns) > 1})
-    if twice:
-        raise _twice(twice[0])
     if len(set(lengths.values())) > 1:
         longest, shortest = max(lengths, key=lengths.__getitem__), min(lengths, key=lengths.__getitem__)
         sizes = f"{quote(longest)} has {lengths[longest]} values, {quote(shortest)} has {lengths[shortest]}"
-        raise FileError(f"{FRAME}: the columns differ in length: {sizes}")
+        raise FileError(f"{called}: the columns differ in length: {sizes}")
     count = max(lengths.values(), default=0)
+    require_names([name for name, _ in columns], called)
     if not count:
-        raise FileError(f"the {FRAME} has no rows", hint="give one row for each run")
-    if count * len(columns) > _MOST_CELLS:
-        raise FileError(f"the {FRAME} has more than {_MOST_CELLS:,} cells", hint="keep one row for each run")
-    if all(name.lstrip("-").isdecimal() for name in lengths):
-        raise FileError(f"the columns of the {FRAME} have numbers, not names", hint="name them: params, tokens, loss")
+        raise FileError(f"{_the(called)} has no rows", hint="give one row for each run")
+    if count * len(columns) > MOST_CELLS:
+        raise too_many_cells(called)
     names = tuple(name for name, _ in columns)
     return TextTable(names, [list(row) for row in zip(*(map(_text, cells) for _, cells in columns), strict=True)])
+
+
+def require_names(names: Sequence[str], called: str) -> None:
+    """Refuse columns of one name, and names that are numbers.
+
+    Raises FileError.
+    """
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise _twice(twice[0], called)
+    if names and all(name.lstrip("-").isdecimal() for name in names):
+        hint = "name them: params, tokens, loss"
+        raise FileError(f"the columns of {_the(called)} have numbers, not names", hint=hint)
+
+
+def too_many_cells(called: str) -> FileError:
+    """Return the error for a table that is too large to be read whole."""
+    return TooLargeError(f"{_the(called)} has more than {MOST_CELLS:,} cells", hint=TOO_LARGE)
+
+
+def _the(called: str) -> str:
+    return f"the {called}" if called == FRAME else called
 
 
 _Columns = list[tuple[str, Sequence[Any]]]
 
 
-def _columns(value: object) -> _Columns:
+def _columns(value: object, called: str) -> _Columns:
     """Return the columns of whatever has some, by name."""
     if isinstance(value, Mapping):
         return [(_name(name), _cells(cells, _name(name))) for name, cells in value.items()]
@@ -106,11 +149,19 @@ def _columns(value: object) -> _Columns:
         return _of_records(value)
     if getattr(getattr(value, "dtype", None), "names", None):  # a structured array of NumPy
         return [(name, value[name].tolist()) for name in value.dtype.names]  # type: ignore[attr-defined, index]
-    return _of_frame(value)
+    return _of_frame(value, called)
 
 
-def _of_frame(value: object) -> _Columns:
+def _of_frame(value: object, called: str) -> _Columns:
     """Return the columns of a data frame of any library that narwhals knows."""
+    return [(_name(series.name), _of_series(series)) for series in opened_frame(value, called).iter_columns()]
+
+
+def opened_frame(value: object, called: str = FRAME) -> Any:  # noqa: ANN401  of narwhals
+    """Return a data frame of any library that narwhals knows as one of narwhals.
+
+    Raises UsageError for what is no data frame, FileError for one with columns of one name.
+    """
     import narwhals as nw  # only where there is a data frame
 
     try:
@@ -118,12 +169,28 @@ def _of_frame(value: object) -> _Columns:
     except nw.exceptions.DuplicateError:
         listed: Any = getattr(value, "column_names", None)  # Arrow's; its columns are data
         names = [_name(name) for name in (getattr(value, "columns", ()) if listed is None else listed)]
-        raise _twice(next((name for name in names if names.count(name) > 1), "?")) from None
+        raise _twice(next((name for name in names if names.count(name) > 1), "?"), called) from None
     except TypeError:
         raise UsageError(f"runs are no {type(value).__name__}", hint=f"give {_KINDS}") from None
-    if isinstance(frame, nw.LazyFrame):
-        frame = frame.collect()
-    return [(_name(series.name), _of_series(series)) for series in frame.iter_columns()]
+    return frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+
+
+def row_count(value: object) -> int:
+    """Return how many rows a table in memory has; raises UsageError for what is none."""
+    if isinstance(value, Mapping):
+        return max((len(cells) for cells in value.values() if hasattr(cells, "__len__")), default=0)
+    if isinstance(value, list | tuple) or getattr(getattr(value, "dtype", None), "names", None):
+        return len(value)  # type: ignore[arg-type]
+    return len(opened_frame(value))
+
+
+def frame_slice(value: Any, start: int, end: int) -> Any:  # noqa: ANN401  of any library
+    """Return some rows of a table in memory: a dict, a list or an array as it is, another as a frame of narwhals."""
+    if isinstance(value, Mapping):
+        return {name: cells[start:end] for name, cells in value.items()}
+    if isinstance(value, list | tuple) or getattr(getattr(value, "dtype", None), "names", None):
+        return value[start:end]
+    return opened_frame(value)[start:end]
 
 
 def _of_series(series: Any) -> Sequence[Any]:  # noqa: ANN401  of narwhals
@@ -178,8 +245,9 @@ def _name(name: object) -> str:
     return ".".join(str(part) for part in name if str(part)) if isinstance(name, tuple) else str(name)
 
 
-def _twice(name: str) -> FileError:
-    return FileError(f"two columns of the {FRAME} are called {quote(name)}", hint="rename one of them, or drop it")
+def _twice(name: str, called: str) -> FileError:
+    what = f"two columns of {_the(called)} are called {quote(name)}"
+    return FileError(what, hint="rename one of them, or drop it")
 
 
 def _text(value: Any) -> str:  # noqa: ANN401  a cell of any library

@@ -63,7 +63,9 @@ def test_from_a_design_to_a_forecast_that_is_scored(slurm, tmp_path):  # noqa: F
     assert again["after"]["log_loss"] < again["before"]["log_loss"]
 
     best = json.loads(scaleplan("optimal", "--preset", "law.toml", "--flops", TARGET, "--json"))
-    assert best["interval"]["params"]["low"] < stub_trainer.optimum(float(TARGET)) < best["interval"]["params"]["high"]
+    assert (
+        best["interval"]["params"]["low"] < stub_trainer.optimum(float(TARGET)) < best["interval"]["params"]["high"]
+    )
     (tmp_path / "forecasts").mkdir()
     sizes = ("--params", str(best["params"]), "--tokens", str(best["tokens"]))
     scaleplan("register", "--preset", "law.toml", *sizes, "--name", "main", "-o", "forecasts/main.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.ladder.records import ladder_run
 
+from scaleplan.errors import is_visible
+from scaleplan.ladder.command import PLACEHOLDERS, parse_command
 from scaleplan.ladder.shell import run_functions
 from scaleplan.logs.ladder_run import run_file
 
@@ -189,19 +192,35 @@ TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",
 )
 
 
-@given(st.lists(st.lists(TEXTS, min_size=1, max_size=5), min_size=1, max_size=30))
-def test_any_words_reach_the_program(tmp_path_factory, listed):
-    folder = tmp_path_factory.getbasetemp() / "words"
+def reached(folder, listed):
+    """Return the words that reach the programs of some runs, by all that stands before the start of each."""
     folder.mkdir(exist_ok=True)
-    # what comes before the start of the program is left out, as it takes most of the time
     program = "mkdir() { :; }\npilot_start() { shift 4; printf '%s\\0' \"$@\"; printf 'end\\0'; }\n"
     calls = "".join(f"run_pilot {number}\n" for number in range(len(listed)))
     text = run_functions([ladder_run("r", words, out=".") for words in listed]) + program + calls
     (folder / "words.sh").write_text(text, newline="")
     shell = "dash" if shutil.which("dash") else "sh"
     done = subprocess.run((shell, "-eu", "words.sh"), cwd=folder, capture_output=True, check=True)
-    assert done.stdout.decode() == "".join("".join(f"{word}\0" for word in words) + "end\0" for words in listed)
     assert {path.name for path in folder.iterdir()} == {"words.sh", "lock"}
+    return [tuple(run.split("\0")[:-1]) for run in done.stdout.decode().split("end\0")[:-1]]
+
+
+@given(st.lists(st.lists(TEXTS, min_size=1, max_size=5), min_size=1, max_size=30))
+def test_any_words_reach_the_program(tmp_path_factory, listed):
+    listed = [[word.replace("end", "END") for word in words] for words in listed]
+    assert reached(tmp_path_factory.getbasetemp() / "words", listed) == [tuple(words) for words in listed]
+
+
+@given(st.lists(st.tuples(TEXTS.filter(bool), TEXTS, TEXTS), min_size=1, max_size=30), TEXTS.filter(bool))
+def test_any_words_reach_the_program_from_the_template(tmp_path_factory, listed, out):
+    out = "".join(filter(is_visible, out)).removeprefix("-") or "out"
+    listed = [["".join(filter(is_visible, word)).replace("end", "END") for word in words] for words in listed]
+    listed = [[words[0] or "train", *words[1:]] for words in listed]
+    values = dict.fromkeys(PLACEHOLDERS, 7) | {"out": out, "lr": 0.00123}
+    texts = [shlex.join(word.replace("{", "{{").replace("}", "}}") for word in words) for words in listed]
+    given = [parse_command(f"{text} --lr={{lr}} {{out}}/log").words_of(values) for text in texts]
+    expected = [(*words, "--lr=0.00123", f"{out}/log") for words in listed]
+    assert reached(tmp_path_factory.getbasetemp() / "template", given) == expected
 
 
 @pytest.mark.parametrize("program", ["timeout", "busybox"])
@@ -252,6 +271,13 @@ def test_a_command_that_does_not_end_is_killed(tmp_path, dash):
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=10)
     assert (process.returncode, pilots.read(0, "exit")) == (143, "143\n")
+
+
+def test_a_run_that_has_ended_before_the_signal_has_ended(tmp_path, shell):
+    ended = "pilot_child=''\n\n"
+    pilots = Pilots(tmp_path, runs_of("exit 0"), replace=[(ended, f"{ended}  kill -s TERM $$\n")])
+    assert pilots.start(shell, 0)[:2] == (143, "pilots/r0: exit status 0\n")
+    assert pilots.read(0, "exit") == "0\n"
 
 
 def test_after_a_signal_no_other_run_is_started(tmp_path, shell):

@@ -60,7 +60,7 @@ def test_the_comments_say_what_it_takes():
         "# runs:    12, of 5.00M parameters, on 2 GPUs (H100) each, at most 4 at a time, longest first",
         "# time:    1.20 GPU-hours, 9.00 minutes",
         "# cost:    $2.40",
-        "# at most: 3.60 GPU-hours, 27.0 minutes, $7.20: each run is stopped at its limit of time",
+        "# at most: 3.60 GPU-hours, 27.0 minutes, $7.20: if each run is started once, as its limit of time stops it",
     ]
     text = "\n".join(comments)
     assert "# submit:  sbatch pilots/slurm.sh" in text
@@ -72,7 +72,7 @@ def test_the_comments_say_what_it_takes():
 def test_the_comments_of_the_rest_are_about_the_rest():
     ladder = ladder_of(RUNS, gpus=2, at_once=4)
     text = slurm_script(ladder, RUNS[:3])
-    assert "# runs:    3 of 12, of 5.00M parameters" in text
+    assert "# runs:    3 of 12, of 5.00M parameters, on 2 GPUs (H100) each, at most 3 at a time" in text
     assert "# time:    0.300 GPU-hours, 3.00 minutes" in text
     assert "# at most: 0.900 GPU-hours, 9.00 minutes, $1.80" in text
     assert option(text, "array") == "0-2%3"
@@ -232,15 +232,15 @@ def test_slurm_takes_the_file(slurm, tmp_path):  # noqa: F811
             "TimeLimit=1250-00:05:00",
             "Requeue=1",
             "NumNodes=1",
-            "TresPerNode=gres:gpu:8",
         ),
         f"WorkDir={tmp_path}",
     ):
         assert part in shown
-    refused = subprocess.run(
-        ("sbatch", "--test-only", "--gres=gpu:9", file), cwd=tmp_path, env=slurm.env, capture_output=True, check=False
-    )
-    assert refused.returncode != 0  # the cluster has eight, and knows
+    assert re.search(r"TresPerNode=gres[:/]gpu:8\n", shown)
+    for gpus, there in (("h100:8", True), ("9", False), ("a100:1", False)):  # the cluster has eight h100, and knows
+        words = ("sbatch", "--test-only", f"--gres=gpu:{gpus}", file)
+        tried = subprocess.run(words, cwd=tmp_path, env=slurm.env, capture_output=True, check=False)
+        assert (tried.returncode == 0) is there
 
 
 def test_runs_of_hostile_names_end_and_stay_inert(slurm, tmp_path):  # noqa: F811
@@ -270,7 +270,7 @@ def test_an_array_with_all_that_can_happen(slurm, tmp_path):  # noqa: F811
         ("sh", "-c", "echo $CUDA_VISIBLE_DEVICES"),
         ("sh", "-c", "echo bad; test -e fixed || exit 3"),
         ("sleep", "30"),
-        ("no-such-program",),
+        ("./no-such-program",),
         ("sh", "-c", "echo fine"),
         *[("sh", "-c", saves)] * 3,
     ]

@@ -304,6 +304,21 @@ def test_what_is_no_ladder_is_one_clear_error(pilots, tmp_path):
         status()
 
 
+def test_a_folder_that_cannot_be_looked_into_is_refused(pilots, monkeypatch):
+    """What its run did is not known: nothing is said of the others either."""
+    place = write_run("pilots", pilots.runs[2], exit_status=0)
+    whole = os.scandir
+
+    def closed(path="."):
+        if Path(path) == place:
+            raise PermissionError(13, "Permission denied")
+        return whole(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(FileError, match="cannot read 'pilots/02-5M-s0': permission denied"):
+        status()
+
+
 def test_the_middle_of_a_long_log_is_not_read(pilots, monkeypatch):
     """The same step and loss; a log that ends in other lines, or was started again, is read whole."""
     place = write_run("pilots", pilots.runs[0], upto=500, style="llm.c", silent=0.01)

@@ -175,7 +175,7 @@ def _row(run: LadderRun, found: RunFolder, hours_left: float | None) -> PilotSta
         params=run.params,
         tokens=run.tokens,
         steps=run.steps,
-        step=found.step,
+        step=int(found.step) if found.step is not None and found.step.is_integer() else found.step,
         share=found.share,
         loss=found.loss,
         val_loss=found.val_loss,
@@ -298,25 +298,16 @@ def _still_there(status: LadderStatus) -> Iterator[Notice]:
 
 
 def _moved(ladder: Ladder, place: Path) -> Iterator[Notice]:
-    """Yield a warning where the runs write to another folder than the one that was looked at."""
+    """Yield a warning where the runs write to another folder than the one that was looked at, or from elsewhere."""
     if engine_of(ladder.engine).remote:
         return
     named, real = Path(ladder.folder), place.resolve()
-    if named.is_absolute():
-        if named.resolve() != real:
-            yield Notice(
-                code="moved",
-                message=f"runs write to {quote(named)}, where the ladder was made, not to {quote(place)}",
-            )
+    if named.resolve() == real:
         return
-    parts = [part for part in named.parts if part not in (".", "..")]
-    if ".." in named.parts or list(real.parts[len(real.parts) - len(parts) :]) != parts:
-        if named.resolve() != real:
-            yield Notice(
-                code="moved",
-                message=f"runs write to {quote(named)}, as the ladder was made, and the folder is now {quote(place)}",
-            )
-        return
-    start = Path(*real.parts[: len(real.parts) - len(parts)])
-    if start != Path.cwd():
+    parts = [part for part in named.parts if part != "."]
+    if not named.is_absolute() and ".." not in parts and list(real.parts[-len(parts) :]) == parts:
+        start = Path(*real.parts[: -len(parts)])
         yield Notice(code="submit_there", message=f"runs write to {quote(named)}: submit the file in {quote(start)}")
+        return
+    message = f"runs write to {quote(named)}, where the ladder was made, and it is now {quote(place)}: move it back, or link it"
+    yield Notice(code="moved", message=message)

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.ladder import stub_trainer
 
 TRAINER = Path(stub_trainer.__file__)

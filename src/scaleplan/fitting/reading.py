@@ -230,8 +230,6 @@ def rows_of(
         drop=frozenset(dropped_reasons(drop, table)),
         notes=tuple(notes),
         derived=tuple(derived),
-        kept=kept,
-        not_last=not_last,
         warnings=(*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit)),
     )
 

@@ -117,7 +117,6 @@ def run_labels(
     missing = [""] * len(table.rows)
     parts = [columns[role].texts(table) if role in columns else missing for role in ("name", "group")]
     parts += [[to_text(cell) for cell in table.column(key)] for key in keys]
-    parts += [] if apart is None else [apart]
     return [*zip(*parts, strict=True)]
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 from tests.ladder import stub_trainer
-from tests.ladder.slurm_cluster import slurm  # noqa: F401  a fixture
 
 TRAINER = Path(stub_trainer.__file__)
 NAMES = ("params", "tokens", "batch", "layers", "width", "seed", "steps", "lr", "out")
 PILOTS, TARGET = "1e20", "1e22"
 
 
-def test_from_a_design_to_a_forecast_that_is_scored(slurm, tmp_path):  # noqa: F811
+def test_from_a_design_to_a_forecast_that_is_scored(slurm, tmp_path):
     """Every answer is made of what the one before it wrote, and the law that the trainer obeys comes out."""
 
     def scaleplan(*words, status=0):

@@ -23,8 +23,7 @@ import scaleplan
 from scaleplan.cli.app import COMMANDS
 
 FROZEN = Path(__file__).parent / "frozen"
-FITTED = ("fit", "fit-json", "backtest", "design", "design-ladder", "design-pool", "track")
-FITTED = ("fit", "fit-each", "fit-json", "backtest", "design", "design-pool", "track")
+FITTED = ("fit", "fit-each", "fit-json", "backtest", "design", "design-ladder", "design-pool", "track")
 NUMBER = re.compile(r"(?<![\w.])(\d+\.\d+(?:e[+-]\d+)?)(?![\w.])")
 CLUSTER = "--gpus 64 --gpu h100-sxm --time 30d"
 PILOTS = (

@@ -127,7 +127,7 @@ class Pilots:
         return path.read_text() if path.exists() else None
 
     def wait_for(self, number, text, name="output.log"):
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while text not in (self.read(number, name) or ""):
             assert time.monotonic() < end
             time.sleep(0.01)
@@ -234,7 +234,7 @@ def test_a_run_past_its_limit_is_stopped_and_says_so(tmp_path, dash, program):
     slow = "trap 'sleep 1.1; exit 0' TERM; while :; do sleep 0.05; done"
     pilots = Pilots(tmp_path, runs_of("sleep 20", slow, STUBBORN, limit=1), replace=[("-k 60", "-k 2")])
     for number, process in enumerate([pilots.begin(shell, number, **given) for number in range(3)]):
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=30)
         assert (process.returncode, out) == (124, f"pilots/r{number}: stopped at its limit of 1 s\n")
         assert pilots.read(number, "exit") == "124\n"
         assert pilots.read(number, "output.log").endswith("this run: stopped at its limit of 1 s\n")
@@ -253,7 +253,7 @@ def test_on_a_signal_the_command_saves_and_the_run_is_stopped(tmp_path, shell, n
     process = pilots.begin(shell, 0)
     pilots.wait_for(0, "up")
     process.send_signal(number)
-    assert process.communicate(timeout=10)[0] == "pilots/r0: stopped by a signal before its end\n"
+    assert process.communicate(timeout=30)[0] == "pilots/r0: stopped by a signal before its end\n"
     assert process.returncode == 143
     assert pilots.read(0, "exit") == "143\n"  # though the command, which has saved, ended with 0
     log = pilots.read(0, "output.log").replace("Terminated\n", "")  # which the shell of the command says of its sleep
@@ -269,7 +269,7 @@ def test_a_command_that_does_not_end_is_killed(tmp_path, dash):
     pilots.wait_for(0, "up")
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert (process.returncode, pilots.read(0, "exit")) == (143, "143\n")
 
 
@@ -287,7 +287,7 @@ def test_after_a_signal_no_other_run_is_started(tmp_path, shell):
     process = pilots.begin(shell, 0)
     pilots.wait_for(0, "up")
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == 143
     assert pilots.read(1, "started") is None
 
@@ -308,7 +308,7 @@ def test_runs_one_after_the_other(tmp_path, shell):
 def test_two_starts_of_a_run_run_it_once(tmp_path, shell):
     pilots = Pilots(tmp_path, runs_of("echo at work; sleep 0.5; echo done"))
     both = [pilots.begin(shell, 0) for _ in range(2)]
-    said = sorted(process.communicate(timeout=20)[0] for process in both)
+    said = sorted(process.communicate(timeout=30)[0] for process in both)
     assert said == ["pilots/r0: exit status 0\n", "pilots/r0: has ended well before\n"]
     assert pilots.read(0, "output.log") == "at work\ndone\n"
 
@@ -325,7 +325,7 @@ def test_a_start_beside_a_long_one_gives_way(tmp_path, dash):
         assert pilots.start(dash, 0)[0] == 75
     finally:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
-        first.communicate(timeout=10)
+        first.communicate(timeout=30)
     pilots.wait_for(0, "saved")
 
 

@@ -8,6 +8,7 @@ import argparse
 import json
 import math
 import random
+import sys
 from pathlib import Path
 
 LAW = {"E": 1.75, "A": 420.0, "B": 900.0, "alpha": 0.34, "beta": 0.30}
@@ -42,7 +43,7 @@ def main():
             rate = run.lr * (0.55 + 0.45 * math.cos(math.pi * share))
             loss = law(run.params, share * run.tokens) * (own + 0.05 * (1 - share))
             log.write(json.dumps({"step": step, "loss": loss, "lr": rate, "tokens": step * run.batch}) + "\n")
-            print(f"step {step} of {run.steps}", flush=True)
+            sys.stdout.write(f"step {step} of {run.steps}\n")
 
 
 if __name__ == "__main__":

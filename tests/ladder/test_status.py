@@ -376,7 +376,7 @@ def test_the_file_of_the_rest_is_what_the_engine_writes_of_fewer_runs(pilots, en
     assert found.text == engine.write(named, left)
     assert found.submit == "sbatch 'my rest.sh'"
     assert found.names == tuple(run.name for run in left)
-    assert [notice.code for notice in found.notices] == ["no_sign_of_life"]
+    assert [notice.code for notice in found.notices] == ["no_sign_of_life", "ended_well"]
     assert "slurm.sh" not in found.text.replace("my rest.sh", "")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.ladder.engines import engine_of
-from scaleplan.ladder.ladder import MANIFEST
+from scaleplan.ladder.ladder import EXIT, MANIFEST
 from scaleplan.ladder.ladder_folder import read_ladder
 from scaleplan.ladder.ladder_state import PilotRunState, run_folder
 from scaleplan.ladder.schedule import turns
@@ -270,7 +270,7 @@ def rest_of(folder: str | Path, status: LadderStatus, file: str | Path) -> RestO
         return None
     submit = engine_of(ladder.engine).submission(str(file), min(ladder.at_once, len(runs)))
     text = engine_of(ladder.engine).write(replace(ladder, file=target.name, submit=submit), runs)
-    notices = (*_still_there(status), *_moved(ladder, place))
+    notices = (*_still_there(status), *_not_again(ladder, status), *_moved(ladder, place))
     return RestOfLadder(text, submit, tuple(run.name for run in runs), notices)
 
 
@@ -297,6 +297,15 @@ def _still_there(status: LadderStatus) -> Iterator[Notice]:
         yield Notice(code="no_sign_of_life", message=message)
 
 
+def _not_again(ladder: Ladder, status: LadderStatus) -> Iterator[Notice]:
+    """Yield a warning for runs that ended well before their last step, which the shell of a run starts no more."""
+    names = [row.run for row in status.runs if row.state == "short"]
+    if names and engine_of(ladder.engine).submit:
+        where = "its folder" if len(names) == 1 else "their folders"
+        message = f"{names_listed(names)}: exit status 0 is not started again; remove '{EXIT}' in {where} first"
+        yield Notice(code="ended_well", message=message)
+
+
 def _moved(ladder: Ladder, place: Path) -> Iterator[Notice]:
     """Yield a warning where the runs write to another folder than the one that was looked at, or from elsewhere."""
     if engine_of(ladder.engine).remote:
@@ -305,9 +314,11 @@ def _moved(ladder: Ladder, place: Path) -> Iterator[Notice]:
     if named.resolve() == real:
         return
     parts = [part for part in named.parts if part != "."]
-    if not named.is_absolute() and ".." not in parts and list(real.parts[-len(parts) :]) == parts:
-        start = Path(*real.parts[: -len(parts)])
+    above = len(real.parts) - len(parts)
+    if not named.is_absolute() and ".." not in parts and list(real.parts[above:]) == parts:
+        start = Path(*real.parts[:above])
         yield Notice(code="submit_there", message=f"runs write to {quote(named)}: submit the file in {quote(start)}")
         return
-    message = f"runs write to {quote(named)}, where the ladder was made, and it is now {quote(place)}: move it back, or link it"
+    now = f"it is now {quote(place)}: move it back, or link it"
+    message = f"runs write to {quote(named)}, where the ladder was made, and {now}"
     yield Notice(code="moved", message=message)

@@ -207,8 +207,8 @@ class _Looked:
         return f"no exit status, and nothing written for {format_hours(quiet)}" if quiet > QUIET_HOURS else None
 
     def _quiet(self) -> float | None:
-        """Return the hours since anything was written."""
-        return None if self.written is None else max(0.0, self.now - self.written) / 3600
+        """Return the hours since anything was written, in whole minutes: clocks of disks differ by seconds."""
+        return None if self.written is None else max(0.0, self.now - self.written) // 60 / 60
 
     def _hours(self, state: PilotRunState) -> float | None:
         """Return the hours since the last start, by the clock, else by the log; None where neither tells."""

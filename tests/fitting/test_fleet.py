@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import scaleplan as sp
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError
+from scaleplan.fitting import histories
 from scaleplan.fitting import reading as reading_module
 from scaleplan.fitting.fleet import _others, plan_fleet, safe_part
 from scaleplan.fitting.runs import span_text
@@ -374,18 +375,31 @@ def test_groups_that_the_user_leaves_out_are_no_rows(table):
     assert {law.group["corpus"] for law in found.laws} == {"c4", "pile"}
 
 
-def test_the_final_row_of_each_run_by_group_and_metric(tmp_path):
-    """Runs of one name in two groups are two; of each the last row with a value of the metric is kept."""
-    rows = []
-    for row in rows_of(["c4", "pile"]):
+def history(rows):
+    """Return three steps of each run; one metric was not evaluated at the last."""
+    found = []
+    for row in rows:
         for step in (1, 2, 3):
             one = {**row, "step": step, "eval/c4": row["eval/c4"] + 0.3 * (3 - step)}
             one["eval/pile"] = "" if step == 3 else row["eval/pile"] + 0.1 * (2 - step)
-            rows.append(one)
-    found = sp.fit_each(write(tmp_path / "history.csv", rows), each=["corpus", "loss=eval/*"], last=True)
+            found.append(one)
+    return found
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["whole", "in batches"])
+def test_the_final_row_of_each_run_by_group_and_metric(tmp_path, monkeypatch, large):
+    """Runs of one name in two groups are two; of each the last row with a value of the metric is kept."""
+    if large:
+        monkeypatch.setattr(histories, "MAX_BYTES", 1000)
+    file = write(tmp_path / "history.csv", history(rows_of(["c4", "pile"])))
+    found = sp.fit_each(file, each=["corpus", "loss=eval/*"], last=True)
     final = sp.fit_each(rows_of(["c4", "pile"]), each=["corpus", "loss=eval/*"])
     assert [law.coefficients for law in found.laws] == [law.coefficients for law in final.laws]
     assert [law.rows_used for law in found.laws] == [20] * 4
+    stated = tomllib.loads(found.presets[1])["fit"]
+    assert stated["reading"] == {"last": True, "map": ["loss=eval/pile"], "where": ["corpus = c4"]}
+    if not large:
+        assert sum(each["count"] for each in stated["dropped"]) + stated["rows_used"] == 120
 
 
 def test_the_best_of_a_sweep_is_that_of_its_group(tmp_path):

@@ -185,6 +185,11 @@ def test_the_size_is_counted_as_the_law_of_the_design_counts():
         shape = shape_of(nearest.params, convention="non_embedding")
         assert run.params == shape.model.params > nearest.params
         assert run.flops == pytest.approx(6 * shape.model.counts.non_embedding_params * run.tokens)
+        plan = sp.loss(
+            model=shape.config, tokens=run.tokens, gpu="h100", gpus=1, preset="farseer-2025-refit", context=2048
+        )
+        days = plan.budget.days * (run.flops + design.run_cost) / run.flops
+        assert (plan.flops, 24 * days) == (pytest.approx(run.flops), pytest.approx(run.hours))
 
 
 def test_a_design_by_runs_is_counted_as_their_columns_say():
@@ -286,6 +291,8 @@ def test_sizes_that_no_shape_or_no_memory_has_are_refused(design, sizes, options
 
 
 def test_branches_of_a_trunk_are_refused(design):
-    """They are not started by themselves."""
+    """They are not started by themselves; nor is a size of which nothing says how it is counted."""
+    with pytest.raises(sp.ScaleplanError, match="of an earlier version"):
+        made(replace(design, params_convention=None))
     with pytest.raises(sp.ScaleplanError, match="branch off one trunk"):
         made(replace(design, schedule="wsd", cooldown=0.2))

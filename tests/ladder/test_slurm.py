@@ -10,7 +10,6 @@ import time
 
 import pytest
 from tests.ladder.records import ladder_of, ladder_run
-from tests.ladder.slurm_cluster import slurm  # noqa: F401  a fixture
 
 from scaleplan.ladder.engines import ENGINES
 from scaleplan.ladder.slurm import slurm_script
@@ -60,7 +59,7 @@ def test_the_comments_say_what_it_takes():
         "# runs:    12, of 5.00M parameters, on 2 GPUs (H100) each, at most 4 at a time, longest first",
         "# time:    1.20 GPU-hours, 9.00 minutes",
         "# cost:    $2.40",
-        "# at most: 3.60 GPU-hours, 27.0 minutes, $7.20: each run is stopped at its limit of time",
+        "# at most: 3.60 GPU-hours, 27.0 minutes, $7.20: if each run is started once, as its limit of time stops it",
     ]
     text = "\n".join(comments)
     assert "# submit:  sbatch pilots/slurm.sh" in text
@@ -72,7 +71,7 @@ def test_the_comments_say_what_it_takes():
 def test_the_comments_of_the_rest_are_about_the_rest():
     ladder = ladder_of(RUNS, gpus=2, at_once=4)
     text = slurm_script(ladder, RUNS[:3])
-    assert "# runs:    3 of 12, of 5.00M parameters" in text
+    assert "# runs:    3 of 12, of 5.00M parameters, on 2 GPUs (H100) each, at most 3 at a time" in text
     assert "# time:    0.300 GPU-hours, 3.00 minutes" in text
     assert "# at most: 0.900 GPU-hours, 9.00 minutes, $1.80" in text
     assert option(text, "array") == "0-2%3"
@@ -217,7 +216,7 @@ def written(folder, runs, **given):
     return f"{folder.name}/slurm.sh" if not folder.name.startswith("-") else f"./{folder.name}/slurm.sh"
 
 
-def test_slurm_takes_the_file(slurm, tmp_path):  # noqa: F811
+def test_slurm_takes_the_file(slurm, tmp_path):
     file = written(
         tmp_path / "pilots", [ladder_run(f"r{n}", limit_hours=100.0 * (n + 1)) for n in range(300)], gpus=8
     )
@@ -232,18 +231,18 @@ def test_slurm_takes_the_file(slurm, tmp_path):  # noqa: F811
             "TimeLimit=1250-00:05:00",
             "Requeue=1",
             "NumNodes=1",
-            "TresPerNode=gres:gpu:8",
         ),
         f"WorkDir={tmp_path}",
     ):
         assert part in shown
-    refused = subprocess.run(
-        ("sbatch", "--test-only", "--gres=gpu:9", file), cwd=tmp_path, env=slurm.env, capture_output=True, check=False
-    )
-    assert refused.returncode != 0  # the cluster has eight, and knows
+    assert re.search(r"TresPerNode=gres[:/]gpu:8\n", shown)
+    for gpus, there in (("h100:8", True), ("9", False), ("a100:1", False)):  # the cluster has eight h100, and knows
+        words = ("sbatch", "--test-only", f"--gres=gpu:{gpus}", file)
+        tried = subprocess.run(words, cwd=tmp_path, env=slurm.env, capture_output=True, check=False)
+        assert (tried.returncode == 0) is there
 
 
-def test_runs_of_hostile_names_end_and_stay_inert(slurm, tmp_path):  # noqa: F811
+def test_runs_of_hostile_names_end_and_stay_inert(slurm, tmp_path):
     jobs = []
     for number, name in enumerate(HOSTILE_FOLDERS):
         # the folder of submission has a hostile name too, but for what Slurm does not bear in one
@@ -264,13 +263,13 @@ def test_runs_of_hostile_names_end_and_stay_inert(slurm, tmp_path):  # noqa: F81
     assert not list(tmp_path.rglob("pwned*"))
 
 
-def test_an_array_with_all_that_can_happen(slurm, tmp_path):  # noqa: F811
+def test_an_array_with_all_that_can_happen(slurm, tmp_path):
     saves = "trap 'echo saved; exit 0' TERM; echo up; test -e fixed || while :; do sleep 0.1; done"
     commands = [
         ("sh", "-c", "echo $CUDA_VISIBLE_DEVICES"),
         ("sh", "-c", "echo bad; test -e fixed || exit 3"),
         ("sleep", "30"),
-        ("no-such-program",),
+        ("./no-such-program",),
         ("sh", "-c", "echo fine"),
         *[("sh", "-c", saves)] * 3,
     ]
@@ -328,7 +327,7 @@ def test_an_array_with_all_that_can_happen(slurm, tmp_path):  # noqa: F811
     assert read(4, "output.log") == "fine\n"
 
 
-def test_slurm_from_another_folder_says_so(slurm, tmp_path):  # noqa: F811
+def test_slurm_from_another_folder_says_so(slurm, tmp_path):
     written(tmp_path / "here/pilots", [ladder_run("r0")])
     (tmp_path / "there").mkdir()
     job = slurm.submit("../here/pilots/slurm.sh", cwd=tmp_path / "there")
@@ -339,14 +338,14 @@ def test_slurm_from_another_folder_says_so(slurm, tmp_path):  # noqa: F811
     assert not (tmp_path / "here/pilots/r0").exists()
 
 
-def test_at_most_as_many_at_once(slurm, tmp_path):  # noqa: F811
+def test_at_most_as_many_at_once(slurm, tmp_path):
     work = 'date +%s.%N >> "$0"; sleep 0.3; date +%s.%N >> "$0"'
     runs = [ladder_run(f"r{n}", ("sh", "-c", work, f"times-{n}")) for n in range(6)]
     job = slurm.submit(written(tmp_path / "pilots", runs, at_once=3, gpus=2), cwd=tmp_path)
     slurm.wait(job)
     spans = [tuple(map(float, (tmp_path / f"times-{n}").read_text().split())) for n in range(6)]
     most = max(sum(first <= start < last for first, last in spans) for start, _ in spans)
-    assert 2 <= most <= 3
+    assert most <= 3
 
 
 def test_the_file_is_posix_shell(tmp_path):

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import Counter
 from dataclasses import field, replace
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Unpack
 
@@ -25,6 +25,7 @@ from scaleplan.fitting.cleaning import number_in
 from scaleplan.fitting.columns import recognise
 from scaleplan.fitting.fit_request import CURVES, FitRequest, changed_reading, reading_arguments
 from scaleplan.fitting.fit_result import name_part
+from scaleplan.fitting.histories import final_rows, headings_of
 from scaleplan.fitting.mapping import column_called
 from scaleplan.fitting.methods import fit_runs
 from scaleplan.fitting.objective import rms
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.mapping import ColumnMapping
     from scaleplan.fitting.reading import RunRows
+    from scaleplan.fitting.runs import Finding
     from scaleplan.fitting.table import RawTable
     from scaleplan.logs.logged_run import LoggedRuns
     from scaleplan.tables.cells import Cell
@@ -254,16 +256,7 @@ def plan_fleet(
 ) -> FleetPlan:
     """Read a table and split it into the groups and metrics of ``each``, ready to be fitted."""
     texts = [each] if isinstance(each, str) else [*each]
-    if not any(text.strip() for text in texts):
-        raise UsageError("no columns to fit each of", hint="name them, such as corpus or 'loss=eval/*'")
-    if keywords.get("group") is not None:
-        raise UsageError("--group shares exponents among groups, and --each shares nothing", hint="give one of them")
-    request = FitRequest.parse(keywords)
-    if request.method == "all":
-        raise UsageError(
-            "--method all shows the methods of one fit side by side, and --each has a row a law",
-            hint="--where 'COLUMN = VALUE' fits one group by itself",
-        )
+    request = _request(texts, keywords)
     reading = reading_arguments(keywords)
     check_choices(**reading)
     found: list[tuple[_Metric, Recognised | ScaleplanError]] = []
@@ -278,27 +271,29 @@ def plan_fleet(
         if len(errors) == len(found):
             raise errors[0]
 
-    table, _ = open_table(runs, recognised, by_step=bool(reading.get("last")) or "params" not in request.needed_roles)
+    def reduced(source: TableLike | RawTable) -> RawTable:
+        """Return the final rows of the runs of a large history, by group and metric."""
+        columns, metrics = _columns_of_each(texts, headings_of(source), request, reading)
+        return final_rows(
+            source,
+            **{name: reading[name] for name in ("mapping", "log10", "loss_unit") if name in reading},
+            needed=metrics[0].request(request).needed_roles,
+            keys=columns,
+            losses=[metric.column for metric in metrics if metric.role == "loss"],
+        )
+
+    last = bool(reading.get("last"))
+    table, _ = open_table(
+        runs,
+        recognised,
+        by_step=last or "params" not in request.needed_roles,
+        reduced=reduced if last else None,
+    )
     groups, apart = _split(table, columns)
-    options = {name: value for name, value in reading.items() if name not in ("mapping", "log10")}
-    metrics: list[tuple[_Metric, RunRows | ScaleplanError]] = []
-    for metric, known in found:
-        rows: RunRows | ScaleplanError
-        try:
-            if isinstance(known, ScaleplanError):
-                raise known
-            own = metric.request(request)
-            rows = rows_of(
-                table,
-                known,
-                **options,
-                extra=own.extra_columns,
-                needed=own.needed_roles,
-                apart=apart if columns else None,
-            )
-        except ScaleplanError as error:
-            rows = error
-        metrics.append((metric, rows))
+    metrics = [
+        (metric, _read(table, known, metric.request(request), reading, apart if columns else None))
+        for metric, known in found
+    ]
     if all(isinstance(rows, ScaleplanError) for _, rows in metrics):
         raise next(rows for _, rows in metrics if isinstance(rows, ScaleplanError))
     return FleetPlan(
@@ -308,9 +303,41 @@ def plan_fleet(
         keywords=dict(keywords),
         columns=columns,
         groups=tuple(groups),
+        codes=np.array(apart, dtype=np.intp),
         metrics=tuple(metrics),
-        rows_without_group=sum(code < 0 for code in apart),
     )
+
+
+def _request(texts: Sequence[str], keywords: FitKeywords) -> FitRequest:
+    """Return the settings of each fit; raises UsageError for what says nothing of many laws."""
+    if not any(text.strip() for text in texts):
+        raise UsageError("no columns to fit each of", hint="name them, such as corpus or 'loss=eval/*'")
+    if keywords.get("group") is not None:
+        raise UsageError("--group shares exponents among groups, and --each shares nothing", hint="give one of them")
+    request = FitRequest.parse(keywords)
+    if request.method == "all":
+        raise UsageError(
+            "--method all shows the methods of one fit side by side, and --each has a row a law",
+            hint="--where 'COLUMN = VALUE' fits one group by itself",
+        )
+    return request
+
+
+def _read(
+    table: RawTable,
+    known: Recognised | ScaleplanError,
+    request: FitRequest,
+    reading: Mapping[str, Any],
+    apart: Sequence[int] | None,
+) -> RunRows | ScaleplanError:
+    """Return the rows of a table with what the columns of a metric hold, or why there are none."""
+    if isinstance(known, ScaleplanError):
+        return known
+    options = {name: value for name, value in reading.items() if name not in ("mapping", "log10")}
+    try:
+        return rows_of(table, known, **options, extra=request.extra_columns, needed=request.needed_roles, apart=apart)
+    except ScaleplanError as error:
+        return error
 
 
 class FleetPlan(Record, eq=False):
@@ -322,35 +349,51 @@ class FleetPlan(Record, eq=False):
     keywords: Mapping[str, Any]
     columns: tuple[str, ...]
     groups: tuple[_Group, ...]
+    codes: Index
     metrics: tuple[tuple[_Metric, RunRows | ScaleplanError], ...]
-    rows_without_group: int
 
     @cached_property
-    def pairs(self) -> tuple[tuple[_Group, int], ...]:
-        """The groups with the number of each metric in which the user's conditions leave a row."""
+    def members(self) -> tuple[tuple[Index, ...], ...]:
+        """The positions of the rows of each group among those of each metric."""
+        found = []
+        for _, rows in self.metrics:
+            codes = self.codes if isinstance(rows, ScaleplanError) else self.codes[rows.places]
+            found.append(_by_code(codes, len(self.groups)))
+        return tuple(found)
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The numbers of group and metric of each law: where the user's conditions leave a row."""
         wanted = []
         for _, rows in self.metrics:
-            count = len(self.table.rows)
-            wanted.append(np.ones(count, dtype=bool) if isinstance(rows, ScaleplanError) else rows.wanted(count))
+            if isinstance(rows, ScaleplanError):
+                wanted.append(np.ones(len(self.codes), dtype=bool))
+                continue
+            left = np.ones(len(rows.places), dtype=bool)
+            for meets in rows.conditions.values():
+                left &= meets
+            left[list(rows.left_out)] = False
+            wanted.append(left)
         return tuple(
             (group, number)
-            for group in self.groups
+            for group in range(len(self.groups))
             for number, left in enumerate(wanted)
-            if left[group.positions].any()
+            if left[self.members[number][group]].any()
         )
 
-    def _names(self, group: _Group, number: int) -> dict[str, str]:
+    def _names(self, group: int, number: int) -> dict[str, str]:
         """Return what tells a law from the others: its values by column, and its metric by role."""
         metric, _ = self.metrics[number]
-        return {**group.values, **({metric.role: metric.column} if metric.role else {})}
+        return {**self.groups[group].values, **({metric.role: metric.column} if metric.role else {})}
 
     def _parts(self) -> Iterator[_Part]:
         rows = self.table.rows
         breaks = [i for i in range(1, len(rows)) if rows[i] != rows[i - 1] + 1]
         made = self.request.id or name_part(Path(self.table.source).stem) or "fit"
-        for group, number in self.pairs:
-            metric, found = self.metrics[number]
-            names = self._names(group, number)
+        earlier = [self._earlier(found) for _, found in self.metrics]
+        for code, number in self.pairs:
+            group, (metric, found) = self.groups[code], self.metrics[number]
+            names = self._names(code, number)
             about = ", ".join([f"Fit to {self.table.source}", *(f"{name} {value}" for name, value in names.items())])
             request = replace(
                 metric.request(self.request),
@@ -360,9 +403,20 @@ class FleetPlan(Record, eq=False):
                 title=self.request.title or escape_control(about),
             )
             if not isinstance(found, ScaleplanError):
-                others = _others(rows, breaks, group.positions.tolist())
-                found = found.part(group.positions, elsewhere=others)
+                # of a history that was reduced, nobody knows whose its other rows are
+                others = _others(rows, breaks, group.positions.tolist()) if self.table.history is None else ()
+                found = found.part(
+                    self.members[number][code], not_last=earlier[number].get(code, {}), elsewhere=others
+                )
             yield _Part(group.values, metric.column or None, request, found, len(group.positions))
+
+    def _earlier(self, rows: RunRows | ScaleplanError) -> dict[int, dict[int, Finding]]:
+        """Return the earlier steps of each group's runs."""
+        found: dict[int, dict[int, Finding]] = {}
+        if not isinstance(rows, ScaleplanError):
+            for position, finding in rows.not_last.items():
+                found.setdefault(int(self.codes[position]), {})[position] = finding
+        return found
 
     def _reading(self, group: _Group, metric: _Metric) -> dict[str, object]:
         """Return the keywords of reading by which a fit alone has the runs of a group."""
@@ -432,7 +486,7 @@ class FleetPlan(Record, eq=False):
             loss_unit=next(rows.runs.loss_unit for _, rows in self.metrics if not isinstance(rows, ScaleplanError)),
             level=self.request.level,
             rows=len(self.table.rows),
-            rows_without_group=self.rows_without_group,
+            rows_without_group=int(np.count_nonzero(self.codes < 0)),
             fitted=fitted,
             not_fitted=len(laws) - fitted,
             laws=tuple(laws),
@@ -446,10 +500,11 @@ class FleetPlan(Record, eq=False):
             yield _Block(block, self.source, with_presets)
 
     def _left_out(self) -> tuple[Notice, ...]:
-        if not self.rows_without_group:
+        without = int(np.count_nonzero(self.codes < 0))
+        if not without:
             return ()
         names = " or ".join(map(quote, self.columns))
-        count = f"{self.rows_without_group:,} of {len(self.table.rows):,} rows"
+        count = f"{without:,} of {len(self.table.rows):,} rows"
         message = f"{count} have no value in {names}, and are in no group"
         return (Notice(code="no_group", message=message),)
 
@@ -567,15 +622,19 @@ def _split(table: RawTable, columns: Sequence[str]) -> tuple[list[_Group], list[
     keys = [_keys(table.column(name)) for name in columns]
     numbers: dict[tuple[object, ...], int] = {}
     codes = [-1 if None in key else numbers.setdefault(key, len(numbers)) for key in zip(*keys, strict=True)]
-    order = np.argsort(codes, kind="stable")
-    starts = np.searchsorted(np.asarray(codes)[order], np.arange(len(numbers) + 1))
     groups = []
-    for number in range(len(numbers)):
-        positions = order[starts[number] : starts[number + 1]]
+    for positions in _by_code(np.array(codes, dtype=np.intp), len(numbers)):
         record = table.records[int(positions[0])]
         values = {name: to_text(record[table.names.index(name)]) for name in columns}
         groups.append(_Group(values, positions))
     return groups, codes
+
+
+def _by_code(codes: Index, count: int) -> tuple[Index, ...]:
+    """Return the positions of each code from 0 to ``count``, in order."""
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(count + 1))
+    return tuple(order[start:end] for start, end in pairwise(starts))
 
 
 def _keys(cells: Sequence[Cell]) -> list[object]:

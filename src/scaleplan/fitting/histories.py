@@ -35,9 +35,9 @@ from scaleplan.fitting.table import (
     text_records,
 )
 from scaleplan.record import Record
-from scaleplan.tables.arrow_files import FrameTable, library
+from scaleplan.tables.arrow_files import FrameTable, has_library, library
 from scaleplan.tables.cells import to_text
-from scaleplan.tables.frames import MOST_CELLS, TextTable, TooLargeError, is_path, row_count, text_table
+from scaleplan.tables.frames import MOST_CELLS, TextTable, TooLargeError, collected, is_path, table_shape, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.tables.frames import TableLike
 
-__all__ = ["final_rows", "is_large"]
+__all__ = ["final_rows", "headings_of", "is_large"]
 
 _WHOLE_CELLS = 1_000_000
 """The largest Parquet or Arrow table or data frame that is read whole: the texts of more cells take 100 MB."""
@@ -135,7 +135,8 @@ def is_large(source: TableLike | RawTable) -> bool:
     if isinstance(source, RawTable):
         return False
     if not is_path(source):
-        return row_count(source) * _width(source) > _WHOLE_CELLS
+        cells = math.prod(table_shape(source))
+        return cells > (_WHOLE_CELLS if has_library() else MOST_CELLS)
     if str(source) == "-":
         return False
     arrow = arrow_table(source)
@@ -145,14 +146,6 @@ def is_large(source: TableLike | RawTable) -> bool:
         return arrow.count * len(arrow.names) > _WHOLE_CELLS
     path = Path(source)
     return is_csv(path) and is_file(path) and path.stat().st_size > MAX_BYTES
-
-
-def _width(value: object) -> int:
-    """Return how many columns a table in memory has, as far as that is known without reading it."""
-    if hasattr(value, "column_names"):
-        return len(value.column_names)
-    columns = getattr(value, "columns", None)
-    return len(columns if columns is not None else next(iter(value), ())) if hasattr(value, "__iter__") else 1
 
 
 def final_rows(
@@ -187,6 +180,7 @@ def final_rows(
     )
     if isinstance(source, RawTable):
         return _marked(source, reading)
+    source = source if is_path(source) else collected(source)
     if not (is_large(source) if batched is None else batched):
         try:
             return _marked(read_table(source) if is_path(source) else frame_table(source), reading)
@@ -207,6 +201,14 @@ def _marked(table: RawTable, reading: _Reading) -> RawTable:
         numbers, cells = mapped.numbers(table)[0], mapped.cells(table)
         finals[text] = frozenset(table.rows[final_row(ordered, numbers, cells)] for ordered in runs)
     return replace(table, history=History(finals=finals, count=len(table.rows), end=table.rows[-1]))
+
+
+def headings_of(source: TableLike | RawTable) -> RawTable:
+    """Return a table without its rows, of which the columns alone are read."""
+    if isinstance(source, RawTable):
+        return replace(source, records=[], rows=())
+    table = _batches(source)
+    return RawTable(source=table.name, sha256="", names=table.names, records=[], rows=())
 
 
 def _batches(source: TableLike) -> Batches:

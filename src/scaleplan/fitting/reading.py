@@ -35,7 +35,7 @@ from scaleplan.presets.conventions import NATS
 from scaleplan.record import Record
 from scaleplan.tables.arrow_files import ENDINGS, arrow_parts
 from scaleplan.tables.cells import to_numbers
-from scaleplan.tables.frames import TooLargeError
+from scaleplan.tables.frames import TooLargeError, collected, is_path
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.units import format_number, format_plain, parse_flops, parse_positive
 
@@ -111,12 +111,11 @@ def read_runs(
     )
     mapped = {**(mapping or {}), **({} if group is None else {"group": group})}
     reading: dict[str, Any] = {"mapping": mapped, "log10": log10, "loss_unit": loss_unit, "needed": needed}
-    reduced = partial(final_rows, **reading) if last else None
     table, found = open_table(
         source,
         partial(recognise, **reading, carried=last),
         by_step=last or "params" not in needed,
-        reduced=reduced,
+        reduced=partial(final_rows, **reading) if last else None,
     )
     rows = rows_of(
         table,
@@ -155,23 +154,23 @@ def rows_of(
     needed: Collection[str] = (*_SIZES, "loss"),
     apart: Sequence[object] | None = None,
 ) -> RunRows:
-    """Return the rows of a table whose columns have been ``recognised``.
+    """Return the rows of a table whose columns have been ``recognised``, of a history the final ones.
 
     ``apart`` has a value for each row by which runs of one name are told apart. The other keywords are those of
     :func:`read_runs`.
     """
     bytes_ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
     least = None if min_flops is None else parse_flops(min_flops)
-    columns, notes = recognised
+    columns, notes = recognised[0], [*recognised[1]]
     more = {name: read_mapping(name, table, role="extra") for name in extra}
     texts = {role: column.text for role, column in columns.items()}
     roles = (*_SIZES, "tokens_per_param", "loss", "unique_tokens", "weight")
     read = {role: columns[role].numbers(table) for role in roles if role in columns}
     among: Sequence[int] = table.rows if table.history is None else range(2, table.history.end + 1)
     not_last: dict[int, Finding] = {}
-    kept: Index | None = None
+    places = np.arange(len(table.rows))
     if last or table.history is not None:  # what an earlier step has is no run, and judges none
-        table, read, kept, not_last = _final_steps(table, columns, read, apart)
+        table, read, not_last, places = _final_steps(table, columns, read, apart)
         notes += [] if table.history is None else [_reduced(table.history, len(table.rows))]
     given = {role: numbers for role, (numbers, _) in read.items() if role in needed or not _too_small(role, numbers)}
     further = {name: column.numbers(table) for name, column in more.items()}
@@ -203,6 +202,8 @@ def rows_of(
     return RunRows(
         table=table,
         runs=runs,
+        places=places,
+        not_last=not_last,
         needed=frozenset(needed),
         loss_unit=loss_unit,
         tokens_per_byte=bytes_ratio,
@@ -229,8 +230,6 @@ def rows_of(
         drop=frozenset(dropped_reasons(drop, table)),
         notes=tuple(notes),
         derived=tuple(derived),
-        kept=kept,
-        not_last=not_last,
         warnings=(*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit)),
     )
 
@@ -238,15 +237,16 @@ def rows_of(
 class RunRows(Record, eq=False):
     """All rows of a table, or some of them, with what its columns hold for each, before any is left out.
 
-    ``runs`` has an entry for each row, NaN where a cell has no number. Mappings explain by position, and the other
-    attributes are those of :func:`scaleplan.fitting.cleaning.clean`. ``elsewhere`` are the ranges of the numbers of
-    the rows that are not among these; ``notes`` and ``warnings`` are about the whole table. Of a history these are
-    the final rows of its runs, at the positions ``kept`` of the table that was read, and ``not_last`` says by
-    position what became of the others.
+    ``runs`` has an entry for each row, NaN where a cell has no number, and ``places`` the position of each in the
+    table that was given, of which ``not_last`` are the earlier steps by their positions there. Other mappings explain
+    by position among these rows, and the other attributes are those of :func:`scaleplan.fitting.cleaning.clean`.
+    ``elsewhere`` are ranges of the numbers of further rows of the file, which ``notes`` and ``warnings`` are about.
     """
 
     table: RawTable
     runs: Runs
+    places: Index
+    not_last: Mapping[int, Finding]
     needed: frozenset[str]
     loss_unit: str
     tokens_per_byte: float | None
@@ -265,31 +265,12 @@ class RunRows(Record, eq=False):
     notes: tuple[str, ...]
     derived: tuple[str, ...]
     warnings: tuple[Notice, ...]
-    kept: Index | None
-    not_last: Mapping[int, Finding]
     elsewhere: tuple[tuple[int, int], ...] = ()
 
-    def wanted(self, count: int) -> Mask:
-        """Return which of the ``count`` rows of the table that was read the conditions of the user leave."""
-        left = np.ones(len(self.runs), dtype=bool)
-        for meets in self.conditions.values():
-            left &= meets
-        left[list(self.left_out)] = False
-        if self.kept is None:
-            return left
-        found = np.zeros(count, dtype=bool)
-        found[self.kept[left]] = True
-        return found
-
-    def part(self, chosen: Index, *, elsewhere: tuple[tuple[int, int], ...]) -> RunRows:
-        """Return the rows that were read at some positions, which rise, as if a condition had left out the others.
-
-        ``elsewhere`` are the numbers of those others.
-        """
-        positions = chosen
-        if self.kept is not None:
-            after = np.minimum(np.searchsorted(self.kept, chosen), len(self.kept) - 1)
-            positions = after[self.kept[after] == chosen]
+    def part(
+        self, positions: Index, *, not_last: Mapping[int, Finding], elsewhere: tuple[tuple[int, int], ...]
+    ) -> RunRows:
+        """Return the rows at some positions, with their earlier steps, as if a condition had left out the others."""
         places = positions.tolist()
         explained: dict[str, Any] = {
             name: {new: found[old] for new, old in enumerate(places) if old in found}
@@ -298,14 +279,14 @@ class RunRows(Record, eq=False):
         }
         return replace(
             self,
-            table=self.table.take(places),
+            table=replace(self.table.take(places), history=None),
             runs=self.runs.select(positions),
+            places=self.places[positions],
+            not_last=not_last,
             states=None if self.states is None else [self.states[i] for i in places],
             conditions={text: meets[positions] for text, meets in self.conditions.items()},
             differing=self.differing[positions],
             elsewhere=elsewhere,
-            kept=chosen if self.kept is None else self.kept[positions],
-            not_last={i: self.not_last[i] for i in chosen.tolist() if i in self.not_last},
             **explained,
         )
 
@@ -314,7 +295,7 @@ class RunRows(Record, eq=False):
 
         Raises FileError when no row is usable, UsageError where those of logs are in another unit.
         """
-        table, loss_unit, needed = self.table, self.loss_unit, self.needed
+        table, needed = self.table, self.needed
         rows, remarks = clean(
             table,
             self.runs,
@@ -341,13 +322,12 @@ class RunRows(Record, eq=False):
         used = replace(used, bytes_per_token=size)
         left = set(used.rows.tolist())
         flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
-        warnings = self.warnings
-        notes = [*self.notes]
-        warnings += logged_doubts(table, positions, loss_unit=loss_unit if "loss" in needed else None)
+        notes, warnings = [*self.notes], self.warnings
+        warnings += logged_doubts(table, positions, loss_unit=self.loss_unit if "loss" in needed else None)
         if needed >= {"params", "tokens", "loss"}:
             used, repeated, doubts = _repeats(table, used, positions, counted="unique_tokens" not in needed)
             notes += repeated
-            warnings += (*_too_large(used, loss_unit), *doubts)
+            warnings += (*_too_large(used, self.loss_unit), *doubts)
         notes += [*self.derived, *remarks, *told, *logged_names(table, [each.row for each in dropped])]
         return replace(
             used,
@@ -385,13 +365,13 @@ def _final_steps(
     columns: Mapping[str, ColumnMapping],
     read: Mapping[str, Column],
     apart: Sequence[object] | None,
-) -> tuple[RawTable, dict[str, Column], Index, dict[int, Finding]]:
-    """Return the table of the final rows of its runs, what its columns hold there, their positions, and the others.
+) -> tuple[RawTable, dict[str, Column], dict[int, Finding], Index]:
+    """Return the table of the final rows of its runs, what its columns hold there, and what became of the others.
 
-    Of a table that was reduced before, the others are what recognising its columns and carrying sizes needed.
+    Of a table that was reduced before, the others are what recognising its columns and carrying sizes needed. What
+    comes last are the positions of the final rows.
     """
-    given = {role: numbers for role, (numbers, _) in read.items()}
-    earlier = earlier_steps(table, columns, given, apart=apart)
+    earlier = earlier_steps(table, columns, {role: numbers for role, (numbers, _) in read.items()}, apart=apart)
     kept = [position for position in range(len(table.rows)) if position not in earlier]
     place = {position: new for new, position in enumerate(kept)}
     final: dict[str, Column] = {
@@ -400,7 +380,7 @@ def _final_steps(
     }
     others = earlier if table.history is None else {}
     findings = {i: Finding(row=table.rows[i], reason="not_last", detail=detail) for i, detail in others.items()}
-    return table.take(kept), final, np.array(kept, dtype=np.intp), findings
+    return table.take(kept), final, findings, np.array(kept, dtype=np.intp)
 
 
 def _reduced(history: History, runs: int) -> str:
@@ -411,6 +391,7 @@ def _opened(source: TableLike | LoggedRuns | RawTable, reduced: Reduced | None) 
     """Return what runs are read from; ``reduced`` gives the final rows of a history that is large."""
     if reduced is None or isinstance(source, LoggedRuns | RawTable):
         return opened(source)
+    source = source if is_path(source) else collected(source)
     if is_large(source):
         return reduced(source)
     try:
@@ -420,18 +401,18 @@ def _opened(source: TableLike | LoggedRuns | RawTable, reduced: Reduced | None) 
 
 
 def open_table(
-    source: TableLike | LoggedRuns | RawTable,
+    given: TableLike | LoggedRuns | RawTable,
     recognised: Callable[[RawTable], T],
     *,
     by_step: bool,
-    reduced: Reduced | None = None,
+    reduced: Reduced | None,
 ) -> tuple[RawTable, T]:
     """Return the table of a file with what is ``recognised`` in it; of a log or a folder, the table of its runs.
 
     With ``by_step`` the rows of a history are what the user wants, and ``reduced`` gives the final ones where they
     are too many. Raises FileError for what is neither.
     """
-    source = _opened(source, reduced)
+    source = _opened(given, reduced)
     if isinstance(source, RawTable):
         return source, recognised(source)
     if is_folder(Path(source)) and not arrow_parts(Path(source)):

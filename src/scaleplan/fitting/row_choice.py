@@ -105,12 +105,9 @@ def rows_by_number(texts: Collection[str], table: RawTable, *, among: Sequence[i
 
 
 def run_labels(
-    table: RawTable,
-    columns: Mapping[str, ColumnMapping],
-    keys: Sequence[str] = (),
-    apart: Sequence[object] | None = None,
-) -> list[tuple[object, ...]]:
-    """Return what tells for each row which run it is of: its name, its group, the values of ``keys`` and ``apart``.
+    table: RawTable, columns: Mapping[str, ColumnMapping], keys: Sequence[str] = ()
+) -> list[tuple[str, ...]]:
+    """Return what tells for each row which run it is of: its name and group, and the values of ``keys``.
 
     Raises UsageError for a table without names.
     """
@@ -118,11 +115,8 @@ def run_labels(
         hint = "--map name=COLUMN says which rows are one run"
         raise UsageError("--last needs a column with the names of runs", hint=hint)
     missing = [""] * len(table.rows)
-    parts: list[Sequence[object]] = [
-        columns[role].texts(table) if role in columns else missing for role in ("name", "group")
-    ]
+    parts = [columns[role].texts(table) if role in columns else missing for role in ("name", "group")]
     parts += [[to_text(cell) for cell in table.column(key)] for key in keys]
-    parts += [] if apart is None else [apart]
     return [*zip(*parts, strict=True)]
 
 
@@ -170,7 +164,9 @@ def earlier_steps(
     cells = columns["loss"].cells(table) if "loss" in columns else [None] * len(table.rows)
     sizes = [given[role] for role in CARRIED if role in given]
     earlier: dict[int, str] = {}
-    for ordered in ordered_runs(table, run_labels(table, columns, apart=apart)):
+    labels = run_labels(table, columns)
+    known_apart = [""] * len(labels) if apart is None else apart
+    for ordered in ordered_runs(table, [*zip(labels, known_apart, strict=True)]):
         for values in sizes:
             known = math.nan
             for i in ordered:

@@ -302,7 +302,7 @@ def text_records(found: TextTable, name: str, digest: str, rows: Sequence[int] |
 
     Raises FileError where no row has a value.
     """
-    names, records = found.names, cast("list[list[Cell]]", found.rows)
+    names, records = tuple(found.names), cast("list[list[Cell]]", found.rows)
     ambiguous = read_decimal_commas(names, records, ",")
     numbers = tuple(range(2, len(records) + 2) if rows is None else rows)
     filled = [any(record) for record in found.rows]  # an empty line is no run

@@ -151,7 +151,12 @@ class LaunchRequest(Record):
                 f"runs of a design by {design.schedule} branch off one trunk, and a ladder starts each from scratch",
                 hint="design them with --schedule cosine",
             )
-        models = self._models(design)
+        if design.params_convention is None:
+            raise UsageError(
+                "this design, of an earlier version, does not say how its law counts parameters",
+                hint="design the runs again",
+            )
+        models = self._models(design, design.params_convention)
         sized = [self._sized(design, run, models[run.params]) for run in design.runs]
         self._require_memory(models)
         order = sorted(sized, key=lambda each: (-(each.hours or each.flops), -each.model.params, -each.tokens))
@@ -203,34 +208,34 @@ class LaunchRequest(Record):
             most_cost=most.cost,
         )
 
-    def _models(self, design: PilotDesign) -> dict[int, Model]:
+    def _models(self, design: PilotDesign, convention: str) -> dict[int, Model]:
         """Return a model of each size, found once; raises UsageError for sizes that no shape of the style has."""
         models: dict[int, Model] = {}
         failed: dict[int, ScaleplanError] = {}
         for size in sorted({run.params for run in design.runs}):
             try:
-                models[size] = self._model(size, design)
+                models[size] = self._model(size, convention)
             except ScaleplanError as error:
                 failed[size] = error
         if failed:
             largest = max(failed)
-            least = self._least(largest, models, design)
+            least = self._least(largest, models, convention)
             raise UsageError(
                 f"there is no {self.style} shape of {format_count(largest)} parameters: {failed[largest].message}",
                 hint=failed[largest].hint if least is None else f"--limit 'params >= {exact('params', least)}'",
             )
         return models
 
-    def _model(self, size: float, design: PilotDesign) -> Model:
+    def _model(self, size: float, convention: str) -> Model:
         """Return a model of a size as the law counts; raises ScaleplanError where the style has none."""
         longest = parse_whole(self.hardware.context, what="context")
-        return model_of(size, design.params_convention or "total", style=self.style, context=longest)[0]
+        return model_of(size, convention, style=self.style, context=longest)[0]
 
-    def _least(self, failed: float, models: Mapping[int, Model], design: PilotDesign) -> float | None:
+    def _least(self, failed: float, models: Mapping[int, Model], convention: str) -> float | None:
         """Return a size above one that has no shape that has one: a round one, or the next of the design."""
         for size in (10.0 ** math.ceil(math.log10(failed)), *(size for size in models if size > failed)):
             with suppress(ScaleplanError):
-                self._model(size, design)
+                self._model(size, convention)
                 return size
         return None
 
@@ -258,21 +263,19 @@ class LaunchRequest(Record):
 
     def _sized(self, design: PilotDesign, run: PilotRun, model: Model) -> _Sized:
         """Return a run of a design with its batch, steps, time and price."""
-        convention = design.params_convention or "total"
         sequence = sequence_of(self.hardware, model.architecture)
         if sequence > run.tokens:
             raise UsageError(
                 f"a sequence of {sequence:,} tokens is longer than a run of {format_count(run.tokens)}",
                 hint="give a shorter --context, or --limit 'tokens >= …'",
             )
-        counts = model.params_as(convention)
-        per_product = run.flops / (run.params * run.tokens)
+        per_token = run.flops / (run.params * run.tokens) * model.params_as(design.params_convention or "total")
         asked = RuleInput(
             law=design.law,
-            params=counts,
-            params_convention=convention,
+            params=model.params,
+            params_convention="total",
             tokens=run.tokens,
-            flops=per_product * counts * run.tokens,
+            flops=per_token * run.tokens,
         )
         answer = rule_answer(
             self.rule,
@@ -289,7 +292,7 @@ class LaunchRequest(Record):
         sequences = min(answer.batch_sequences, run.tokens // sequence)
         batch = sequences * sequence
         steps = max(1, round(run.tokens / batch))
-        flops = per_product * counts * steps * batch
+        flops = per_token * steps * batch
         hours, price, currency, notices = self._time(flops, design.run_cost or 0.0, model)
         return _Sized(
             label=f"{format_count(run.params, digits=2)}-{format_count(run.tokens, digits=2)}",

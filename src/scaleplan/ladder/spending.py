@@ -58,7 +58,8 @@ def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], .
     some = "" if len(runs) == len(ladder.runs) else f" of {len(ladder.runs):,}"
     size = format_count(sizes[0]) if sizes[0] == sizes[-1] else format_range(sizes[0], sizes[-1], format_count)
     kind = "" if ladder.gpu is None else f" ({ladder.gpu})"
-    each = f"on {counted(ladder.gpus, 'GPU')}{kind} each, at most {ladder.at_once:,} at a time, longest first"
+    at_once = min(ladder.at_once, len(runs))
+    each = f"on {counted(ladder.gpus, 'GPU')}{kind} each, at most {at_once:,} at a time, longest first"
     listed = [
         ("design", f"pilots for a run of {format_flops(ladder.target)}, by {ladder.law}; rates by {ladder.rule}"),
         ("runs", f"{len(runs):,}{some}, of {size} parameters, {each}"),
@@ -76,5 +77,5 @@ def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], .
     else:
         time = f"{format_hours(most.gpu_hours, unit='GPU-hours')}, {format_days(most.days)}"
         price = "" if most.cost is None else f", {money(most.cost)}"
-        listed.append(("at most", f"{time}{price}: each run is stopped at its limit of time"))
+        listed.append(("at most", f"{time}{price}: if each run is started once, as its limit of time stops it"))
     return tuple((name, escape_control(line)) for name, line in listed)

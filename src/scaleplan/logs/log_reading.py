@@ -26,6 +26,7 @@ from scaleplan.logs.metrics import split_named
 from scaleplan.logs.mlflow import is_deleted, read_run, run_folder
 from scaleplan.logs.run_sizes import last_step, names_listed
 from scaleplan.logs.tensorboard_scalars import metric_in_name, read_scalars
+from scaleplan.tables.arrow_files import is_arrow
 from scaleplan.tables.frames import is_path
 
 if TYPE_CHECKING:
@@ -164,6 +165,9 @@ def _has_loss(run: RunLog) -> bool:
 def _no_log(file: LogFile) -> FileError:
     if not file.head:
         return FileError(f"{file.name} is empty", hint="a log is read as soon as its first entry is written")
+    if is_arrow(file.head):
+        hint = "name the file: it cannot be read as it comes"
+        raise FileError(f"{file.name}: a Parquet or Arrow file", hint=hint)
     titles = ", ".join(known.title for known in FORMATS)
     return FileError(f"{file.name}: no training log of a known format", hint=f"these are read: {titles}")
 

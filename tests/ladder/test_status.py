@@ -219,7 +219,9 @@ def test_a_run_that_resumes_goes_on(pilots):
     place = write_run("pilots", pilots.runs[0], upto=500, style="llm.c", exit_status=0)
     later = [f"s:{step} trl:{loss_at(step):.4f} lr:0.0003 norm:0.4" for step in range(400, STEPS, 10)]
     (place / "output.log").write_text((place / "output.log").read_text() + "\n".join(later) + "\n")
-    assert (only().state, only().step) == ("finished", 990)
+    found = status()
+    assert (found.runs[0].state, found.runs[0].step) == ("finished", 990)
+    assert found.speed_factor is None  # the hours of one start are not those of the run
 
 
 def test_a_lost_loss_is_told(pilots):
@@ -393,6 +395,13 @@ def test_the_file_of_the_rest_is_what_the_engine_writes_of_fewer_runs(pilots, en
     assert found.names == tuple(run.name for run in left)
     assert [notice.code for notice in found.notices] == ["no_sign_of_life", "ended_well"]
     assert "slurm.sh" not in found.text.replace("my rest.sh", "")
+
+
+def test_runs_that_may_be_in_the_queue_again_are_warned_of(pilots, engine):
+    """Slurm requeues what it preempts."""
+    write_run("pilots", pilots.runs[5], exit_status=143, upto=500)
+    (said,) = [notice for notice in rest().notices if notice.code == "may_be_requeued"]
+    assert said.message.startswith("05-5M-s0: stopped by a signal")
 
 
 def test_nothing_is_left_of_what_is_finished_or_at_work(pilots):

@@ -150,7 +150,10 @@ def test_a_history_in_arrow_is_its_csv_file(tmp_path, records, kind, options):
     if kind == "coded":
         table = table.set_column(0, "run", table["run"].dictionary_encode())
     lines = [
-        ["" if cell is None or np.isreal(cell) and np.isnan(cell) else str(cell) for cell in map(record.get, SCHEMA.names)]
+        [
+            "" if cell is None or np.isreal(cell) and np.isnan(cell) else str(cell)
+            for cell in map(record.get, SCHEMA.names)
+        ]
         for record in records
     ]
     path = tmp_path / "history.csv"

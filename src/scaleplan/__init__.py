@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from scaleplan.fitting.fit import backtest, fit
     from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.fit_result import FitResult as Fitted
+    from scaleplan.fitting.fleet import fit_each
     from scaleplan.fitting.pilot import design
+    from scaleplan.ladder.plan_runs import make_ladder
+    from scaleplan.ladder.status import ladder_status
     from scaleplan.logs.collect import runs
     from scaleplan.lookup import list_gpus, list_models, list_presets, show_gpu, show_model, show_preset
     from scaleplan.models.families.listing import family_list as list_families
@@ -65,15 +68,18 @@ __all__ = [
     "diff",
     "evaluate",
     "fit",
+    "fit_each",
     "forecasts",
     "hyperparameters",
     "init",
+    "ladder_status",
     "list_families",
     "list_gpus",
     "list_models",
     "list_presets",
     "load",
     "loss",
+    "make_ladder",
     "marginal",
     "memory",
     "model",
@@ -120,15 +126,18 @@ _HOMES = {
     "diff": "project.project_api",
     "evaluate": "planning.evaluation",
     "fit": "fitting.fit",
+    "fit_each": "fitting.fleet",
     "forecasts": "project.kept_forecasts",
     "hyperparameters": "advice.advice_api",
     "init": "project.project_api",
+    "ladder_status": "ladder.status",
     "list_families": "models.families.listing:family_list",
     "list_gpus": "lookup",
     "list_models": "lookup",
     "list_presets": "lookup",
     "load": "project.project_api",
     "loss": "api",
+    "make_ladder": "ladder.plan_runs",
     "marginal": "advice.marginal",
     "memory": "models.memory_questions",
     "model": "models.questions",

@@ -13,7 +13,7 @@ from scaleplan.errors import FileError, UsageError, did_you_mean, escape_control
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from zipfile import Path as Entry
 
 MAX_TEXT_BYTES = 4_000_000  # presets and configurations are kilobytes; more is a mistake or an attack
@@ -208,6 +208,38 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
     return path
 
 
+def write_together(files: Mapping[Path, str | bytes]) -> None:
+    """Write several files, all of them or none: a temporary neighbour of each, then their renames.
+
+    A rename that fails after others, which a file system has little reason for, takes those back that made new files.
+    Raises FileError as :func:`write_atomic`.
+    """
+    path = next(iter(files), Path())
+    staged: list[tuple[Path, Path, bool]] = []
+    done: list[Path] = []
+    with _Uninterrupted():
+        try:
+            for path, content in files.items():
+                target = _target(path)
+                old = _status(target)
+                temporary = _stage(target, content.encode() if isinstance(content, str) else content, old)
+                staged.append((temporary, target, old is None))
+            for temporary, target, is_new in staged:
+                temporary.replace(target)
+                done += [target] if is_new else []
+        except BaseException as error:
+            for target in done:
+                target.unlink(missing_ok=True)
+            if isinstance(error, OSError | ValueError):
+                raise _failed(f"write {quote(path)}", error) from None
+            raise
+        finally:
+            for temporary, _, _ in staged:
+                temporary.unlink(missing_ok=True)
+        for folder in {target.parent for _, target, _ in staged}:
+            _sync_folder(folder)
+
+
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
@@ -241,11 +273,24 @@ def _target(path: Path) -> Path:
 
 def _replace(target: Path, data: bytes) -> None:
     """Write a new neighbour of a file, on the disk, and rename it to the file."""
-    temporary = target.with_name(f".scaleplan-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    temporary = _stage(target, data, _status(target))
     try:
-        old = target.stat()
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
     except FileNotFoundError:
-        old = None
+        return None
+
+
+def _stage(target: Path, data: bytes, old: os.stat_result | None) -> Path:
+    """Write a new neighbour of a file that has the status ``old``, on the disk, and return it."""
+    temporary = target.with_name(f".scaleplan-{os.getpid()}-{os.urandom(4).hex()}.tmp")
     # as private as can be until it has the mode of the file that it replaces; a new one gets what the umask leaves
     number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if old is None else 0o600)
     try:
@@ -256,10 +301,10 @@ def _replace(target: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(number)
-        temporary.replace(target)
-        _sync_folder(target.parent)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+    return temporary
 
 
 def _keep_group(number: int, group: int) -> None:
@@ -281,6 +326,62 @@ def _sync_folder(folder: Path) -> None:
         return
     finally:
         os.close(number)
+
+
+def require_new_folder(folder: Path, *, hint: str) -> None:
+    """Refuse, by a FileError with the hint, a folder that holds something, or that cannot be made."""
+    try:
+        if folder.is_dir():
+            found = sorted(os.listdir(folder))  # noqa: PTH208  as above
+            if found:
+                raise FileError(f"folder {quote(folder)} is not empty: it holds {quote(found[0])}", hint=hint)
+            if not os.access(folder, os.W_OK):
+                raise FileError(f"cannot write into {quote(folder)}: permission denied", hint=hint)
+        elif not _is_free(folder):
+            raise FileError(f"{quote(folder)} is no folder", hint=hint)
+        elif not folder.parent.is_dir():
+            raise FileError(
+                f"cannot make {quote(folder)}: there is no folder {quote(folder.parent)}", hint="make that folder"
+            )
+        elif not os.access(folder.parent, os.W_OK):
+            raise FileError(f"cannot make {quote(folder)}: permission denied", hint=hint)
+    except (OSError, ValueError) as error:
+        raise _failed(f"make {quote(folder)}", error) from None
+
+
+def _is_free(path: Path) -> bool:
+    """Return whether nothing has a path, no broken link either; raises OSError or ValueError for what is no path."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def write_folder(folder: Path, files: Mapping[str, str], *, hint: str) -> tuple[Path, ...]:
+    """Write files into a folder that is new or empty, all of them or none, and return their paths.
+
+    Raises FileError as :func:`require_new_folder` does, or if a file cannot be written.
+    """
+    require_new_folder(folder, hint=hint)
+    written: list[Path] = []
+    made = False
+    with _Uninterrupted():
+        try:
+            made = not folder.is_dir()
+            if made:
+                folder.mkdir()
+            for name, text in files.items():
+                written.append(write_atomic(folder / name, text))
+        except BaseException as error:
+            for path in written:
+                path.unlink(missing_ok=True)
+            if made and folder.is_dir():
+                folder.rmdir()
+            if isinstance(error, OSError | ValueError):
+                raise _failed(f"make {quote(folder)}", error) from None
+            raise
+    return tuple(written)
 
 
 class _Uninterrupted:

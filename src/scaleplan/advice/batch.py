@@ -35,9 +35,11 @@ __all__ = [
     "Critical",
     "Outside",
     "RuleAnswer",
+    "RuleInput",
     "Trade",
     "Tradeoff",
     "advise_batch",
+    "rule_answer",
     "whole_batch",
 ]
 
@@ -76,6 +78,33 @@ class RuleAnswer(Record):
     reason: str | None
     source: str
     batch_sequences: int | None = None
+
+
+class RuleInput(Record):
+    """What rules look at of a run: its sizes, by the conventions of ``law``, and the loss that is expected of it."""
+
+    law: str
+    params: float
+    params_convention: str
+    tokens: float
+    flops: float
+    loss: float | None = None
+    loss_unit: str | None = None
+    experts: float | None = None
+
+    @classmethod
+    def of(cls, plan: Plan) -> RuleInput:
+        """Return the sizes of a plan."""
+        return cls(
+            law=plan.preset,
+            params=plan.params,
+            params_convention=plan.params_convention,
+            tokens=plan.tokens,
+            flops=plan.flops,
+            loss=plan.loss,
+            loss_unit=plan.loss_unit,
+            experts=plan.experts,
+        )
 
 
 class Spread(Record):
@@ -250,8 +279,9 @@ def advise_batch(
     def usable(tokens: float) -> int:
         return whole_batch(tokens / context, replicas)
 
+    run = RuleInput.of(plan)
     answers = tuple(
-        _answer(rule, plan, family, usable) for rule in rules if not rule.exponents and rule.advise in when
+        rule_answer(rule, run, family, usable) for rule in rules if not rule.exponents and rule.advise in when
     )
     rates = [answer.learning_rate for answer in answers if answer.learning_rate is not None]
     optimal = [answer.batch_tokens for answer in answers if answer.batch_kind == "optimal" and answer.batch_tokens]
@@ -287,8 +317,12 @@ def whole_batch(sequences: float, replicas: int) -> int:
     return replicas * round_number(sequences / replicas) if sequences >= replicas else round_number(sequences)
 
 
-def _answer(rule: Rule, plan: Plan, family: Embedding, usable: Callable[[float], int]) -> RuleAnswer:
-    given, reason = _inputs(rule, plan, family)
+def rule_answer(rule: Rule, run: RuleInput, family: Embedding, usable: Callable[[float], int]) -> RuleAnswer:
+    """Return what a rule says of a run.
+
+    ``family`` converts its parameters to the convention of the rule, ``usable`` makes whole sequences of a batch.
+    """
+    given, reason = _inputs(rule, run, family)
     rate, batch = _value(rule.learning_rate, given), _value(rule.batch, given)
     if rate is not None and rate <= 0:
         rate, reason = None, "its learning rate is negative at this size"
@@ -303,7 +337,7 @@ def _answer(rule: Rule, plan: Plan, family: Embedding, usable: Callable[[float],
         asked_with={
             name: whole(given[name]) if name in _COUNTS else given[name] for name in _needed(rule) if name in given
         },
-        outside=_outside(rule, {**given, "flops": plan.flops, "tokens": plan.tokens}) if answered else (),
+        outside=_outside(rule, {**given, "flops": run.flops, "tokens": run.tokens}) if answered else (),
         reason=reason,
         source=rule.source,
         batch_sequences=None if batch is None else usable(batch * rule.tokens_each),
@@ -320,26 +354,26 @@ def _needed(rule: Rule) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for curve in curves for name in curve.inputs))
 
 
-def _inputs(rule: Rule, plan: Plan, family: Embedding) -> tuple[dict[str, float], str | None]:
+def _inputs(rule: Rule, run: RuleInput, family: Embedding) -> tuple[dict[str, float], str | None]:
     """Return the quantities by the rule's conventions, and why one that it needs is missing."""
-    given = {"tokens": plan.tokens, "flops": plan.flops}
-    if plan.experts is not None:
-        given["experts"] = plan.experts
+    given = {"tokens": run.tokens, "flops": run.flops}
+    if run.experts is not None:
+        given["experts"] = run.experts
     reason = None
-    own = plan.params_convention
+    own = run.params_convention
     target = own if rule.params == "not stated" else rule.params
     cause = unconvertible(own, target)
     if own == "flops_per_token":
         cause = "the plan's law counts FLOP per token, not parameters"
     if cause is None:
-        given["params"] = convert_params(plan.params, source=own, target=target, embedding=family)
+        given["params"] = convert_params(run.params, source=own, target=target, embedding=family)
     elif "params" in _needed(rule):
         reason = f"it counts {target.replace('_', ' ')} parameters: {cause}"
-    if plan.loss is not None and plan.loss_unit == _LOSS_UNIT:
-        given["loss"] = plan.loss
+    if run.loss is not None and run.loss_unit == _LOSS_UNIT:
+        given["loss"] = run.loss
     elif "loss" in _needed(rule):
-        instead = "none" if plan.loss is None else f"one in {plan.loss_unit}"
-        reason = f"it needs a loss in {_LOSS_UNIT}, and {plan.preset} gives {instead}"
+        instead = "none" if run.loss is None else f"one in {run.loss_unit}"
+        reason = f"it needs a loss in {_LOSS_UNIT}, and {run.law} gives {instead}"
     return given, reason
 
 

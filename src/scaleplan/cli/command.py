@@ -20,11 +20,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from scaleplan.cli.options import OLD_NAMES, HardwareOptions, JudgingOptions, OptionPlace, OutputOptions
+from scaleplan.cli.options import (
+    OLD_NAMES,
+    HardwareOptions,
+    JudgingOptions,
+    LaunchingOptions,
+    OptionPlace,
+    OutputOptions,
+)
 from scaleplan.cli.settings import from_environment
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError, escape_control
 from scaleplan.files import discard_output, is_file
-from scaleplan.output import FORMATS, JUDGING, Rendering
+from scaleplan.output import FORMATS, JUDGING, LAUNCHING, Rendering
 from scaleplan.output.text import message_lines, styled_lines, width_of
 from scaleplan.planning.request import RIVALS
 from scaleplan.record import Record
@@ -64,8 +71,13 @@ def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
     name = "json" if output.json else output.format
     if name in JUDGING and not judges:
         raise UsageError(f"format '{name}' is for commands that judge", hint="'scaleplan check' is one")
+    if name in LAUNCHING:
+        if isinstance(output, LaunchingOptions):
+            return "text"
+        raise UsageError(f"format '{name}' is for files that start runs", hint="'scaleplan design' writes them")
     if name not in FORMATS and name not in JUDGING:
-        raise UnknownNameError("format", name, [*FORMATS, *JUDGING] if judges else FORMATS)
+        further = JUDGING if judges else LAUNCHING if isinstance(output, LaunchingOptions) else ()
+        raise UnknownNameError("format", name, [*FORMATS, *further])
     return name
 
 
@@ -75,7 +87,7 @@ def _write(answer: Answer, output: OutputOptions, ctx: typer.Context) -> None:
     What cannot be shown, such as an unknown field, is refused before the files of the answer are written.
     """
     rendering = None if answer.result is None else Rendering(answer.result)
-    name = chosen_format(output, judges=rendering is not None and rendering.judges)
+    name = answer.form or chosen_format(output, judges=rendering is not None and rendering.judges)
     colour = _colour(output)
     if output.verbose:
         _write_settings(ctx)
@@ -115,9 +127,18 @@ def _one_a_cause(notices: Iterable[Notice]) -> Iterable[Notice]:
     return one_a_cause(listed)
 
 
+_MOST_LISTED = 24  # files that are named: a screen
+
+
 def _report_written(paths: Iterable[Path]) -> None:
-    """Write a line on standard error for each file that was written, with its size."""
-    for path in filter(is_file, paths):
+    """Write a line on standard error for each file that was written, with its size; of very many one for all."""
+    written = [*filter(is_file, paths)]
+    if len(written) > _MOST_LISTED:
+        size = format_bytes(sum(path.stat().st_size for path in written))
+        first, last = (escape_control(str(path)) for path in (written[0], written[-1]))
+        sys.stderr.write(f"wrote {len(written):,} files, {first} to {last} ({size})\n")
+        return
+    for path in written:
         sys.stderr.write(f"wrote {escape_control(str(path))} ({format_bytes(path.stat().st_size)})\n")
 
 
@@ -182,7 +203,8 @@ class Answer(Record):
 
     ``result`` is a record that has a view; a command that streams gives ``chunks`` of finished text instead.
     ``write`` writes its files and returns their paths. ``exit_status`` is 1 where the answer is "no", and ``source``
-    the file of a result that was saved. ``failure`` is reported after the result, as an error.
+    the file of a result that was saved. ``failure`` is reported after the result, as an error. ``form`` is the format
+    of the result where that of the options is one of files.
     """
 
     result: ResultRecord | None = None
@@ -193,6 +215,7 @@ class Answer(Record):
     source: str | None = None
     save: Callable[[], object] | None = None
     failure: ScaleplanError | None = None
+    form: str | None = None
 
 
 class Commands(typer.Typer):
@@ -244,7 +267,12 @@ def single() -> Commands:
 
 def group(help_text: str) -> Commands:
     """Return an application for a group of commands, in this program's style."""
-    return Commands(**_APP, cls=_Group, help=help_text, no_args_is_help=True, context_settings=HELP)
+    settings: dict[str, Any] = {"help": help_text, "no_args_is_help": True, "context_settings": HELP}
+    return Commands(**_APP, cls=_Group, callback=_of_group, **settings)
+
+
+def _of_group() -> None:
+    """Do nothing before a command of a group: with it one command alone makes a group too."""
 
 
 def command(
@@ -398,6 +426,8 @@ def _refuse_two_formats(ctx: typer.Context, output: OutputOptions) -> None:
         ("no_color", "color", output.color, "never"),
     ):
         source = ctx.get_parameter_source(name)
+        if short == "json" and isinstance(output, LaunchingOptions) and ctx.params.get("folder") is not None:
+            continue  # the format is that of the files in the folder
         if getattr(output, short) and source is not None and source.name == "COMMANDLINE" and value != meant:
             flag = short.replace("_", "-")
             raise UsageError(
@@ -435,18 +465,23 @@ def _drop_rival_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
                 values[rival] = None
 
 
-_SWITCHED = {"price": "ways", "mfu": "ways", "profile": "ways"}
-"""Options that mean something beside a flag only, in a command that has the flag."""
+_SWITCHED = {
+    **dict.fromkeys(("price", "mfu"), ("ways", "folder")),
+    **dict.fromkeys(("gpu", "exchange_rate"), ("folder",)),
+    "profile": ("ways",),
+}
+"""Options that mean something beside another only, in a command that has the other: a flag, a folder to write."""
 
 
 def _drop_idle_settings(ctx: typer.Context, values: dict[str, Any]) -> None:
-    """Drop standing settings of options that have the name of one and another meaning, or whose flag is not given."""
+    """Drop standing settings of options that have the name of one and another meaning, or lack their switch."""
     for parameter in ctx.command.params:
         name = str(parameter.name)
         source = ctx.get_parameter_source(name) if values.get(name) is not None else None
         if source is None or source.name not in ("ENVIRONMENT", "DEFAULT_MAP"):
             continue
-        if parameter.envvar is None or values.get(_SWITCHED.get(name, ""), True) is False:
+        off = any(values.get(switch, True) in (False, None) for switch in _SWITCHED.get(name, ()))
+        if parameter.envvar is None or off:
             values[name] = parameter.default
 
 

@@ -21,7 +21,7 @@ import typer  # noqa: TC002  read at run time
 
 from scaleplan.cli.answers import ANSWERS
 from scaleplan.files import read_text
-from scaleplan.output import FORMATS, JUDGING, REPORTS
+from scaleplan.output import FORMATS, JUDGING, LAUNCHING, REPORTS
 from scaleplan.planning.constraints import constraint_keys
 from scaleplan.planning.context import Context
 from scaleplan.planning.request import SWEPT
@@ -235,6 +235,11 @@ def _families(_: object, __: str) -> Iterator[Completion]:
     yield from (Completion(each.id, each.title) for each in families)
 
 
+def _rules(_: object, __: str) -> Iterator[Completion]:
+    """Yield the rules that give runs a batch and a learning rate."""
+    yield from map(Completion, _load("ladder.plan_runs:rules_for_runs")(Context().rules))
+
+
 def _schemas(_: object, __: str) -> Iterator[Completion]:
     """Yield what has a JSON Schema."""
     yield from (Completion(name, what) for name, (what, _) in _load("output.schemas:FILES").items())
@@ -242,9 +247,10 @@ def _schemas(_: object, __: str) -> Iterator[Completion]:
 
 
 def _formats(ctx: Any, _: str) -> Iterator[Completion]:  # noqa: ANN401  of typer
-    """Yield the formats, those of CI services for commands that judge alone."""
-    judges = ctx.command_path.split()[1] in {"check", "diff", "show"}
-    yield from map(Completion, (*FORMATS, *JUDGING) if judges else FORMATS)
+    """Yield the formats, those of CI services for commands that judge alone, and engines for designs."""
+    name = ctx.command_path.split()[1]
+    further = JUDGING if name in {"check", "diff", "show"} else LAUNCHING if name == "design" else ()
+    yield from map(Completion, (*FORMATS, *further))
 
 
 def _everyday(ctx: Any, incomplete: str) -> Iterator[Completion]:  # noqa: ANN401
@@ -363,6 +369,7 @@ VALUES: Mapping[str, Source] = {
     "robust": ("huber", "l1", "none"), "loss_unit": "tables.loss_units:LOSS_UNITS",
     "flops_convention": ("6ND", "MD"), "keep": ("crashed", "duplicate", "diverged"),
     "drop": ("diverged", "outlier", "compute_differs"), "params_convention": "presets.preset:PARAMS_CONVENTIONS",
+    "rule": _rules,
     "aim": "fitting.pilot:AIMS", "design schedule": ("cosine", "wsd"), "schedule": "logs.learning_rate:SCHEDULES",
     "log10": _columns, "group": _columns, "x": Listed(_columns), "y": _columns, "inputs": Listed(_columns),
     "pool_cost": _columns,

@@ -1,4 +1,4 @@
-"""The commands about training runs: fit a law to them, backtest it, design the next ones."""
+"""The commands about training runs: fit a law to them, backtest it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import typer
 
 from scaleplan.cli.command import Answer, command, single
-from scaleplan.cli.options import (
-    EVERYDAY,
-    MORE,
-    PANELS,
-    LimitOptions,
-    keywords,
-)
+from scaleplan.cli.options import EVERYDAY, MORE, PANELS, keywords
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.files import is_file, require_writable
 from scaleplan.laws.curves import ALIASES, FITTED
@@ -28,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-__all__ = ["APPS", "Progress"]
+__all__ = ["APPS", "ObjectiveOptions", "Progress", "ReadingOptions", "SurfaceOptions"]
 
-APPS = {name: single() for name in ("fit", "backtest", "design")}
+APPS = {name: single() for name in ("fit", "backtest")}
 
 Runs = Annotated[
     str,
@@ -236,7 +230,13 @@ class LawFormOptions:
         ),
     ] = None
     seed: Seed = "0"
-    jobs: Annotated[str, typer.Option(metavar="N", help="Processes that resample; the result is the same.")] = "1"
+    jobs: Annotated[
+        str,
+        typer.Option(
+            metavar="N",
+            help="Processes that resample: a number, auto, or dask:ADDRESS; the result is the same.",
+        ),
+    ] = "1"
     cluster: Annotated[
         bool, typer.Option("--cluster", help="Points of one name are one training run, resampled together.")
     ] = False
@@ -276,6 +276,7 @@ class PresetOptions:
         "scaleplan fit wandb.csv --map loss=eval/loss --where 'State = finished' --best",
         "scaleplan fit sweep.csv --method all --report",
         "scaleplan fit runs.csv --form offset_power --x flops --y loss --json",
+        "scaleplan fit runs.csv --each corpus --each 'loss=eval/*' --format csv",
     ],
 )
 def fit(
@@ -291,8 +292,15 @@ def fit(
             "--output",
             "-o",
             metavar="FILE",
-            help="Write the law as a preset file; law-{group}.toml with --group.",
+            help="Write the law as a preset file; law-{group}.toml with --group, law-{COLUMN}.toml with --each.",
             rich_help_panel=PANELS["output"],
+        ),
+    ] = None,
+    each: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Fit each value of this column by itself, repeatable; loss=eval/* fits each such column.",
         ),
     ] = None,
     report: Annotated[
@@ -301,6 +309,14 @@ def fit(
     residuals: Annotated[bool, typer.Option("--residuals", help="Add plots of the residuals.")] = False,
 ) -> Answer:
     """Fit a scaling law to training runs, with its uncertainty, and say what the runs do not determine."""
+    if each is not None:
+        for name, given in (("report", report), ("residuals", residuals)):
+            if given:
+                raise UsageError(
+                    f"--{name} is about one law, and --each has a row a law",
+                    hint="--where 'COLUMN = VALUE' fits one group by itself",
+                )
+        return _fit_each(each, runs, output_file, keywords(reading, objective, law, preset))
     _require_path(output_file, law, inputs=(runs, law.base))
     from scaleplan.fitting.fit import fit as fit_runs
     from scaleplan.fitting.fit_result import FitAnswer
@@ -313,6 +329,22 @@ def fit(
     answer = FitAnswer(fit=fitted, report=report, residuals=residuals, written=files, warnings=warnings)
     write = None if output_file is None else partial(fitted.write_all, output_file)
     return Answer(result=answer, notices=warnings, write=write)
+
+
+def _fit_each(each: list[str], runs: str, output: str | None, options: dict[str, Any]) -> Answer:
+    """Fit each group and metric of a table, and write a preset for each where a path is given."""
+    from scaleplan.fitting.fleet import plan_fleet
+
+    plan = plan_fleet(runs, each=each, **options)
+    for path in () if output is None else plan.files(output):
+        require_writable(path, inputs=(runs, options["base"]))
+        require_written_by_fit(path)
+    with Progress("laws", len(plan.pairs)) as progress:
+        fitted = plan.fit(progress=progress, with_presets=output is not None)
+    if output is None:
+        return Answer(result=fitted.fleet, notices=fitted.warnings)
+    found = fitted.to_be_written(output)
+    return Answer(result=found, notices=found.warnings, write=partial(fitted.write, output))
 
 
 def _require_path(output: str | None, law: LawFormOptions, *, inputs: Sequence[str | None]) -> None:
@@ -357,175 +389,3 @@ def backtest(
             **keywords(reading, objective, law),
         )
     return Answer(result=result, notices=result.runs.warnings)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolOptions:
-    """The choice from a pool of candidates."""
-
-    TITLE: ClassVar[str] = "From a pool of candidates"
-
-    pool: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="Candidate runs to choose from, one a row; their losses are not looked at."
-        ),
-        EVERYDAY,
-    ] = None
-    target_runs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="Runs to predict, with the columns of the pool; by default the pool's own."
-        ),
-    ] = None
-    inputs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMNS", help="Columns that tell candidates apart: params,tokens,lr; all if not given."
-        ),
-    ] = None
-    pool_cost: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN", help="What a candidate costs: a column, COLUMN*COLUMN, or 1; compute if not given."
-        ),
-    ] = None
-
-    def refuse_without_pool(self) -> None:
-        """Refuse what says nothing without a pool."""
-        for name in ("target_runs", "inputs", "pool_cost"):
-            if getattr(self, name) is not None:
-                raise UsageError(
-                    f"--{name.replace('_', '-')} is about a pool of candidates", hint="--pool FILE names it"
-                )
-
-
-_OF_PILOTS = {"aim": "both", "seeds": "3", "schedule": "cosine", "cooldown": "0.2"}
-
-
-def _refuse_without_use(**options: object) -> None:
-    """Refuse the options of a design by a law, which a pool does not use."""
-    usual = {**_OF_PILOTS, **keywords(ObjectiveOptions(), SurfaceOptions())}
-    for name, value in options.items():
-        if value != usual.get(name):
-            raise UsageError(
-                f"--{name.replace('_', '-')} is about a law, and a choice from a pool assumes none",
-                hint="leave it out, or the pool",
-            )
-
-
-@command(
-    APPS["design"],
-    examples=[
-        "scaleplan design --flops 1e21 --target 5.76e23",
-        "scaleplan design --main 1e24",
-        "scaleplan design runs.csv --flops 1e21 --target 1e24 --limit 'params <= 3B'",
-        "scaleplan design --flops 1e21 --target 5.76e23 --schedule wsd --format csv > runs-to-train.csv",
-        "scaleplan design --pool candidates.csv --flops 5% --format csv > runs-to-train.csv",
-    ],
-)
-def design(
-    reading: ReadingOptions,
-    objective: ObjectiveOptions,
-    law: SurfaceOptions,
-    limits: LimitOptions,
-    *,
-    runs: Annotated[
-        str | None,
-        typer.Argument(metavar="[RUNS]", help="Runs or logs that are there already; - for standard input."),
-    ] = None,
-    there: Annotated[
-        str | None, typer.Option("--runs", metavar="RUNS", help="The same, as an option: pilots.csv."), MORE
-    ] = None,
-    flops: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT",
-            help="Compute for all new runs: 1e21, or 5% of the pool's cost. What pilots are worth if not given.",
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option("--target", "--main", metavar="AMOUNT", help="The budget that they are to advise on: 5.76e23."),
-    ] = None,
-    pool: PoolOptions,
-    preset: Annotated[
-        str | None,
-        typer.Option("--preset", "-p", metavar="NAME", help="Law to guess with, without runs; besiroglu-2024."),
-    ] = None,
-    aim: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="What to know at the target: loss, params, waste or both. The size N*, or what a wrong one wastes, "
-            "for which the list is that of params.",
-        ),
-    ] = "both",
-    noise: Annotated[
-        str | None,
-        typer.Option(metavar="F", help="Relative noise of a loss: 0.5%; by default that of the runs."),
-        MORE,
-    ] = None,
-    seeds: Annotated[str, typer.Option(metavar="N", help="How often a run may be repeated."), MORE] = "3",
-    most_runs: Annotated[
-        str, typer.Option(metavar="N", help="The most runs of the list, repeats counted."), MORE
-    ] = "48",
-    run_cost: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT",
-            help="Cost of a run beside its compute, in FLOP or as a share of the budget: 1e17, 0.1%.",
-        ),
-        MORE,
-    ] = None,
-    schedule: Annotated[
-        str, typer.Option(metavar="NAME", help="cosine: runs from scratch; wsd: branches of one trunk a size."), MORE
-    ] = "cosine",
-    cooldown: Annotated[
-        str, typer.Option(metavar="F", help="Share of a branch that cools down, with wsd."), MORE
-    ] = "0.2",
-) -> Answer:
-    """Choose the pilot runs that will tell most about a larger budget, and say how many are worth their compute.
-
-    With --pool they are chosen from a file of candidates, so that the loss of the largest can be predicted best.
-    """
-    from scaleplan.fitting import candidate_pool, pilot
-
-    if runs is not None and there is not None:
-        raise UsageError("RUNS and --runs both name runs that are there", hint="give one of them")
-    given = there if runs is None else runs
-    if pool.pool is not None:
-        _refuse_without_use(aim=aim, seeds=seeds, schedule=schedule, cooldown=cooldown)
-        _refuse_without_use(run_cost=run_cost, **keywords(objective, law))
-        if flops is None:
-            raise UsageError("a choice from a pool needs a budget", hint="--flops 5% is a share of the pool's cost")
-        chosen = candidate_pool.choose_runs(
-            flops=flops,
-            target=target,
-            runs=given,
-            preset=preset,
-            noise=noise,
-            most_runs=most_runs,
-            **keywords(pool, reading, limits),
-        )
-        return Answer(result=chosen, notices=chosen.warnings)
-    pool.refuse_without_pool()
-    if target is None:
-        raise UsageError(
-            "a design needs a target", hint="--target 5.76e23 is the budget that the runs are to advise on"
-        )
-    found = pilot.design(
-        given,
-        flops=flops,
-        target=target,
-        preset=preset,
-        aim=aim,
-        noise=noise,
-        seeds=seeds,
-        most_runs=most_runs,
-        run_cost=run_cost,
-        schedule=schedule,
-        cooldown=cooldown,
-        **keywords(reading, objective, law, limits),
-    )
-    return Answer(result=found, notices=found.warnings)

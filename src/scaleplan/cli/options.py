@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from scaleplan.cli.settings import variable
-from scaleplan.output import FORMATS, JUDGING
+from scaleplan.output import FORMATS, JUDGING, LAUNCHING
 from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.request import Request, option_names
 from scaleplan.record import Record
@@ -34,12 +34,14 @@ __all__ = [
     "HardwareOptions",
     "JudgingOptions",
     "KeepingOptions",
+    "LaunchingOptions",
     "LawOptions",
     "LawReportOptions",
     "LimitOptions",
     "MarginOptions",
     "OptionPlace",
     "OutputOptions",
+    "RunOfLadderOptions",
     "RunOptions",
     "keywords",
 ]
@@ -66,6 +68,7 @@ PANELS = {
     "run": "Model and run",
     "memory": "Memory",
     "constraints": "Data, serving, precision, experts",
+    "launch": "Starting the runs",
     "output": "Output",
     "common": "General",
 }
@@ -238,6 +241,22 @@ class RunOptions(OptionGroup, groups=("run", "memory")):
     """A concrete model, and the training run of a plan."""
 
 
+class RunOfLadderOptions(
+    OptionGroup,
+    panel=PANELS["launch"],
+    names={
+        "gpu": "The GPU of the runs; see 'scaleplan gpus list'.",
+        "gpus": "GPUs of each run, on one machine: 1 to 8; 1 if not given.",
+        "mfu": None,
+        "price": None,
+        "exchange_rate": None,
+        "style": None,
+        "context": None,
+    },
+):
+    """The shape of the runs of a ladder, their machine and its price."""
+
+
 class ConstraintOptions(OptionGroup, constraints=True):
     """The options that the registered constraints declare."""
 
@@ -281,3 +300,9 @@ class JudgingOptions(OutputOptions):
     """The form of an answer that judges, for CI services too."""
 
     format: Annotated[str, _format(*FORMATS, *JUDGING), EVERYDAY] = "text"
+
+
+class LaunchingOptions(OutputOptions):
+    """The form of an answer, or the engine that the files of an answer are for."""
+
+    format: Annotated[str, _format(*FORMATS, *LAUNCHING), EVERYDAY] = "text"

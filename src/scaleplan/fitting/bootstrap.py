@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaleplan.errors import UsageError
+from scaleplan.fitting.parallel import ALONE, Jobs
 from scaleplan.fitting.runs import group_codes
 from scaleplan.fitting.surface_fit import (
     EXPONENT_BOUNDS,
@@ -149,7 +150,7 @@ def bootstrap(
     seed: int = 0,
     clusters: Sequence[object] | None = None,
     strata: Sequence[object] | None = None,
-    jobs: int = 1,
+    jobs: Jobs = ALONE,
     progress: Callable[[int], None] | None = None,
 ) -> Bootstrap:
     """Refit ``samples`` resamples of the runs with the objective and the form of their own solution ``base``.
@@ -158,8 +159,8 @@ def bootstrap(
     runs are resampled in random groups, and each resample is one Newton step from the solution: the time grows with
     the runs and no longer with runs times resamples. Where the steps would be long, a thousand runs stand for all.
     Points with equal labels in ``clusters`` are resampled together,
-    and each of ``strata`` keeps its number of points (or clusters). ``jobs`` processes work on the resamples, with
-    the same draws for any number; ``progress`` is called with the number done. Raises UsageError for fewer than 2
+    and each of ``strata`` keeps its number of points (or clusters). ``jobs`` share the resamples, with the
+    same draws for any number; ``progress`` is called with the number done. Raises UsageError for fewer than 2
     resamples, or labels of the wrong number.
     """
     if samples < 2:

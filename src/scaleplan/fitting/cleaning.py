@@ -41,11 +41,13 @@ if TYPE_CHECKING:
 __all__ = [
     "CELL_WIDTH",
     "ROUNDING",
+    "any_finished",
     "beaten_by_smaller",
     "best_of_cells",
     "cells_of",
     "clean",
     "far_above_cell",
+    "number_in",
     "read_condition",
     "repeats",
 ]
@@ -133,6 +135,13 @@ def cells_of(codes: Index, *sizes: Array, width: float = CELL_WIDTH) -> Index:
                 start, code, number = log, cell, number + 1
             finer[position] = number
         cells = finer
+    return cells
+
+
+def _living_cells(alive: Mask, codes: Index, *sizes: Array, width: float = CELL_WIDTH) -> Index:
+    """Return the cells of the rows that are left, which do not depend on those that are not; -1 for the latter."""
+    cells = np.full(len(alive), -1, dtype=np.intp)
+    cells[alive] = cells_of(codes[alive], *(values[alive] for values in sizes), width=width)
     return cells
 
 
@@ -235,6 +244,7 @@ def clean(
     unreadable: Mapping[int, str],
     size_columns: Collection[str],
     states: Sequence[Cell] | None,
+    finishes: bool,
     conditions: Mapping[str, Mask],
     left_out: Mapping[int, str],
     marked: Mapping[int, str],
@@ -259,14 +269,14 @@ def clean(
         rows.drop(~meets, "filtered", f"not {escape_control(text)}")
     rows.drop(rows.mask(left_out), "left_out", left_out.__getitem__)
     _drop_unmeasured(rows, table, runs, sizes=sizes, with_loss="loss" in needed, unreadable=unreadable)
-    notes = [] if states is None else _drop_unfinished(rows, states, logged=is_logged(table))
+    notes = [] if states is None else _drop_unfinished(rows, states, finishes=finishes, logged=is_logged(table))
     rows.flag(rows.mask(marked), "marked", marked.__getitem__)
     rows.flag(differing, "compute_differs", "its flops do not follow from its params and tokens")
     groups = runs.group or ("",) * len(runs)
     codes = np.unique(groups, return_inverse=True)[1]
     width = 0.0 if runs.labels is None else ROUNDING  # exports write a run of one name in two ways
     records = zip(
-        cells_of(codes, *sizes.values(), width=width).tolist(),
+        _living_cells(rows.alive, codes, *sizes.values(), width=width).tolist(),
         runs.loss.tolist() if "loss" in needed else [0.0] * len(runs),
         *_comparable(table, left_out=size_columns),
         strict=True,
@@ -282,7 +292,7 @@ def clean(
         # curve varies with tells its rows apart
         params, tokens = [*sizes.values(), ones, ones][:2]
         unique = () if runs.unique_tokens is None else (runs.unique_tokens,)
-        codes = cells_of(codes, *unique, *runs.extra.values())
+        codes = _living_cells(rows.alive, codes, *unique, *runs.extra.values())
         notes += _compare(rows, runs.loss, params=params, tokens=tokens, codes=codes, best=best)
     return rows, notes
 
@@ -353,21 +363,25 @@ def _repeats_header(record: Sequence[Cell], names: Sequence[str]) -> bool:
     return len(filled) > 1 and all(isinstance(cell, str) and cell.strip() == name for cell, name in filled)
 
 
-def _drop_unfinished(rows: RowFilter, states: Sequence[Cell], *, logged: bool) -> list[str]:
+def any_finished(states: Sequence[Cell]) -> bool:
+    """Return whether any run has finished by its state."""
+    return any(to_text(cell).casefold() in _FINISHED for cell in states)
+
+
+def _drop_unfinished(rows: RowFilter, states: Sequence[Cell], *, finishes: bool, logged: bool) -> list[str]:
     """Drop runs that did not finish; when no run of the file did, the column only flags.
 
     What a log shows to have failed (``logged``) is no outcome in any case.
     """
     texts = [to_text(cell).casefold() for cell in states]
     unfinished = np.array([text in _UNFINISHED for text in texts], dtype=bool)
-    finished = np.array([text in _FINISHED for text in texts], dtype=bool)
 
     def detail(position: int) -> str:
         return f"state '{escape_control(texts[position])}'"
 
     if logged:
         rows.drop(np.array([text in _FAILED for text in texts], dtype=bool), "crashed", detail)
-    if finished.any():
+    if finishes:
         rows.drop(unfinished, "crashed", detail)
         return []
     count = int(np.sum(unfinished & rows.alive))
@@ -386,7 +400,7 @@ def _compare(
 ) -> list[str]:
     """Compare runs of the same size, then larger runs with smaller ones."""
     numbers = rows.rows
-    cells = cells_of(codes, params, tokens)
+    cells = _living_cells(rows.alive, codes, params, tokens)
     apart = far_above_cell(loss, cells, rows.alive)
 
     def detail(position: int) -> str:
@@ -439,12 +453,14 @@ class Condition(Record):
         if self.operator == "~":
             pattern = re.compile(self.value)
             return [pattern.search(to_text(cell)) is not None for cell in cells]
-        wanted = _number(self.value)
+        wanted = number_in(self.value)
         if self.operator in _COMPARE:
             compare = _COMPARE[self.operator]
-            return [wanted is not None and (n := _number(cell)) is not None and compare(n, wanted) for cell in cells]
+            return [
+                wanted is not None and (n := number_in(cell)) is not None and compare(n, wanted) for cell in cells
+            ]
         number = math.nan if wanted is None else wanted  # equal to no cell
-        equal = [to_text(cell) == self.value or _number(cell) == number for cell in cells]
+        equal = [to_text(cell) == self.value or number_in(cell) == number for cell in cells]
         return [not item for item in equal] if self.operator == "!=" else equal
 
 
@@ -464,7 +480,7 @@ def read_condition(text: str, *, columns: Collection[str]) -> Condition:
     match = known[-1]  # the longest name: a column may be called 'a=b'
     sign = "=" if match[0] == "==" else match[0]
     value = text[match.end() :].strip()
-    if sign in _COMPARE and _number(value) is None:
+    if sign in _COMPARE and number_in(value) is None:
         raise UsageError(f"condition {quote(text)}: {quote(value)} is not a number, and '{sign}' compares numbers")
     if sign == "~":
         try:
@@ -474,7 +490,8 @@ def read_condition(text: str, *, columns: Collection[str]) -> Condition:
     return Condition(column=text[: match.start()].strip(), operator=sign, value=value)
 
 
-def _number(cell: Cell) -> float | None:
+def number_in(cell: Cell) -> float | None:
+    """Return the number of a cell as conditions compare it, None for a cell without one."""
     if is_missing(cell) or isinstance(cell, bool):
         return None
     try:

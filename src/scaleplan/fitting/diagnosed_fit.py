@@ -25,6 +25,7 @@ from scaleplan.fitting.diagnosis import (
 )
 from scaleplan.fitting.noise import count_distinct, require_distinct
 from scaleplan.fitting.objective import central_interval, half_width, rms, typical_deviation
+from scaleplan.fitting.parallel import ALONE, Jobs
 from scaleplan.fitting.runs import row_text
 from scaleplan.fitting.surface_fit import Coordinates, fit_surface
 from scaleplan.planning.planner import Planner
@@ -182,7 +183,7 @@ def fit_points(
     seed: int = 0,
     clusters: Sequence[object] | None = None,
     doubtful: Collection[int] = (),
-    jobs: int = 1,
+    jobs: Jobs = ALONE,
     progress: Callable[[int], None] | None = None,
 ) -> DiagnosedFit:
     """Fit a surface to runs, the additive law unless ``coordinates`` say otherwise, and diagnose the fit.

@@ -61,8 +61,9 @@ def fit(
         ``drop``, ``drop_rows``. The law:
         ``form``, ``method``, ``group``, ``tied``, ``floor`` (a loss), ``x`` and ``y`` (columns of a curve),
         ``base``. The objective: ``residual``, ``robust``, ``delta``. Uncertainty: ``samples``, ``seed``,
-        ``jobs`` (processes), ``cluster``, ``level``; ``target`` (FLOP) is the budget to predict at. The preset:
-        ``id``, ``title``, ``source``, ``params_convention``, ``tokenizer``, ``corpus``.
+        ``jobs`` (a number of processes, ``"auto"``, ``"dask:ADDRESS"``), ``cluster``, ``level``; ``target`` (FLOP)
+        is the budget to predict at. The preset: ``id``, ``title``, ``source``, ``params_convention``, ``tokenizer``,
+        ``corpus``.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.fitting.objective import Objective
+from scaleplan.fitting.parallel import ALONE, Jobs
 from scaleplan.fitting.surface_fit import Coordinates
 from scaleplan.laws.curves import ALIASES, FITTED
 from scaleplan.planning.context import Context
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from scaleplan.units import Amount
 
 __all__ = [
+    "CURVES",
     "SURFACES",
     "FitKeywords",
     "FitRequest",
@@ -94,14 +96,15 @@ SURFACES = ("additive", "three_exponent")
 FORMS = (*SURFACES, "kaplan", "allocation", "data_constrained", "multiplicative", *FITTED)
 """The forms that can be fitted, by the name that ``--form`` takes."""
 
+CURVES = frozenset({*FITTED, "multiplicative"})
+"""The forms that relate columns which the user names."""
+
 METHODS = ("surface", "isoflop", "envelope", "all")
 
 PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """What a preset may be called."""
 
 _ROLES = ("params", "tokens", "flops", "loss")
-
-_MOST_JOBS = 256
 
 _MOST_SAMPLES = 100_000
 _USUAL_SAMPLES = 2000
@@ -111,7 +114,7 @@ _USUAL_SAMPLES = 2000
 class FitRequest:
     """The settings of a fit, which a preset repeats in its ``[fit]`` table.
 
-    ``tied`` is alpha = beta, ``floor`` a value at which E is kept. ``jobs`` processes share the resamples, and with
+    ``tied`` is alpha = beta, ``floor`` a value at which E is kept. ``jobs`` share the resamples, and with
     ``cluster`` points of one name are one training run, resampled together. ``target`` is the budget in FLOP to
     predict at, ten times the largest run when None. ``x`` and ``y`` are the columns of a curve or a product, by role
     or by name; ``base`` is the law over which repetition is fitted. ``id``, ``title`` and ``source`` are made from
@@ -126,7 +129,7 @@ class FitRequest:
     floor: float | None = None
     samples: int = 0
     seed: int = 0
-    jobs: int = 1
+    jobs: Jobs = ALONE
     level: float = 0.9
     target: float | None = None
     x: tuple[str, ...] = ("flops",)
@@ -154,7 +157,7 @@ class FitRequest:
         # plans by a surface have the intervals of its forecast, and a curve has no others than those of resamples
         given.setdefault("samples", 0 if form in SURFACES else _USUAL_SAMPLES)
         for name in ("x", "y"):
-            if name in given and not _is_curve(form):
+            if name in given and form not in CURVES:
                 raise UsageError(f"--{name} is for curves, and form '{form}' has its own columns")
         given = {name: value for name, value in given.items() if name not in ("x", "y") or value}
         return cls(**given, reading=changed_reading(keywords))
@@ -166,11 +169,6 @@ class FitRequest:
         require_samples(self.samples)
         if self.seed < 0:
             raise UsageError(f"seed {self.seed} is negative", hint="any whole number from 0 will do")
-        if not 1 <= self.jobs <= _MOST_JOBS:
-            raise UsageError(
-                f"{self.jobs} jobs cannot share the work",
-                hint=f"between 1 and {_MOST_JOBS}: the cores of this machine",
-            )
         floored = self.floor is not None and self.form not in FITTED
         of_surfaces = (self.tied, floored, self.cluster)
         if self.form != "additive" and self.method != "surface":
@@ -183,7 +181,7 @@ class FitRequest:
         if (self.form == "data_constrained") != (self.base is not None):
             what = "a law for fresh data is needed" if self.base is None else "a base law says nothing here"
             raise UsageError(what, hint="--form data_constrained and --base PRESET go together")
-        if self.target is not None and ((_is_curve(self.form) and self.x != ("flops",)) or self.base is not None):
+        if self.target is not None and ((self.form in CURVES and self.x != ("flops",)) or self.base is not None):
             raise UsageError("a target is a budget in FLOP, and this form says nothing of one")
         self._require_names()
 
@@ -209,7 +207,7 @@ class FitRequest:
         if self.form == "allocation":
             used: tuple[str, ...] = ("params", "tokens", "flops")
         else:
-            used = (*self.x, self.y) if _is_curve(self.form) else _ROLES
+            used = (*self.x, self.y) if self.form in CURVES else _ROLES
         best = ("loss",) if self.reading.get("best") else ()  # the best of a sweep is the one of least loss
         repeated = ("unique_tokens",) if self.form == "data_constrained" else ()
         return (*(role for role in _ROLES if role in (*used, *best)), *repeated)
@@ -217,12 +215,7 @@ class FitRequest:
     @property
     def extra_columns(self) -> tuple[str, ...]:
         """The columns of a curve that play no role."""
-        return tuple(name for name in (*self.x, self.y) if name not in _ROLES) if _is_curve(self.form) else ()
-
-
-def _is_curve(form: str) -> bool:
-    """Return whether a form relates columns that the user names."""
-    return form in FITTED or form == "multiplicative"
+        return tuple(name for name in (*self.x, self.y) if name not in _ROLES) if self.form in CURVES else ()
 
 
 def _form(name: str) -> str:
@@ -273,7 +266,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "x": _columns,
     "samples": parse_whole,
     "seed": parse_whole,
-    "jobs": parse_whole,
+    "jobs": Jobs.parse,
     "level": parse_fraction,
     "target": parse_flops,
     "cluster": bool,

@@ -34,7 +34,6 @@ from scaleplan.planning.solver import solve
 from scaleplan.presets.library import preset_of, require_written_by_fit
 from scaleplan.presets.preset import SCHEMA as PRESET_SCHEMA
 from scaleplan.record import Record, Result, as_mapping
-from scaleplan.tables.headings import normalised
 from scaleplan.toml_table import Table, toml_text
 from scaleplan.units import (
     format_count,
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Line, Preset, Uncertainty
 
-__all__ = ["FitAnswer", "FitResult"]
+__all__ = ["FitAnswer", "FitResult", "name_part"]
 
 _NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -207,21 +206,14 @@ class FitResult(Record, Result, eq=False):
     @property
     def preset_id(self) -> str:
         """The id of the request, or one made from the name of the file; with the group for a member."""
-        made = self.request.id or _name_part(Path(self.runs.name).stem) or "fit"
-        group = "" if self.group is None else f"-{_name_part(self.group)}"
+        made = self.request.id or name_part(Path(self.runs.name).stem) or "fit"
+        group = "" if self.group is None else f"-{name_part(self.group)}"
         return (made + group)[:80]
 
     @property
     def params_convention(self) -> str:
         """The parameter convention of the runs: by the request, or by the name of the column, or in total."""
-        if self.request.params_convention is not None:
-            return self.request.params_convention
-        if self.runs.flops_convention == "MD":
-            return "flops_per_token"
-        column = normalised(self.runs.columns.get("params", ""))
-        if re.search(r"\b(non ?emb\w*|no emb\w*)\b", column):
-            return "non_embedding"
-        return "active" if "active" in column.split() else "total"
+        return self.request.params_convention or self.runs.params_convention
 
     @cached_property
     def preset(self) -> Preset:
@@ -321,7 +313,7 @@ class FitResult(Record, Result, eq=False):
     def files(self, path: str) -> list[Path]:
         """Return the files that :meth:`write_all` writes; raises UsageError where two groups would share one."""
         members = self.members or (self,)
-        found = [Path(path.replace("{group}", _name_part(each.group)) if each.group else path) for each in members]
+        found = [Path(path.replace("{group}", name_part(each.group)) if each.group else path) for each in members]
         for i, file in enumerate(found):
             if file in found[:i]:
                 names = " and ".join(
@@ -429,10 +421,10 @@ class FitResult(Record, Result, eq=False):
             "file": escape_control(runs.name),
             "sha256": runs.sha256,
             "columns": {role: escape_control(text) for role, text in runs.columns.items()},
-            "reading": dict(request.reading) or None,
+            "reading": _printable(request.reading) or None,
             "rows_used": len(runs),
             "rows": row_text(runs.rows.tolist()),
-            "dropped": findings_tables(runs.dropped),
+            "dropped": findings_tables(runs.dropped, elsewhere=runs.elsewhere),
             "flagged": findings_tables(runs.flagged),
             "form": request.form,
             "method": request.method,
@@ -641,9 +633,17 @@ def _line_table(line: Line) -> dict[str, object]:
     return {"params": list(line.params), "tokens": list(line.tokens), "within": line.within}
 
 
-def _name_part(text: str) -> str:
+def name_part(text: str) -> str:
     """Return a text as part of an id or of a file's name."""
     return _NOT_NAME.sub("-", text).strip("-._").lower()[:60]
+
+
+def _printable(reading: Mapping[str, object]) -> dict[str, object]:
+    """Return how runs were read with texts that a preset may hold."""
+    return {
+        name: [escape_control(str(text)) for text in value] if isinstance(value, list) else value
+        for name, value in reading.items()
+    }
 
 
 def _present(value: object) -> object:

@@ -15,7 +15,7 @@ import numpy as np
 
 from scaleplan.fitting.noise import BUDGET_GAP
 from scaleplan.fitting.objective import half_width, rms
-from scaleplan.fitting.runs import REASONS, row_text
+from scaleplan.fitting.runs import REASONS, span_text
 from scaleplan.laws.curves import MultiplicativePower
 from scaleplan.planning.uncertainty import sigmas_of
 from scaleplan.presets.preset import LN, Uncertainty
@@ -86,14 +86,27 @@ def uncertainty_table(known: Uncertainty | None) -> dict[str, object] | None:
     }
 
 
-def findings_tables(findings: Sequence[Finding]) -> list[dict[str, object]]:
-    """Return the rows that were dropped or flagged, by reason."""
-    rows: dict[str, list[int]] = {}
+def findings_tables(
+    findings: Sequence[Finding], *, elsewhere: Sequence[tuple[int, int]] = ()
+) -> list[dict[str, object]]:
+    """Return the rows that were dropped or flagged, by reason.
+
+    ``elsewhere`` are ranges of further rows that do not meet a condition, each from its first to its last number.
+    """
+    spans: dict[str, list[tuple[int, int]]] = {}
     for finding in findings:
-        rows.setdefault(finding.reason, []).append(finding.row)
+        spans.setdefault(finding.reason, []).append((finding.row, finding.row))
+    if elsewhere:
+        spans["filtered"] = [*spans.get("filtered", ()), *elsewhere]
+        spans = dict(sorted(spans.items(), key=lambda item: min(item[1])))  # in the order of their first rows
     return [
-        {"reason": reason, "meaning": REASONS[reason], "count": len(numbers), "rows": row_text(numbers)}
-        for reason, numbers in rows.items()
+        {
+            "reason": reason,
+            "meaning": REASONS[reason],
+            "count": sum(last - first + 1 for first, last in ranges),
+            "rows": span_text(ranges),
+        }
+        for reason, ranges in spans.items()
     ]
 
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.tables.frames import TableLike
 
-__all__ = ["final_rows", "is_large"]
+__all__ = ["final_rows", "headings_of", "is_large"]
 
 _WHOLE_CELLS = 1_000_000
 """The largest Parquet or Arrow table or data frame that is read whole: the texts of more cells take 100 MB."""
@@ -201,6 +201,14 @@ def _marked(table: RawTable, reading: _Reading) -> RawTable:
         numbers, cells = mapped.numbers(table)[0], mapped.cells(table)
         finals[text] = frozenset(table.rows[final_row(ordered, numbers, cells)] for ordered in runs)
     return replace(table, history=History(finals=finals, count=len(table.rows), end=table.rows[-1]))
+
+
+def headings_of(source: TableLike | RawTable) -> RawTable:
+    """Return a table without its rows, of which the columns alone are read."""
+    if isinstance(source, RawTable):
+        return replace(source, records=[], rows=())
+    table = _batches(source)
+    return RawTable(source=table.name, sha256="", names=table.names, records=[], rows=())
 
 
 def _batches(source: TableLike) -> Batches:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.table import RawTable
     from scaleplan.tables.cells import Cell
 
-__all__ = ["ColumnMapping", "read_mapping", "with_heading"]
+__all__ = ["ColumnMapping", "column_called", "read_mapping", "with_heading"]
 
 _LOG10 = re.compile(r"log10\((?P<inner>.*)\)")
 
@@ -115,16 +115,16 @@ def read_mapping(text: str, table: RawTable, *, role: str) -> ColumnMapping:
     if text in table.names:
         return with_heading(ColumnMapping(text=text, column=text), role)
     if match := _LOG10.fullmatch(text.strip()):
-        return ColumnMapping(text=text, column=_column(match["inner"], table), log10=True)
+        return ColumnMapping(text=text, column=column_called(match["inner"], table), log10=True)
     column, tilde, pattern = text.partition("~")
     if tilde:
-        return ColumnMapping(text=text, column=_column(column, table), pattern=_pattern(pattern, role))
+        return ColumnMapping(text=text, column=column_called(column, table), pattern=_pattern(pattern, role))
     if _OPERATOR.search(text) and _find(text, table) is None:
         return _product(text, table, role)
     try:
         return ColumnMapping(text=text, constant=_positive(text, role))
     except UsageError:
-        return with_heading(ColumnMapping(text=text, column=_column(text, table)), role)
+        return with_heading(ColumnMapping(text=text, column=column_called(text, table)), role)
 
 
 _OPERATOR = re.compile(r"[*/×]")
@@ -191,7 +191,8 @@ def _find(text: str, table: RawTable) -> str | None:
     return folded[0] if len(folded) == 1 else None
 
 
-def _column(text: str, table: RawTable) -> str:
+def column_called(text: str, table: RawTable) -> str:
+    """Return the column that a text names; raises UsageError for none or several."""
     name, found = text.strip(), _find(text, table)
     if found is not None:
         return found

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from scaleplan.units import Amount
     from scaleplan.units.limits import Limit
 
-__all__ = ["AIMS", "PilotDesign", "design"]
+__all__ = ["AIMS", "PilotDesign", "PilotRun", "design"]
 
 AIMS: Mapping[str, tuple[float, float]] = {
     "both": (2.0, 1.0),
@@ -133,7 +133,8 @@ class PilotDesign(Record, Result):
     trunks and ``run_cost`` for each, all in FLOP; ``noise`` is the relative standard deviation of a run's loss,
     ``misfit`` that of the law. ``aim`` is a name of :data:`AIMS`, ``bounds`` are those of every run. ``before`` and
     ``after`` are standard errors without and with the runs, the first None unless there were runs already; ``worth``
-    is what further pilots save and cost; ``warnings`` are about the runs that are there.
+    is what further pilots save and cost; ``warnings`` are about the runs that are there. ``params_convention`` is how
+    the law counts parameters; None in a design that was saved before there was this key.
     """
 
     schema: ClassVar[str] = "scaleplan/design/1"
@@ -156,6 +157,7 @@ class PilotDesign(Record, Result):
     misfit: float | None = None
     bounds: RunBounds | None = None
     worth: PilotWorth | None = None
+    params_convention: str | None = None
 
     def better_rivals(self) -> list[tuple[str, str]]:
         """Return the measures by which a rival is better than the list, each with the name of the best."""
@@ -181,6 +183,7 @@ class _Guess(Record, eq=False):
     params: Array
     tokens: Array
     misfit: float = MISFIT
+    convention: str = "total"
     warnings: tuple[Notice, ...] = ()
 
     def belief(self, params: Array, tokens: Array, aim: Aim, middle: tuple[float, float]) -> Belief:
@@ -396,6 +399,7 @@ def _designed(
         misfit=guess.misfit,
         bounds=bounds,
         worth=worth,
+        params_convention=guess.convention,
     )
 
 
@@ -451,6 +455,7 @@ def _pool(guess: _Guess, options: _Options, budget: float) -> tuple[Candidates, 
     params = _two_digits(np.repeat(sizes, len(ratios)))
     tokens = _two_digits(np.repeat(sizes, len(ratios)) * np.tile(ratios, len(sizes)))
     held = bounds.hold(params, tokens, k) & (k * params * tokens + each <= budget)
+    held &= (params >= 1) & (tokens >= 1)  # runs of any sizes may have been fitted
     if not held.any():
         raise UnreachableError(
             "no run is inside the limits and affordable", hint="raise the budget, or allow smaller models"
@@ -561,7 +566,15 @@ def _guess(
                 hint="besiroglu-2024 is one",
             )
         nothing = np.empty(0)
-        return _Guess(law=law, name=found.id, cost=found.cost, noise=given or _NOISE, params=nothing, tokens=nothing)
+        return _Guess(
+            law=law,
+            name=found.id,
+            cost=found.cost,
+            noise=given or _NOISE,
+            params=nothing,
+            tokens=nothing,
+            convention=found.conventions.params,
+        )
     if preset is not None:
         raise UsageError("a preset and runs both say which law to guess with", hint="give one of them")
     request = FitRequest.parse(keywords)
@@ -582,5 +595,6 @@ def _guess(
         params=points.params[forecaster.used],
         tokens=points.tokens[forecaster.used],
         misfit=forecaster.misfit,
+        convention=read.params_convention,
         warnings=read.warnings,
     )

@@ -11,13 +11,13 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, escape_control, quote
 from scaleplan.files import is_folder
-from scaleplan.fitting.cleaning import ROUNDING, cells_of, clean, read_condition
+from scaleplan.fitting.cleaning import ROUNDING, any_finished, cells_of, clean, read_condition
 from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
 from scaleplan.fitting.exports import CURVE, NotRunsError
@@ -32,6 +32,7 @@ from scaleplan.fitting.table import RawTable, read_table
 from scaleplan.laws.base import Cost
 from scaleplan.logs.logged_run import LoggedRuns
 from scaleplan.presets.conventions import NATS
+from scaleplan.record import Record
 from scaleplan.tables.arrow_files import ENDINGS, arrow_parts
 from scaleplan.tables.cells import to_numbers
 from scaleplan.tables.frames import TooLargeError, collected, is_path
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from scaleplan.fitting.compute import OwnCount
     from scaleplan.fitting.mapping import ColumnMapping
     from scaleplan.fitting.table import History
+    from scaleplan.tables.cells import Cell
     from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
@@ -52,7 +54,9 @@ if TYPE_CHECKING:
     Reduced = Callable[[TableLike | RawTable], RawTable]
     Column = tuple[Array, Mapping[int, str]]
 
-__all__ = ["read_runs"]
+__all__ = ["RunRows", "check_choices", "open_table", "read_runs", "rows_of"]
+
+T = TypeVar("T")
 
 _LEAST = {"params": 100.0, "tokens": 100.0, "flops": 1e6}
 """A median below is a logarithm or a multiple of another unit."""
@@ -98,28 +102,75 @@ def read_runs(
     Raises UsageError for an option that is wrong or contradicts another, FileError when the file cannot be read, a
     column is missing or ambiguous, or no row is usable.
     """
-    if flops_convention is not None and Cost.from_convention(flops_convention) is None:
-        raise UsageError(f"unknown compute convention {quote(flops_convention)}", hint="for example 6ND or MD")
-    bytes_ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
-    _check_choices(loss_unit, bytes_ratio, keep)
-    least = None if min_flops is None else parse_flops(min_flops)
+    check_choices(
+        loss_unit=loss_unit,
+        tokens_per_byte=tokens_per_byte,
+        flops_convention=flops_convention,
+        min_flops=min_flops,
+        keep=keep,
+    )
     mapped = {**(mapping or {}), **({} if group is None else {"group": group})}
     reading: dict[str, Any] = {"mapping": mapped, "log10": log10, "loss_unit": loss_unit, "needed": needed}
-    reduced = partial(final_rows, **reading) if last else None
-    table, (columns, notes) = _recognised(
-        _opened(source, reduced),
+    table, found = open_table(
+        source,
         partial(recognise, **reading, carried=last),
         by_step=last or "params" not in needed,
-        reduced=reduced,
+        reduced=partial(final_rows, **reading) if last else None,
     )
+    rows = rows_of(
+        table,
+        found,
+        where=where,
+        extra=extra,
+        loss_unit=loss_unit,
+        tokens_per_byte=tokens_per_byte,
+        flops_convention=flops_convention,
+        best=best,
+        last=last,
+        min_flops=min_flops,
+        keep=keep,
+        drop=drop,
+        drop_rows=drop_rows,
+        needed=needed,
+    )
+    return rows.cleaned()
+
+
+def rows_of(
+    table: RawTable,
+    recognised: Recognised,
+    *,
+    where: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    loss_unit: str = "nats",
+    tokens_per_byte: Amount | None = None,
+    flops_convention: str | None = None,
+    best: bool = False,
+    last: bool = False,
+    min_flops: Amount | None = None,
+    keep: Collection[str] = (),
+    drop: Collection[str] = (),
+    drop_rows: Collection[str] = (),
+    needed: Collection[str] = (*_SIZES, "loss"),
+    apart: Sequence[object] | None = None,
+) -> RunRows:
+    """Return the rows of a table whose columns have been ``recognised``, of a history the final ones.
+
+    ``apart`` has a value for each row by which runs of one name are told apart. The other keywords are those of
+    :func:`read_runs`.
+    """
+    bytes_ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
+    least = None if min_flops is None else parse_flops(min_flops)
+    columns, notes = recognised[0], [*recognised[1]]
     more = {name: read_mapping(name, table, role="extra") for name in extra}
     texts = {role: column.text for role, column in columns.items()}
     roles = (*_SIZES, "tokens_per_param", "loss", "unique_tokens", "weight")
     read = {role: columns[role].numbers(table) for role in roles if role in columns}
     among: Sequence[int] = table.rows if table.history is None else range(2, table.history.end + 1)
-    not_last: list[Finding] = []
+    not_last: dict[int, Finding] = {}
+    places = np.arange(len(table.rows))
     if last or table.history is not None:  # what an earlier step has is no run, and judges none
-        table, read, not_last = _final_steps(table, columns, read)
+        table, read, not_last, places = _final_steps(table, columns, read, apart)
         notes += [] if table.history is None else [_reduced(table.history, len(table.rows))]
     given = {role: numbers for role, (numbers, _) in read.items() if role in needed or not _too_small(role, numbers)}
     further = {name: column.numbers(table) for name, column in more.items()}
@@ -147,46 +198,145 @@ def read_runs(
         columns=texts,
     )
     compared = [role for role in _SIZES if role in needed]  # rows of other sizes are other runs, of a curve too
-    rows, remarks = clean(
-        table,
-        runs,
-        needed=needed,
+    states = columns["state"].cells(table) if "state" in columns else None
+    return RunRows(
+        table=table,
+        runs=runs,
+        places=places,
+        not_last=not_last,
+        needed=frozenset(needed),
+        loss_unit=loss_unit,
+        tokens_per_byte=bytes_ratio,
         unreadable={
             position: f"{role} is {quote(text)}, not a number"
             for role, (_, cells) in (*further.items(), *read.items())
             for position, text in cells.items()
         },
-        size_columns={
-            *(name for role in compared if (column := columns.get(role)) is not None for name in column.columns),
-            *(name for role in compared for name in candidates(role, table.names)),
-        },
-        states=columns["state"].cells(table) if "state" in columns else None,
+        size_columns=frozenset(
+            {
+                *(name for role in compared if (column := columns.get(role)) is not None for name in column.columns),
+                *(name for role in compared for name in candidates(role, table.names)),
+            }
+        ),
+        states=states,
+        finishes=states is not None and any_finished(states),
         conditions=_conditions(where, table, runs, with_loss=loss is not None),
         left_out=rows_by_number(drop_rows, table, among=among),
         marked=marked_rows(table, drop),
         differing=own.jumps,
         min_flops=least,
         best=best,
-        keep=keep,
-        drop=dropped_reasons(drop, table),
+        keep=tuple(keep),
+        drop=frozenset(dropped_reasons(drop, table)),
+        notes=tuple(notes),
+        derived=tuple(derived),
+        warnings=(*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit)),
     )
-    if not rows.alive.any():
-        raise _nothing_left(table, _by_row(rows.dropped))
-    dropped = _by_row([*rows.dropped, *not_last])
-    used = runs.select(rows.alive)
-    size, told = _bytes_per_token(table, used, np.flatnonzero(rows.alive), bytes_ratio)
-    used = replace(used, bytes_per_token=size)
-    left = set(used.rows.tolist())
-    flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
-    positions = np.flatnonzero(rows.alive)
-    warnings = (*table.notices, *own.warnings, *_doubtful_unit(table, columns.get("loss"), loss_unit))
-    warnings += logged_doubts(table, positions, loss_unit=loss_unit if "loss" in needed else None)
-    if set(needed) >= {"params", "tokens", "loss"}:
-        used, repeated, doubts = _repeats(table, used, positions, counted="unique_tokens" not in needed)
-        notes += repeated
-        warnings += (*_too_large(used, columns["loss"], loss_unit), *doubts)
-    notes += [*derived, *remarks, *told, *logged_names(table, [each.row for each in dropped])]
-    return replace(used, dropped=dropped, flagged=flagged, notes=tuple(notes), warnings=warnings)
+
+
+class RunRows(Record, eq=False):
+    """All rows of a table, or some of them, with what its columns hold for each, before any is left out.
+
+    ``runs`` has an entry for each row, NaN where a cell has no number, and ``places`` the position of each in the
+    table that was given, of which ``not_last`` are the earlier steps by their positions there. Other mappings explain
+    by position among these rows, and the other attributes are those of :func:`scaleplan.fitting.cleaning.clean`.
+    ``elsewhere`` are ranges of the numbers of further rows of the file, which ``notes`` and ``warnings`` are about.
+    """
+
+    table: RawTable
+    runs: Runs
+    places: Index
+    not_last: Mapping[int, Finding]
+    needed: frozenset[str]
+    loss_unit: str
+    tokens_per_byte: float | None
+    unreadable: Mapping[int, str]
+    size_columns: frozenset[str]
+    states: Sequence[Cell] | None
+    finishes: bool
+    conditions: Mapping[str, Mask]
+    left_out: Mapping[int, str]
+    marked: Mapping[int, str]
+    differing: Mask
+    min_flops: float | None
+    best: bool
+    keep: tuple[str, ...]
+    drop: frozenset[str]
+    notes: tuple[str, ...]
+    derived: tuple[str, ...]
+    warnings: tuple[Notice, ...]
+    elsewhere: tuple[tuple[int, int], ...] = ()
+
+    def part(
+        self, positions: Index, *, not_last: Mapping[int, Finding], elsewhere: tuple[tuple[int, int], ...]
+    ) -> RunRows:
+        """Return the rows at some positions, with their earlier steps, as if a condition had left out the others."""
+        places = positions.tolist()
+        explained: dict[str, Any] = {
+            name: {new: found[old] for new, old in enumerate(places) if old in found}
+            for name in ("unreadable", "left_out", "marked")
+            if (found := getattr(self, name))
+        }
+        return replace(
+            self,
+            table=replace(self.table.take(places), history=None),
+            runs=self.runs.select(positions),
+            places=self.places[positions],
+            not_last=not_last,
+            states=None if self.states is None else [self.states[i] for i in places],
+            conditions={text: meets[positions] for text, meets in self.conditions.items()},
+            differing=self.differing[positions],
+            elsewhere=elsewhere,
+            **explained,
+        )
+
+    def cleaned(self) -> Runs:
+        """Return the runs that are left once all rows that no law should be fitted to are out.
+
+        Raises FileError when no row is usable, UsageError where those of logs are in another unit.
+        """
+        table, needed = self.table, self.needed
+        rows, remarks = clean(
+            table,
+            self.runs,
+            needed=needed,
+            unreadable=self.unreadable,
+            size_columns=self.size_columns,
+            states=self.states,
+            finishes=self.finishes,
+            conditions=self.conditions,
+            left_out=self.left_out,
+            marked=self.marked,
+            differing=self.differing,
+            min_flops=self.min_flops,
+            best=self.best,
+            keep=self.keep,
+            drop=self.drop,
+        )
+        if not rows.alive.any():
+            raise _nothing_left(table, _by_row(rows.dropped))
+        dropped = _by_row([*rows.dropped, *self.not_last.values()])
+        positions = np.flatnonzero(rows.alive)
+        used = self.runs.select(rows.alive)
+        size, told = _bytes_per_token(table, used, positions, self.tokens_per_byte)
+        used = replace(used, bytes_per_token=size)
+        left = set(used.rows.tolist())
+        flagged = _by_row(finding for finding in rows.flagged if finding.row in left)
+        notes, warnings = [*self.notes], self.warnings
+        warnings += logged_doubts(table, positions, loss_unit=self.loss_unit if "loss" in needed else None)
+        if needed >= {"params", "tokens", "loss"}:
+            used, repeated, doubts = _repeats(table, used, positions, counted="unique_tokens" not in needed)
+            notes += repeated
+            warnings += (*_too_large(used, self.loss_unit), *doubts)
+        notes += [*self.derived, *remarks, *told, *logged_names(table, [each.row for each in dropped])]
+        return replace(
+            used,
+            dropped=dropped,
+            flagged=flagged,
+            notes=tuple(notes),
+            warnings=warnings,
+            elsewhere=self.elsewhere,
+        )
 
 
 def _repeats(
@@ -211,13 +361,17 @@ def _repeats(
 
 
 def _final_steps(
-    table: RawTable, columns: Mapping[str, ColumnMapping], read: Mapping[str, Column]
-) -> tuple[RawTable, dict[str, Column], list[Finding]]:
+    table: RawTable,
+    columns: Mapping[str, ColumnMapping],
+    read: Mapping[str, Column],
+    apart: Sequence[object] | None,
+) -> tuple[RawTable, dict[str, Column], dict[int, Finding], Index]:
     """Return the table of the final rows of its runs, what its columns hold there, and what became of the others.
 
-    Of a table that was reduced before, the others are what recognising its columns and carrying sizes needed.
+    Of a table that was reduced before, the others are what recognising its columns and carrying sizes needed. What
+    comes last are the positions of the final rows.
     """
-    earlier = earlier_steps(table, columns, {role: numbers for role, (numbers, _) in read.items()})
+    earlier = earlier_steps(table, columns, {role: numbers for role, (numbers, _) in read.items()}, apart=apart)
     kept = [position for position in range(len(table.rows)) if position not in earlier]
     place = {position: new for new, position in enumerate(kept)}
     final: dict[str, Column] = {
@@ -225,8 +379,8 @@ def _final_steps(
         for role, (numbers, texts) in read.items()
     }
     others = earlier if table.history is None else {}
-    findings = [Finding(row=table.rows[i], reason="not_last", detail=detail) for i, detail in others.items()]
-    return table.take(kept), final, findings
+    findings = {i: Finding(row=table.rows[i], reason="not_last", detail=detail) for i, detail in others.items()}
+    return table.take(kept), final, findings, np.array(kept, dtype=np.intp)
 
 
 def _reduced(history: History, runs: int) -> str:
@@ -246,18 +400,19 @@ def _opened(source: TableLike | LoggedRuns | RawTable, reduced: Reduced | None) 
         return reduced(source)
 
 
-def _recognised(
-    source: Path | str | RawTable,
-    recognised: Callable[[RawTable], Recognised],
+def open_table(
+    given: TableLike | LoggedRuns | RawTable,
+    recognised: Callable[[RawTable], T],
     *,
     by_step: bool,
     reduced: Reduced | None,
-) -> tuple[RawTable, Recognised]:
-    """Return the table of a file with the roles of its columns; of a log or a folder, the table of its runs.
+) -> tuple[RawTable, T]:
+    """Return the table of a file with what is ``recognised`` in it; of a log or a folder, the table of its runs.
 
     With ``by_step`` the rows of a history are what the user wants, and ``reduced`` gives the final ones where they
     are too many. Raises FileError for what is neither.
     """
+    source = _opened(given, reduced)
     if isinstance(source, RawTable):
         return source, recognised(source)
     if is_folder(Path(source)) and not arrow_parts(Path(source)):
@@ -333,15 +488,15 @@ def _bytes_per_token(
     return size, [f"a token has {format_number(size)} bytes, by {quote(beside)}"]
 
 
-def _too_large(runs: Runs, loss: ColumnMapping, loss_unit: str) -> tuple[Notice, ...]:
+def _too_large(runs: Runs, loss_unit: str) -> tuple[Notice, ...]:
     """Return a warning for losses that a uniform guess beats, which are perplexities or sums."""
     known = LOSS_UNITS[loss_unit]
     middle = float(np.median(runs.loss))
     if known.per != "token" or known.scale == "ppl" or middle <= _UNIFORM:
         return ()
     message = (
-        f"losses in {quote(loss.text)} are around {format_number(middle)} {runs.loss_unit}, and a uniform guess "
-        "costs less"
+        f"losses in {quote(runs.columns['loss'])} are around {format_number(middle)} {runs.loss_unit}, and a uniform "
+        "guess costs less"
     )
     return (Notice(code="loss_unit", message=f"{message}; --loss-unit ppl reads perplexities"),)
 
@@ -371,14 +526,28 @@ def _by_row(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: finding.row))
 
 
-def _check_choices(loss_unit: str, tokens_per_byte: float | None, keep: Collection[str]) -> None:
+def check_choices(
+    *,
+    loss_unit: str = "nats",
+    tokens_per_byte: Amount | None = None,
+    flops_convention: str | None = None,
+    min_flops: Amount | None = None,
+    keep: Collection[str] = (),
+    **_: object,
+) -> None:
+    """Refuse, by a UsageError, choices of :func:`read_runs` that are wrong in any table."""
+    if flops_convention is not None and Cost.from_convention(flops_convention) is None:
+        raise UsageError(f"unknown compute convention {quote(flops_convention)}", hint="for example 6ND or MD")
+    ratio = None if tokens_per_byte is None else parse_positive(tokens_per_byte)
     if loss_unit not in LOSS_UNITS:
         raise UnknownNameError("loss unit", loss_unit, LOSS_UNITS)
-    if tokens_per_byte is not None and LOSS_UNITS[loss_unit].per != "byte":
+    if ratio is not None and LOSS_UNITS[loss_unit].per != "byte":
         raise UsageError(f"tokens per byte convert a loss per byte, and the loss unit is '{loss_unit}'")
     for reason in keep:
         if reason not in _KEEPABLE:
             raise UnknownNameError("reason to keep", reason, sorted(_KEEPABLE))
+    if min_flops is not None:
+        parse_flops(min_flops)
 
 
 def _converted(loss: Array | None, unit: str, tokens_per_byte: float | None) -> tuple[Array | None, str]:

@@ -148,19 +148,25 @@ def is_written_nan(text: str) -> bool:
 
 
 def earlier_steps(
-    table: RawTable, columns: Mapping[str, ColumnMapping], given: Mapping[str, Array]
+    table: RawTable,
+    columns: Mapping[str, ColumnMapping],
+    given: Mapping[str, Array],
+    *,
+    apart: Sequence[object] | None = None,
 ) -> dict[int, str]:
     """Return the rows of each run but its final one with a loss, and carry the sizes of its earlier rows forward.
 
-    Rows of one name (and group) are one run, in the order of their steps, or of the file. Of a table that was reduced
-    to such rows the final ones are known. Raises UsageError without names.
+    Rows of one name (and group, and value of ``apart``) are one run, in the order of their steps, or of the file. Of
+    a table that was reduced to such rows the final ones are known. Raises UsageError without names.
     """
     finals = None if table.history is None else _known_finals(table, columns)
     loss = given.get("loss", np.full(len(table.rows), np.nan))
     cells = columns["loss"].cells(table) if "loss" in columns else [None] * len(table.rows)
     sizes = [given[role] for role in CARRIED if role in given]
     earlier: dict[int, str] = {}
-    for ordered in ordered_runs(table, run_labels(table, columns)):
+    labels = run_labels(table, columns)
+    known_apart = [""] * len(labels) if apart is None else apart
+    for ordered in ordered_runs(table, [*zip(labels, known_apart, strict=True)]):
         for values in sizes:
             known = math.nan
             for i in ordered:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import field, replace
 from functools import cached_property
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from scaleplan.errors import UsageError
 from scaleplan.record import Record
+from scaleplan.tables.headings import normalised
 from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from scaleplan.arrays import Array, Floats, Index, Mask
     from scaleplan.errors import Notice
 
-__all__ = ["REASONS", "Finding", "Points", "Runs", "group_codes", "row_text", "rows_text"]
+__all__ = ["REASONS", "Finding", "Points", "Runs", "group_codes", "row_text", "rows_text", "span_text"]
 
 REASONS: dict[str, str] = {
     "filtered": "does not meet a condition",
@@ -64,7 +65,8 @@ class Runs(Record, eq=False):
     ``bytes_per_token`` are those of the text of the losses, None where the file does not tell them.
     ``replicates`` codes the runs by their sizes where some have the same. ``columns`` names the column, or the
     mapping, that each role was read from; ``notes`` lists what was recognised, derived and converted, ``warnings``
-    what makes a fit to all runs doubtful.
+    what makes a fit to all runs doubtful. ``elsewhere`` are ranges of the numbers of rows that a condition has left
+    out and ``dropped`` does not list: those of the other groups of a large table.
     """
 
     name: str
@@ -88,9 +90,20 @@ class Runs(Record, eq=False):
     flagged: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[Notice, ...] = ()
+    elsewhere: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def params_convention(self) -> str:
+        """How the parameters are counted, by the compute or the name of their column; in total if nothing says it."""
+        if self.flops_convention == "MD":
+            return "flops_per_token"
+        column = normalised(self.columns.get("params", ""))
+        if re.search(r"\b(non ?emb\w*|no emb\w*)\b", column):
+            return "non_embedding"
+        return "active" if "active" in column.split() else "total"
 
     def select(self, where: Mask | Index) -> Runs:
         """Return the runs at the positions of a mask or an index; the account of the file stays as it is."""
@@ -214,6 +227,15 @@ def rows_text(rows: Iterable[int], one: str, more: str) -> str:
 
 def row_text(rows: Iterable[int]) -> str:
     """Return row numbers as text: ``2-6, 9``."""
-    numbered = enumerate(sorted(rows))
-    runs = [[row for _, row in chunk] for _, chunk in groupby(numbered, key=lambda item: item[1] - item[0])]
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    return span_text((row, row) for row in rows)
+
+
+def span_text(spans: Iterable[tuple[int, int]]) -> str:
+    """Return ranges of row numbers, each from its first to its last, as the text of all their rows."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if joined and first == joined[-1][1] + 1:
+            joined[-1] = joined[-1][0], last
+        else:
+            joined.append((first, last))
+    return ", ".join(f"{first}-{last}" if last > first else f"{first}" for first, last in joined)

@@ -5,6 +5,7 @@ An engine is offered where a test gives its file to the engine itself, or to the
 
 from __future__ import annotations
 
+import shlex
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,9 +23,9 @@ class Engine(NamedTuple):
     """How runs are handed to an engine.
 
     ``file`` is the name of its file, ``writer`` the function ``(ladder, runs) -> str`` that returns its text, and
-    ``submit`` the command that submits a file. ``remote`` is whether its machines vanish with what runs wrote, so
-    that a place is needed that keeps it; there the folders of runs lie in :data:`REMOTE_FOLDER`. ``image`` is whether
-    it needs a container image.
+    ``submit`` the command that submits a file, which :meth:`submission` fills in. ``remote`` is whether its machines
+    vanish with what runs wrote, so that a place is needed that keeps it; there the folders of runs lie in
+    :data:`REMOTE_FOLDER`. ``image`` is whether it needs a container image.
     """
 
     file: str
@@ -32,6 +33,10 @@ class Engine(NamedTuple):
     submit: str
     remote: bool = False
     image: bool = False
+
+    def submission(self, file: str, places: int) -> str:
+        """Return the command that submits a file of runs of which ``places`` may run at the same time."""
+        return self.submit.format(file=shlex.quote(file), places=places)
 
     def write(self, ladder: Ladder, runs: Sequence[LadderRun]) -> str:
         """Return the text of the file that starts some runs of a ladder, in their order."""
@@ -48,7 +53,7 @@ ENGINES: Mapping[str, Engine] = {
     "skypilot": Engine(
         file="skypilot.yaml",
         writer="scaleplan.ladder.skypilot:skypilot_task",
-        submit="sky jobs launch {file}",
+        submit="sky jobs launch --num-jobs {places} {file}",
         remote=True,
     ),
     "kubernetes": Engine(

@@ -5,21 +5,24 @@ The record is the JSON that ``design`` keeps in the folder of a ladder, from whi
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
+from scaleplan.ladder.command import PLACEHOLDERS
+from scaleplan.logs.ladder_run import EXIT, LOG, MANIFEST, STARTED
 from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from scaleplan.errors import Notice
 
 __all__ = ["EXIT", "LOG", "MANIFEST", "STARTED", "Ladder", "LadderRun"]
 
-MANIFEST = "ladder.json"
-"""The file in the folder of a ladder that says what it holds."""
 
-LOG, STARTED, EXIT = "output.log", "started", "exit"
-"""Files in the folder of a run: what its command printed, when it last started (seconds since 1970), and the exit
-status that it ended with. A run without the last is running, or was stopped without a word."""
+_FOLDER = "scaleplan.ladder.ladder_folder"
+"""The module that writes a ladder, imported when one is written: the engines stand above the records."""
 
 
 class LadderRun(Record):
@@ -53,6 +56,10 @@ class LadderRun(Record):
     words: tuple[str, ...]
     hours: float | None = None
     limit_hours: float | None = None
+
+    def values(self, gpus: int) -> dict[str, str | float]:
+        """Return the values that a command can name, on the GPUs of the ladder."""
+        return {name: getattr(self, name, gpus) for name in PLACEHOLDERS}
 
 
 class Ladder(Record, Result):
@@ -92,3 +99,11 @@ class Ladder(Record, Result):
     image: str | None = None
     storage: str | None = None
     warnings: tuple[Notice, ...] = ()
+
+    def write(self) -> tuple[Path, ...]:
+        """Write the engine's file and ``ladder.json`` into the ladder's folder, and return their paths.
+
+        Raises FileError where the folder holds anything; nothing is written then.
+        """
+        write: Callable[[Ladder], tuple[Path, ...]] = import_module(_FOLDER).write_ladder
+        return write(self)

@@ -8,51 +8,136 @@ import shlex
 from typing import TYPE_CHECKING
 
 from scaleplan.ladder.ladder import EXIT, LOG, STARTED
-from scaleplan.logs.ladder_run import RUN_FILE, run_file
+from scaleplan.logs.ladder_run import PAST_LIMIT, RUN_FILE, STOPPED, run_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scaleplan.ladder.ladder import LadderRun
 
-__all__ = ["run_functions"]
+__all__ = ["SECONDS_TO_SAVE", "run_functions"]
+
+SECONDS_TO_SAVE = 60
+"""Seconds from the signal that stops a run to the one that kills it: pilots are small; Kubernetes and Slurm grant 30
+by default, spot machines two minutes."""
+
+_SECONDS_FOR_ANOTHER = SECONDS_TO_SAVE + 30
+"""Seconds for which a start waits for another start of the same run, which may be about to be killed."""
+
+_BUSY = 75
+"""The status of a start that found another one of the same run at work (EX_TEMPFAIL of sysexits.h)."""
 
 
 def run_functions(runs: Sequence[LadderRun]) -> str:
     """Return POSIX shell that defines ``run_pilot N``, which starts the run at position N (from 0) of ``runs``.
 
-    A run that has ended well is not started again, so that an engine may start the whole file anew. What the command
-    prints goes to a log in the run's folder, beside what the run is, when it started and its exit status.
+    A run that has ended well is not started again, so that an engine may start the whole file anew, and one that is
+    at work is not started beside itself. What the command prints goes to a log in the run's folder, beside what the
+    run is, when it started and its exit status: that of the command, or one of ``PAST_LIMIT`` and ``STOPPED``. On a
+    signal to end, the command is handed it, and the shell ends with the command.
     """
     cases = "".join(_case(position, run) for position, run in enumerate(runs))
-    return _FUNCTIONS.format(cases=cases, log=LOG, started=STARTED, exit=EXIT, about=RUN_FILE)
+    return _FUNCTIONS.format(
+        cases=cases,
+        log=LOG,
+        started=STARTED,
+        exit=EXIT,
+        about=RUN_FILE,
+        save=SECONDS_TO_SAVE,
+        another=_SECONDS_FOR_ANOTHER,
+        busy=_BUSY,
+        past_limit=PAST_LIMIT,
+        stopped=STOPPED,
+    )
 
 
 def _case(position: int, run: LadderRun) -> str:
     seconds = "0" if run.limit_hours is None else str(math.ceil(run.limit_hours * 3600))
     about = json.dumps(run_file(run), ensure_ascii=True)
     return (
-        f"    {position}) out={shlex.quote(run.out)}; limit={seconds}; about={shlex.quote(about)}\n"
+        f"    {position}) pilot_out={shlex.quote(run.out)} pilot_limit={seconds}\n"
+        f"      pilot_about={shlex.quote(about)}\n"
         f"      set -- {shlex.join(run.words)} ;;\n"
     )
 
 
+# A shell acts on signals at once only while it waits for a command in the background. The descriptor 9 holds the lock
+# for as long as any process of the run lives. A store that cannot rename gets its files directly. There is no $$,
+# which Kubernetes would read.
 _FUNCTIONS = """\
 run_pilot() {{
-  case "$1" in
-{cases}    *) echo "there is no run $1" >&2; return 2 ;;
+  case "${{1-}}" in
+{cases}    *) printf 'there is no run %s in this file\\n' "${{1-}}" >&2; return 2 ;;
   esac
-  mkdir -p -- "$out" || return 1
-  if [ "$(cat -- "$out/{exit}" 2>/dev/null)" = 0 ]; then
-    echo "finished before: $out"
+  if command -v timeout > /dev/null 2>&1; then
+    set -- timeout -k {save} "$pilot_limit" "$@"
+  elif command -v gtimeout > /dev/null 2>&1; then
+    set -- gtimeout -k {save} "$pilot_limit" "$@"
+  elif [ "$pilot_limit" != 0 ]; then
+    printf '%s: there is no program timeout to stop it at its limit; install GNU coreutils\\n' "$pilot_out" >&2
+    return 127
+  fi
+  if ! mkdir -p -- "$pilot_out" || ! {{ true 9>> "$pilot_out/lock"; }} 2> /dev/null; then
+    printf '%s: this folder cannot be made or written to; the run is not started\\n' "$pilot_out" >&2
+    return 1
+  fi
+  pilot_start "$@" 9>> "$pilot_out/lock"
+}}
+
+pilot_start() {{
+  pilot_status=0
+  if command -v flock > /dev/null 2>&1; then
+    flock -w {another} -E {busy} 9 2> /dev/null || pilot_status=$?
+    if [ "$pilot_status" = {busy} ]; then
+      printf '%s: another start of this run is at work\\n' "$pilot_out" >&2
+      return {busy}
+    fi
+  fi
+  if [ "$(cat -- "$pilot_out/{exit}" 2> /dev/null)" = 0 ]; then
+    printf '%s: has ended well before\\n' "$pilot_out"
     return 0
   fi
-  rm -f -- "$out/{exit}"
-  printf '%s\\n' "$about" > "$out/{about}"
-  date +%s > "$out/{started}"
-  status=0
-  timeout -k 60 "$limit" "$@" >> "$out/{log}" 2>&1 || status=$?
-  echo "$status" > "$out/{exit}"
-  return "$status"
+  pilot_began=$(date +%s)
+  if ! rm -f -- "$pilot_out/{exit}" || ! true >> "$pilot_out/{log}" ||
+    ! pilot_put "$pilot_about" "$pilot_out/{about}" || ! pilot_put "$pilot_began" "$pilot_out/{started}"; then
+    printf '%s: cannot be written to; the run is not started\\n' "$pilot_out" >&2
+    return 1
+  fi
+
+  pilot_child='' pilot_signals=''
+  trap 'pilot_signals="$pilot_signals."; [ -z "$pilot_child" ] || kill -s TERM "$pilot_child" 2> /dev/null || true' \\
+    TERM INT HUP
+  "$@" < /dev/null >> "$pilot_out/{log}" 2>&1 &
+  pilot_child=$!
+  [ -z "$pilot_signals" ] || kill -s TERM "$pilot_child" 2> /dev/null || true
+  while true; do
+    pilot_before=$pilot_signals pilot_status=0
+    wait "$pilot_child" || pilot_status=$?
+    [ "$pilot_signals" != "$pilot_before" ] || break
+  done
+  pilot_child=''
+
+  pilot_took=$(($(date +%s) - pilot_began)) pilot_why="exit status $pilot_status"
+  if [ -n "$pilot_before" ]; then
+    pilot_status={stopped} pilot_why='stopped by a signal before its end'
+  elif [ "$pilot_limit" != 0 ] && {{ [ "$pilot_took" -gt "$pilot_limit" ] ||
+    {{ [ "$pilot_status" != 0 ] && [ "$pilot_took" -ge "$pilot_limit" ]; }}; }}; then
+    pilot_status={past_limit} pilot_why="stopped at its limit of $pilot_limit s"
+  fi
+  printf '%s: %s\\n' "$pilot_out" "$pilot_why"
+  if [ "$pilot_status" != 0 ]; then
+    printf 'this run: %s\\n' "$pilot_why" >> "$pilot_out/{log}" || true
+  fi
+  if ! pilot_put "$pilot_status" "$pilot_out/{exit}"; then
+    printf '%s: its exit status, %s, could not be written\\n' "$pilot_out" "$pilot_status" >&2
+    [ "$pilot_status" != 0 ] || pilot_status=1
+  fi
+  trap - TERM INT HUP
+  [ -z "$pilot_signals" ] || exit {stopped}
+  return "$pilot_status"
+}}
+
+pilot_put() {{
+  {{ printf '%s\\n' "$1" > "$2.new" && mv -f -- "$2.new" "$2"; }} 2> /dev/null || printf '%s\\n' "$1" > "$2"
 }}
 """

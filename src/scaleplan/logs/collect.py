@@ -176,6 +176,7 @@ class _Table:
         peak = None if stated.relative_rate or rates is None else float(rates.values.max())
         if peak is not None and schedule is not None and schedule.kind != "table":
             peak = max(peak, schedule.peak)  # which may lie between two entries
+        about = log.ladder
         return LoggedRun(
             run=log.name,
             state=state,
@@ -188,7 +189,7 @@ class _Table:
             val_step=None if val is None else _whole(val[0]),
             best_val_loss=None if best is None else best[1],
             best_val_step=None if best is None else _whole(best[0]),
-            lr=peak,
+            lr=about.lr if peak is None and about is not None else peak,
             schedule="unknown" if schedule is None or schedule.kind == "table" else schedule.kind,
             warmup=None if schedule is None else round(schedule.warmup),
             end_lr=None if peak is None or schedule is None or not known else schedule.end,
@@ -197,7 +198,7 @@ class _Table:
             tokens_per_step=_whole(sizes.tokens_per_step),
             batch=_whole(sizes.batch),
             sequence=sizes.sequence,
-            seed=stated.seed,
+            seed=about.seed if stated.seed is None and about is not None else stated.seed,
             gpu=stated.gpu,
             devices=sizes.devices,
             tokens_per_second=_speed(log, sizes),

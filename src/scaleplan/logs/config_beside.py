@@ -51,13 +51,20 @@ def _reader(kind: str) -> Callable[..., Any]:
 class ConfigBeside(Record):
     """What a file beside a log tells: ``model`` is counted by it, ``values`` are of the training config.
 
-    ``problem`` says why a file that is there gave no model, and ``source`` names it.
+    ``params`` are counted without a model, in the file of a ladder's run. ``problem`` says why a file that is there
+    gave no model, and ``source`` names it.
     """
 
     source: str
     model: Model | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None
+    params: float | None = None
+
+    @property
+    def counted(self) -> float | None:
+        """The parameters of the model."""
+        return self.params if self.model is None else float(self.model.params)
 
 
 def read_config_of_run(path: str | Path, *, vocab: int | None = None) -> ConfigBeside:
@@ -90,10 +97,15 @@ class ConfigsBeside:
         self._models: dict[Path, ConfigBeside | None] = {}
         self._trained: dict[Path, list[TrainedFile]] = {}
 
-    def of(self, log: Path, run: str) -> tuple[ConfigBeside, ...]:
-        """Return the config of the model and the training config of a run, of those that there are."""
+    def of(self, log: Path, run: str, *, top: Path | None = None) -> tuple[ConfigBeside, ...]:
+        """Return the config of the model and the training config of a run, of those that there are.
+
+        ``top`` is the folder of the run, above which are files of other runs.
+        """
         folder = log if is_folder(log) else log.parent
         folders = [folder, folder.resolve().parent if folder.parent == folder else folder.parent]
+        if top is not None and folder.resolve() == top.resolve():
+            folders.pop()
         model = trained = None
         for each in folders:
             model = model or self._model(each)

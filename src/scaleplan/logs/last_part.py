@@ -25,6 +25,7 @@ __all__ = [
     "is_growing",
     "last_entry",
     "lowest",
+    "reaches",
     "rise",
     "state_of",
     "step_text",
@@ -144,7 +145,7 @@ def state_of(run: RunLog, *, total: float | None, growing: bool) -> RunState | N
         return "diverged"
     if run.ended == "crashed":
         return "crashed"
-    at_end = (total is not None and _is_at(total, run)) or _has_decayed(run.curves.get("lr"))
+    at_end = (total is not None and reaches(total, run)) or _has_decayed(run.curves.get("lr"))
     if at_end or (run.ended == "finished" and total is None):
         return "finished"
     if growing and run.ended is None:
@@ -164,7 +165,7 @@ def _has_decayed(rates: LoggedCurve | None) -> bool:
     return not (repeated and 0.5 * float(levels.min()) > _NOTHING * peak)
 
 
-def _is_at(total: float, run: RunLog) -> bool:
+def reaches(total: float, run: RunLog) -> bool:
     """Return whether the entry after the last one would lie beyond the end.
 
     Trainers that count from 0 have their last step at total - 1, and the last entry of every k steps at total - k.

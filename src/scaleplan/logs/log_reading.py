@@ -1,12 +1,14 @@
 """Find the logs below paths, and read them as runs, one after the other.
 
 A folder is searched for files of the formats in :data:`~scaleplan.logs.formats.FORMATS`; those that belong to one
-run (event files after a restart, the metrics of an MLflow run, the checkpoints of a Trainer) are one. A run is given
-on as soon as it is read: a gigabyte of logs is never in memory at once.
+run (event files after a restart, the metrics of an MLflow run, the checkpoints of a Trainer) are one. The folder of a
+ladder's run is one run, whatever logs lie in it. A run is given on as soon as it is read: a gigabyte of logs is never
+in memory at once.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
@@ -18,9 +20,11 @@ from scaleplan.errors import FileError, Notice, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.logs import event_file
 from scaleplan.logs.formats import FORMATS, format_of
+from scaleplan.logs.ladder_run import LOG, PAST_LIMIT, RUN_FILE, STOPPED, exit_status_in, read_run_file
 from scaleplan.logs.log_file import LogFile, run_name
 from scaleplan.logs.metrics import split_named
 from scaleplan.logs.mlflow import is_deleted, read_run, run_folder
+from scaleplan.logs.run_sizes import last_step, names_listed
 from scaleplan.logs.tensorboard_scalars import metric_in_name, read_scalars
 from scaleplan.tables.arrow_files import is_arrow
 from scaleplan.tables.frames import is_path
@@ -29,11 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scaleplan.logs.formats import LogFormat
+    from scaleplan.logs.ladder_run import LadderRunFile
     from scaleplan.logs.recorder import Recorder
-    from scaleplan.logs.run_log import RunLog
+    from scaleplan.logs.run_log import Ended, RunLog
     from scaleplan.tables.frames import TableLike
 
-__all__ = ["is_log", "read_logs"]
+__all__ = ["is_log", "read_logs", "read_run_folder"]
 
 _NO_LOGS = frozenset(
     {
@@ -68,10 +73,14 @@ TABLES = frozenset({"curve-table"})
 
 
 class _Source(NamedTuple):
-    """The files of one run, or one file of any number of runs, and their format."""
+    """The files of one run, or one file of any number of runs, and their format.
+
+    ``place`` is the folder of a ladder's run that they are in.
+    """
 
     paths: tuple[Path, ...]
     known: LogFormat
+    place: Path | None = None
 
 
 def is_log(path: TableLike, *, tables: bool = True) -> bool:
@@ -110,14 +119,37 @@ def _read_file(file: LogFile) -> Iterator[RunLog]:
     known = format_of(file)
     if known is None:
         raise _no_log(file)
+    found = _in_file(file, known)
+    about = None if file.path is None or not is_file(file.path) else _about(file.path.absolute().parent)
+    if about is not None:
+        last = _last_start(found)
+        found = iter(() if last is None else (_of_ladder(last, *about),))
     count = 0
-    for recorder in known.read(file):
-        run = _named(recorder.run(), file)
-        if _has_loss(run):
-            count += 1
-            yield run
+    for count, run in enumerate(found, 1):  # noqa: B007  counted for the error
+        yield run
     if not count:
         raise FileError(f"{file.name}: no loss in this log yet ({known.title})", file=file.source)
+
+
+def _in_file(file: LogFile, known: LogFormat) -> Iterator[RunLog]:
+    """Yield the runs of a file that have a loss."""
+    return filter(_has_loss, (_named(recorder.run(), file) for recorder in known.read(file)))
+
+
+def _about(folder: Path) -> tuple[Path, LadderRunFile] | None:
+    """Return the folder of a ladder's run that a folder is, or lies in, and what its file says."""
+    for each in (folder, *folder.parents)[:_DEEPEST]:
+        try:
+            about = read_run_file(each)
+        except FileError:
+            return None
+        if about is not None:
+            return each, about
+    return None
+
+
+_DEEPEST = 4
+"""Folders from the log up to that of its run: ``lightning_logs/version_0`` are two."""
 
 
 def _named(run: RunLog, file: LogFile) -> RunLog:
@@ -145,30 +177,140 @@ def _read_folder(folder: Path, *, tables: bool, skipped: Callable[[Notice], None
     tell = notices.append if skipped is None else skipped
     count = 0
     names: Counter[str] = Counter()
-    for source in _sources(folder, tables=tables, tell=tell):
-        file = LogFile(source.paths[0])
-        try:
-            for recorder in _recorders(source, file):
-                run = _named(recorder.run(), file)
-                if not _has_loss(run):
-                    continue
-                count += 1
-                names[run.name] += 1
-                if names[run.name] > 1:
-                    run = replace(run, name=_distinct(run, source.paths[0], folder, names))
-                if notices:
-                    run = replace(run, warnings=(*run.warnings, *notices))
-                    notices.clear()
-                yield run
-        except FileError as error:
-            tell(Notice(code="unreadable_log", message=error.message))
+    found = _search(folder, tables=tables, tell=tell)
+    for run, path in _each_run(found, tell):
+        count += 1
+        names[run.name] += 1
+        name = run.name if names[run.name] == 1 else _distinct(run, path, folder, names)
+        warnings = (*run.warnings, *notices)
+        notices.clear()
+        yield replace(run, name=name, warnings=warnings)
     if not count:
         reasons = f"; {notices[0].message}" if notices else ""
+        if found.ladder:
+            raise FileError(
+                f"{_without_log([*found.ladder.values()])}{reasons}",
+                hint="'scaleplan ladder status FOLDER' shows what has started",
+            )
         raise FileError(
             f"no training log in {quote(folder)} or the folders below{reasons}",
             hint="name the file of a log; "
             + ("hidden folders are not searched" if not tables else "a table needs a step or tokens beside its loss"),
         )
+
+
+def _each_run(found: _Found, tell: Callable[[Notice], None]) -> Iterator[tuple[RunLog, Path]]:
+    """Yield the runs of what was found in a folder, each with its file; the folder of a ladder's run is one."""
+    without = list(found.ladder)
+    for place, sources in found.groups():
+        if place is None:
+            for source in sources:
+                for run in _runs_of(source, tell):
+                    yield run, source.paths[0]
+        elif (chosen := _chosen(sources, place, found.ladder[place], tell)) is not None:
+            without.remove(place)
+            yield chosen, place / RUN_FILE
+    if without and len(without) < len(found.ladder):
+        tell(Notice(code="run_without_log", message=_without_log([found.ladder[place] for place in without])))
+
+
+def _without_log(runs: Sequence[LadderRunFile]) -> str:
+    """Return what is said of runs of a ladder whose logs cannot be read."""
+    where = "its folder" if len(runs) == 1 else "their folders"
+    return f"{names_listed([run.name for run in runs])}: no log that can be read in {where}"
+
+
+def _runs_of(
+    source: _Source, tell: Callable[[Notice], None], opened: Callable[[Path], LogFile] = LogFile
+) -> Iterator[RunLog]:
+    """Yield the runs of a source that have a loss; ``tell`` gets what cannot be read."""
+    try:
+        file = opened(source.paths[0])
+        for recorder in _recorders(source, file):
+            run = _named(recorder.run(), file)
+            if _has_loss(run):
+                yield run
+    except FileError as error:
+        tell(Notice(code="unreadable_log", message=error.message))
+
+
+def read_run_folder(
+    folder: Path,
+    about: LadderRunFile,
+    *,
+    opened: Callable[[Path], LogFile] = LogFile,
+    tell: Callable[[Notice], None],
+) -> RunLog | None:
+    """Return the run in the folder of a ladder's run, by the log that counts; None without one that can be read.
+
+    ``opened`` opens a file, maybe without its middle.
+    """
+    found = _search(folder, tables=True, tell=tell, opened=opened)
+    own = [source for source in found.sources if source.place in (None, folder)]
+    return _chosen(own, folder, about, tell, opened)
+
+
+def _chosen(
+    sources: Sequence[_Source],
+    place: Path,
+    about: LadderRunFile,
+    tell: Callable[[Notice], None],
+    opened: Callable[[Path], LogFile] = LogFile,
+) -> RunLog | None:
+    """Return the one run of several logs, which are all of it.
+
+    The log that has come furthest counts; of those that are as far, one of training and validation losses, then one
+    that the trainer wrote itself, since what it printed is rounded, and then the first.
+    """
+    furthest: dict[tuple[int, bool], tuple[float, RunLog]] = {}
+    for source in sources:
+        run = _last_start(_runs_of(source, tell, opened))
+        if run is None:
+            continue
+        kind = sum(name in run.curves for name in ("loss", "val_loss")), Path(run.source).name != LOG
+        share = _share(run, about)
+        if kind not in furthest or share > furthest[kind][0]:
+            furthest[kind] = share, run
+    if not furthest:
+        return None
+    most = max(share for share, _ in furthest.values())
+    best = max(kind for kind, (share, _) in furthest.items() if share >= most - _AS_FAR)
+    return _of_ladder(furthest[best][1], place, about)
+
+
+_AS_FAR = 0.02
+"""Share of the steps by which logs that are as far may differ: one is written more often than the other."""
+
+
+def _share(run: RunLog, about: LadderRunFile) -> float:
+    """Return how far a log is; 0 for one that counts something else than the steps."""
+    step = last_step(run)
+    share = 0.0 if math.isnan(step) else step / about.steps
+    return min(share, 1.0) if share <= _BEYOND else 0.0
+
+
+_BEYOND = 1.05
+"""Times the steps of a run beyond which a log counts something else, such as batches of one GPU."""
+
+
+def _last_start(runs: Iterator[RunLog]) -> RunLog | None:
+    """Return the last of the runs of a file: a run that was started again prints into the log of its first start."""
+    last, count = None, 0
+    for count, last in enumerate(runs, 1):  # noqa: B007  the last one
+        pass
+    if last is None or count == 1:
+        return last
+    notice = Notice(
+        code="started_again",
+        message=f"{Path(last.source).name} has {count} starts from the first step; the last one counts",
+    )
+    return replace(last, warnings=(*last.warnings, notice))
+
+
+def _of_ladder(run: RunLog, folder: Path, about: LadderRunFile) -> RunLog:
+    """Return a run as one of a ladder, under its name there, ended as the exit status says where its log does not."""
+    ended = run.ended or _ended_by(exit_status_in(folder))
+    return replace(run, name=about.name, ladder=about, ended=ended)
 
 
 def _recorders(source: _Source, file: LogFile) -> Iterator[Recorder]:
@@ -219,24 +361,79 @@ def _distinct(run: RunLog, path: Path, folder: Path, names: Counter[str]) -> str
     return named if names[named] == 1 else f"{run.name} ({names[run.name]})"
 
 
-def _sources(folder: Path, *, tables: bool, tell: Callable[[Notice], None]) -> list[_Source]:
+_FROM_OUTSIDE = frozenset({PAST_LIMIT, STOPPED, 137})
+"""Exit statuses of a run that was ended: at its limit, by a signal to stop, or by signal 9, which none catches."""
+
+
+def _ended_by(status: int | None) -> Ended | None:
+    """Return how a run ended by its exit status."""
+    if status is None:
+        return None
+    return "finished" if status == 0 else "stopped" if status in _FROM_OUTSIDE else "crashed"
+
+
+class _Found(NamedTuple):
+    """What is to be read in a folder and those below it; ``ladder`` has the folders of a ladder's runs."""
+
+    sources: list[_Source]
+    ladder: dict[Path, LadderRunFile]
+
+    def groups(self) -> Iterator[tuple[Path | None, list[_Source]]]:
+        """Yield what is to be read, that of one run of a ladder at once, with its folder."""
+        together: dict[Path, list[_Source]] = {}
+        for source in self.sources:
+            if source.place is not None:
+                together.setdefault(source.place, []).append(source)
+        for source in self.sources:
+            if source.place is None:
+                yield None, [source]
+            elif (own := together.pop(source.place, None)) is not None:
+                yield source.place, own
+
+
+def _search(
+    folder: Path, *, tables: bool, tell: Callable[[Notice], None], opened: Callable[[Path], LogFile] = LogFile
+) -> _Found:
     """Return what is to be read in a folder and those below it."""
     found: dict[tuple[str, str], list[Path]] = {}
     formats: dict[str, LogFormat] = {}
+    ladder: dict[Path, LadderRunFile] = {}
+    above = _about(folder.absolute().parent)
+    if above is not None:
+        ladder[above[0]] = above[1]
+    owners: dict[Path, Path | None] = {folder.parent: None if above is None else above[0]}
     for place, names in _folders(folder, tell):
-        for name in names:
-            path = place / name
-            if path.suffix.lower() in _NO_LOGS or not is_file(path):
-                continue
-            try:
-                known = format_of(LogFile(path))
-            except FileError as error:
-                tell(Notice(code="unreadable_log", message=error.message))
-                continue
-            if known is not None and (tables or known.name not in TABLES):
+        about = None
+        try:
+            about = read_run_file(place) if RUN_FILE in names else None
+        except FileError as error:
+            tell(Notice(code="unreadable_run_file", message=error.message))
+        if about is not None:
+            ladder[place] = about
+        owners[place] = owners.get(place.parent) if about is None else place
+        for path, known in _logs_in(place, names, tell, opened):
+            if tables or known.name not in TABLES:
                 formats[known.name] = known
                 found.setdefault((known.name, _joined(known, path) or str(path)), []).append(path)
-    return [_Source(tuple(paths), formats[name]) for (name, _), paths in found.items()]
+    sources = [_Source(tuple(paths), formats[name], owners[paths[0].parent]) for (name, _), paths in found.items()]
+    return _Found(sources, ladder)
+
+
+def _logs_in(
+    place: Path, names: Sequence[str], tell: Callable[[Notice], None], opened: Callable[[Path], LogFile]
+) -> Iterator[tuple[Path, LogFormat]]:
+    """Yield the files of a folder that are logs, with their formats."""
+    for name in names:
+        path = place / name
+        if path.suffix.lower() in _NO_LOGS or not is_file(path):
+            continue
+        try:
+            known = format_of(opened(path))
+        except FileError as error:
+            tell(Notice(code="unreadable_log", message=error.message))
+            continue
+        if known is not None:
+            yield path, known
 
 
 def _folders(folder: Path, tell: Callable[[Notice], None]) -> Iterator[tuple[Path, list[str]]]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array
     from scaleplan.errors import Notice
+    from scaleplan.logs.ladder_run import LadderRunFile
 
 __all__ = ["QUANTITIES", "Ended", "LoggedCurve", "NonFinite", "RunLog", "Stated"]
 
@@ -85,7 +86,7 @@ class RunLog(Record, eq=False):
     ``label`` is what the source calls the training loss: ``"metrics/train/LanguageCrossEntropy"``; ``val_label``
     likewise. ``ended`` is what the log says of its end, ``last_step`` the largest step of any curve, ``written`` the
     time (seconds since 1970) of the last entry, of the log's own clock or the file's. The curves are finite:
-    ``not_finite`` tells where a loss was not.
+    ``not_finite`` tells where a loss was not. ``ladder`` is what a ladder keeps of the run beside its log.
     """
 
     name: str
@@ -99,6 +100,7 @@ class RunLog(Record, eq=False):
     ended: Ended | None = None
     written: float | None = None
     not_finite: NonFinite | None = None
+    ladder: LadderRunFile | None = None
     warnings: tuple[Notice, ...] = ()
 
     @property

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.logs.config_beside import ConfigBeside, ConfigsBeside, read_config_of_run
+from scaleplan.logs.ladder_run import RUN_FILE
 from scaleplan.logs.last_part import last_entry
 from scaleplan.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from scaleplan.logs.ladder_run import LadderRunFile
     from scaleplan.logs.run_log import RunLog
     from scaleplan.logs.sizes_given import GivenSizes
 
@@ -34,13 +36,24 @@ _ALIKE = 0.3
 small models have a quarter of their parameters in."""
 
 _NAMED = {
-    "batch": "a batch of",
-    "sequence": "sequences of",
-    "gpus": "GPUs:",
-    "steps": "steps:",
-    "batch_tokens": "tokens of a step:",
+    "batch": "a batch of {}",
+    "sequence": "sequences of {}",
+    "gpus": "GPUs: {}",
+    "steps": "steps: {}",
+    "batch_tokens": "tokens of a step: {}",
+    "params": "{} parameters",
 }
 """Values of a training config that a log may state too, in words."""
+
+_OF_LADDER = {
+    "batch": "another batch",
+    "sequence": "other sequences",
+    "steps": "other steps",
+    "batch_tokens": "other tokens of a step",
+    "params": "other parameters",
+    "seed": "another seed",
+}
+"""What a log has otherwise than the file of a ladder's run, in words."""
 
 _MOST_NAMED = 4
 
@@ -138,20 +151,27 @@ class SizesOfRuns:
         for key, amount in in_log.items():
             own = kept.get(key)
             if amount and own and abs(math.log(float(own) / float(amount))) > _AGREE:
-                self._differs(source, f"{_NAMED[key]} {own:,}", f"{amount:,.0f}", log.name)
+                self._differs(source, key, f"{own:,}", f"{amount:,.0f}", log.name)
                 for name in (key, "batch_tokens") if key in ("batch", "sequence") else (key,):
                     kept.pop(name, None)
         planned = kept.get("steps")
         if planned is None and kept.get("tokens") and kept.get("batch_tokens"):
             planned = kept["tokens"] / kept["batch_tokens"]
         if planned is not None and last_step(log) > (1 + _AGREE) * float(planned):
-            self._differs(source, f"{_NAMED['steps']} {planned:,.0f}", f"{last_step(log):,.0f}", log.name)
+            self._differs(source, "steps", f"{planned:,.0f}", f"{last_step(log):,.0f}", log.name)
             kept.pop("steps", None)
             kept.pop("tokens", None)
+        if log.ladder is not None and stated.seed not in (None, log.ladder.seed):
+            self._differs(RUN_FILE, "seed", f"{log.ladder.seed}", f"{stated.seed}", log.name)
         return kept
 
-    def _differs(self, source: str, own: str, in_log: str, run: str) -> None:
-        message = f"{source} has {own}, the log {in_log}, which counts; it may be the config of another run"
+    def _differs(self, source: str, key: str, own: str, in_log: str, run: str) -> None:
+        if source == RUN_FILE:  # one of each run: a line for all
+            message = f"the log has {_OF_LADDER[key]} than {RUN_FILE}; the log counts"
+            self._note("run_file_differs", message, f"{run} ({in_log}, not {own})")
+            return
+        has = _NAMED[key].format(own)
+        message = f"{source} has {has}, the log {in_log}, which counts; it may be the config of another run"
         self._note("config_differs", message, run)
 
     def _tokens_per_step(
@@ -161,14 +181,15 @@ class SizesOfRuns:
         given, stated = self._given, log.stated
         product = float(batch) * float(sequence) if batch and sequence else None
         own = [given.batch.of(log.name), given.context.of(log.name)]
+        config = "the training config" if log.ladder is None else RUN_FILE
         for amount, source in (
             (given.tokens_per_step.of(log.name), "given"),
             (product if any(own) else None, "given"),
             (stated.tokens_per_step, "stated in the log"),
             (product if stated.batch and stated.sequence else None, "stated in the log"),
-            (product if stated.batch or stated.sequence else None, "of the log and the training config"),
-            (values.get("batch_tokens"), "of the training config"),
-            (product, "of the training config"),
+            (product if stated.batch or stated.sequence else None, f"of the log and {config}"),
+            (values.get("batch_tokens"), f"of {config}"),
+            (product, f"of {config}"),
         ):
             if amount:
                 return float(amount), source
@@ -188,9 +209,9 @@ class SizesOfRuns:
     def _params(self, log: RunLog, configs: Sequence[ConfigBeside]) -> tuple[float | None, str | None, float | None]:
         """Return the parameters of a run, where they are from, and the FLOP of a token where a config tells them."""
         given = self._given.params.of(log.name)
-        config = next((config for config in configs if config.model is not None), None)
-        counted = None if config is None or config.model is None else float(config.model.params)
-        per_token = None if config is None or config.model is None else config.model.flops_per_token
+        config = next((config for config in configs if config.counted is not None), None)
+        counted = None if config is None else config.counted
+        per_token = self._flops_per_token(log, configs, counted)
         if given is not None:
             if counted is not None and config is not None and abs(math.log(float(given) / counted)) > _SAME_COUNT:
                 self._note(
@@ -204,7 +225,7 @@ class SizesOfRuns:
         if config is not None and counted is not None:
             if printed is None or abs(math.log(printed / counted)) <= _ALIKE:
                 return counted, config.source, per_token
-            self._differs(config.source, f"{format_count(counted)} parameters", format_count(printed), log.name)
+            self._differs(config.source, "params", format_count(counted), format_count(printed), log.name)
         if printed is not None:
             return float(printed), "log", None
         for other in configs:
@@ -216,22 +237,47 @@ class SizesOfRuns:
             return guess, "name", None
         return None, None, None
 
+    def _flops_per_token(self, log: RunLog, configs: Sequence[ConfigBeside], counted: float | None) -> float | None:
+        """Return the FLOP of a token by the first model of a size that is counted; None without one."""
+        for config in configs:
+            if counted is None or config.model is None:
+                continue
+            if abs(math.log(config.model.params / counted)) <= _SAME_COUNT:
+                return config.model.flops_per_token
+            self._note(
+                "params_differ",
+                f"the config beside the log is not of the size that {RUN_FILE} has, which counts",
+                f"{log.name} ({format_count(config.model.params)}, not {format_count(counted)})",
+            )
+            break
+        return None
+
     def _configs(self, log: RunLog) -> tuple[ConfigBeside, ...]:
-        """Return the config that is given for a run, else those beside its log."""
+        """Return the config that is given for a run, else what its ladder has of it, and those beside its log."""
         named = self._given.model.of(log.name)
+        own = () if log.ladder is None else (_of_ladder(log.ladder),)
         if named is None:
-            return () if log.source == "-" else self._beside.of(Path(log.source), log.name)
+            top = None if log.ladder is None else Path(log.ladder.source).parent
+            return own if log.source == "-" else (*own, *self._beside.of(Path(log.source), log.name, top=top))
         text = str(named)
         if text not in self._models:
             self._models[text] = read_config_of_run(text, vocab=self._vocab)
             if self._models[text].model is None:
                 raise UsageError(f"--model {quote(text)}: {self._models[text].problem}")
-        return (self._models[text],)
+        return (self._models[text], *own)
 
     def _note(self, code: str, message: str, run: str) -> None:
         names = self._notices.setdefault((code, message), [])
         if run not in names:
             names.append(run)
+
+
+def _of_ladder(run: LadderRunFile) -> ConfigBeside:
+    """Return what the file of a ladder's run tells, as a config beside its log would."""
+    batch = run.batch / run.context
+    values = {"batch": int(batch) if batch.is_integer() else batch, "sequence": run.context}
+    values |= {"batch_tokens": run.batch, "steps": run.steps, "tokens": run.tokens}
+    return ConfigBeside(source=RUN_FILE, params=float(run.params), values=values)
 
 
 def last_step(log: RunLog) -> float:

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
     from scaleplan.output.ci import Judgement
 
-__all__ = ["FORMATS", "JUDGING", "REPORTS", "USUAL", "Fact", "Rendering", "Report", "ReportTable", "load_part"]
+__all__ = [
+    "FORMATS",
+    "JUDGING",
+    "LAUNCHING",
+    "REPORTS",
+    "USUAL",
+    "Fact",
+    "Rendering",
+    "Report",
+    "ReportTable",
+    "load_part",
+]
 
 
 USUAL = 80
@@ -102,6 +113,7 @@ REPORTS: Mapping[str, View] = {
     "Evaluation": View("views.lists:evaluation_report"),
     "LoggedRuns": View("views.runs:runs_report", rows="runs"),
     "FitAnswer": View("views.fit:fit_report"),
+    "Fleet": View("views.fleet:fleet_report", rows="laws", whole=True),
     "BacktestResult": View("views.fit:backtest_report"),
     "SavedResult": View("views.fit:saved_report"),
     "NewProject": View("views.check:new_project_report"),
@@ -112,6 +124,8 @@ REPORTS: Mapping[str, View] = {
     "MemorySummary": View("views.memory:memory_report"),
     "Ways": View("views.ways:ways_report", rows="ways", whole=True),
     "PilotDesign": View("views.design:design_report", rows="runs"),
+    "Ladder": View("views.ladder:ladder_report", rows="runs"),
+    "LadderStatus": View("views.ladder_status:ladder_status_report", rows="runs", whole=True),
     "PoolDesign": View("views.pool:pool_report", rows="runs"),
     "RegisteredForecast": View("views.forecasts:registered_report"),
     "Outcome": View("views.forecasts:outcome_report", rows="intervals", whole=True),
@@ -214,6 +228,10 @@ JUDGING: Mapping[str, Format] = {
     "sarif": Format("cases", "ci:render_sarif"),
 }
 """The further formats of a result that judges: annotations, tests, and code scanning."""
+
+
+LAUNCHING = ("slurm", "skypilot", "kubernetes")
+"""The further formats of a design: of files from which an engine starts its runs (``scaleplan.ladder.engines``)."""
 
 
 def load_part(place: str) -> Callable[..., Any]:

@@ -43,7 +43,17 @@ if TYPE_CHECKING:
     from scaleplan.planning.request import Request
     from scaleplan.presets.preset import Preset
 
-__all__ = ["Holding", "count_by", "holding", "model_of", "read_model_of", "sizes_in_memory", "with_training_run"]
+__all__ = [
+    "Holding",
+    "count_by",
+    "holding",
+    "layouts_on",
+    "model_of",
+    "read_model_of",
+    "sequence_of",
+    "sizes_in_memory",
+    "with_training_run",
+]
 
 BATCH_RULE = "step-law-2025"
 """The rule of thumb for the tokens of a step, where none are given; in the middle of the published ones."""
@@ -182,7 +192,7 @@ def _model_for(plan: Plan, request: Request, model: Model | None) -> tuple[Model
     return model_of(plan.params, plan.params_convention, style=request.style or _STYLE)
 
 
-def _sequence(request: Request, architecture: Architecture) -> int:
+def sequence_of(request: Request, architecture: Architecture) -> int:
     """Return the tokens of a training sequence."""
     given = parse_whole(request.context, what="context")
     return given or min(architecture.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
@@ -197,7 +207,7 @@ def _training_run(
     has the size of the plan.
     """
     model, config = _model_for(plan, request, model)
-    sequence = _sequence(request, model.architecture)
+    sequence = sequence_of(request, model.architecture)
     wanted, source = _batch(plan, request.batch, context)
     batch = Batch(wanted / sequence, given=request.batch is not None)
     placed = _place(plan, request, model, batch, context)
@@ -235,20 +245,25 @@ def _step(placed: Placement, batch: Batch, sequence: int, plan: Plan) -> float:
     return min(float(round_number(batch.sequences) * sequence), plan.tokens)
 
 
-def model_of(params: float, convention: str, *, style: str) -> tuple[Model, dict[str, object]]:
-    """Return an architecture with ``params`` by the convention of a law, and its ``config.json``."""
-    found = _shape_of(params, convention, style)
+def model_of(
+    params: float, convention: str, *, style: str, context: int | None = None
+) -> tuple[Model, dict[str, object]]:
+    """Return an architecture with ``params`` by the convention of a law, and its ``config.json``.
+
+    ``context`` is the longest sequence it is made for, that of the style if None.
+    """
+    found = _shape_of(params, convention, style, context)
     return found.model, deepcopy(found.config)
 
 
 @lru_cache(maxsize=64)
-def _shape_of(params: float, convention: str, style: str) -> Shape:
+def _shape_of(params: float, convention: str, style: str, context: int | None) -> Shape:
     """Find the shape of a size; a plan needs it several times, and so does the same plan on another GPU."""
     if convention in {"total", "non_embedding"}:
-        return shape(params, style=style, convention=convention)
+        return shape(params, style=style, convention=convention, context=context)
     target = params / 6 if convention == "flops_per_token" else params
     for _ in range(_ROUNDS):  # the count by the law's convention is nearly in proportion to the total
-        found = shape(target, style=style)
+        found = shape(target, style=style, context=context)
         target *= params / found.model.params_as(convention)
     return found
 
@@ -337,12 +352,17 @@ def _place(plan: Plan, request: Request, model: Model, batch: Batch, context: Co
 def _search(plan: Plan, request: Request, architecture: Architecture, context: Context) -> LayoutSearch:
     """Return the search for layouts of an architecture on the accelerators of a plan."""
     assert plan.budget.gpu is not None
-    device = context.accelerators.get(plan.budget.gpu)
+    return layouts_on(plan.budget.gpu, request, architecture, context)
+
+
+def layouts_on(gpu: str, request: Request, architecture: Architecture, context: Context) -> LayoutSearch:
+    """Return the search for layouts of an architecture on accelerators, at the sequence and margins of a request."""
+    device = context.accelerators.get(gpu)
     return LayoutSearch(
         architecture,
         memory_bytes=device.memory_bytes,
         linked=linked_devices(device),
-        sequence=_sequence(request, architecture),
+        sequence=sequence_of(request, architecture),
         margins=read_margins(request.margins),
     )
 

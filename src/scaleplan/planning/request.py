@@ -45,6 +45,7 @@ __all__ = [
     "ChosenKeywords",
     "ConversionKeywords",
     "GoalKeywords",
+    "LaunchKeywords",
     "LimitedKeywords",
     "QuestionKeywords",
     "Request",
@@ -374,6 +375,18 @@ class QuestionKeywords(SweepKeywords, FormKeywords, total=False):
 
 class BudgetKeywords(SweepKeywords, RunKeywords, FormKeywords, total=False):
     """A budget and the options beside it."""
+
+
+class LaunchKeywords(TypedDict, total=False):
+    """The shape of the runs of a ladder, their machine and its price."""
+
+    gpu: str | None
+    gpus: Amount | None
+    mfu: Amount | None
+    price: Amount | None
+    exchange_rate: str | None
+    style: str | None
+    context: Amount | None
 
 
 class ConversionKeywords(HardwareKeywords, FormKeywords, total=False):

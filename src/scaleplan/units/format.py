@@ -61,6 +61,14 @@ def format_number(value: float, *, digits: int = 3) -> str:
     return f"{float(f'{mantissa}e{power}'):,.{max(0, digits - 1 - power)}f}"
 
 
+def plain_digits(value: float) -> str:
+    """Write a number above 0 in full and without commas, as every program and YAML reads it: ``0.00123``, ``60000``.
+
+    The digits are those that ``float()`` reads back exactly.
+    """
+    return str(value) if isinstance(value, int) else _point(*_shortest(value))
+
+
 def format_plain(value: float, *, digits: int = 6) -> str:
     """Write a number with as many of ``digits`` as it needs: a setting, what was typed: ``0.4``, ``64``, ``1e21``."""
     text = f"{value:.{digits}g}"

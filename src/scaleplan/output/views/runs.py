@@ -30,6 +30,7 @@ _ABSENT = "–"
 
 _SOURCES = {
     "config.json": "counted by the config.json beside the log", "log": "as the log states", "name": "by the name",
+    "run.json": "of the ladder",
 }  # fmt: skip
 
 

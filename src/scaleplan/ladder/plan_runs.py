@@ -1,0 +1,524 @@
+"""Make a ladder of a design: a shape, a batch, a learning rate, a time and a price for every run.
+
+A run trains whole steps of a batch of whole sequences: as many as come nearest the tokens of the design. Its tokens
+and its compute are those of these steps and of the shape that was found, not those that the design has.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, Unpack
+
+from scaleplan.advice.batch import RuleInput, rule_answer, whole_batch
+from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError
+from scaleplan.hardware.device_budget import resolve_budget
+from scaleplan.ladder.command import check_visible, parse_command
+from scaleplan.ladder.engines import ENGINES, REMOTE_FOLDER, engine_of
+from scaleplan.ladder.ladder import Ladder, LadderRun
+from scaleplan.ladder.spending import at_most, predicted
+from scaleplan.models.questions import parse_whole
+from scaleplan.models.styles import STYLES
+from scaleplan.planning.context import Context
+from scaleplan.planning.placement import layouts_on, model_of, sequence_of
+from scaleplan.planning.request import Request
+from scaleplan.presets.conventions import Embedding
+from scaleplan.record import Record
+from scaleplan.units import (
+    counted,
+    exact,
+    format_count,
+    format_factor,
+    parse_integer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from scaleplan.advice.batch import Outside, RuleAnswer
+    from scaleplan.fitting.pilot import PilotDesign, PilotRun
+    from scaleplan.ladder.command import CommandTemplate
+    from scaleplan.models import Model
+    from scaleplan.planning.request import LaunchKeywords
+    from scaleplan.presets.rules import Rule, RuleLibrary
+    from scaleplan.units import Amount
+
+__all__ = ["DEFAULT_RULE", "DEFAULT_STYLE", "LaunchRequest", "make_ladder", "rules_for_runs"]
+
+DEFAULT_RULE = "porian-2024"
+"""The rule whose source gives batch and rate, tuned at the sizes of pilots: 5M to 901M parameters."""
+
+DEFAULT_STYLE = "llama"
+
+_AT_ONCE = 8  # runs: what an array job or a Kubernetes namespace usually gets without a word with its administrators
+
+_MOST_GPUS = 8  # of one machine, in every server that the engines rent out by default
+
+LIMIT = 3.0
+"""Times the predicted hours, after which a run is stopped. A default utilisation holds within 1.6x for 80 % of
+projects (``utilisation.toml``), by which 3x is too little for about 1 in 1000."""
+
+_LEAST_LIMIT = 0.5
+"""Hours that every run may take: an image, a compilation and the first data can take as long as a short run."""
+
+_LIMIT_STEP = 0.25  # hours, to which limits are rounded up: queues ask for minutes, and people read them
+
+_FEW_STEPS = 100
+"""Steps below which a run hardly leaves its warm-up: 100 in nanoGPT's recipe for the smallest models."""
+
+_RATE_DIGITS = 3  # of a learning rate, which no rule gives more exactly
+
+
+class LaunchRequest(Record):
+    """How the runs of a design are to be started: an engine, a command for each, its model, tuning and machine.
+
+    ``hardware`` holds the GPU, its utilisation and its price; ``folder`` is as it was given.
+    """
+
+    engine: str
+    folder: str
+    command: CommandTemplate
+    rule: Rule
+    style: str
+    gpus: int
+    at_once: int
+    image: str | None
+    storage: str | None
+    hardware: Request
+    data: Context
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        output: str | os.PathLike[str],
+        command: str,
+        engine: str = "slurm",
+        rule: str = DEFAULT_RULE,
+        at_once: Amount = _AT_ONCE,
+        image: str | None = None,
+        storage: str | None = None,
+        **options: Unpack[LaunchKeywords],
+    ) -> LaunchRequest:
+        """Read the options; raises UsageError for what is wrong with one, or for two that do not go together."""
+        data = Context()
+        for name, text in {"--image": image, "--storage": storage, "--output": os.fspath(output)}.items():
+            if text is not None:
+                check_visible(text, name)
+                if not text.strip():
+                    raise UsageError(f"{name} is empty", hint="name something, or leave it out")
+        _require_of_engine(engine, image=image, storage=storage)
+        hardware = Request.of(dict(options), data)
+        if hardware.gpu is None and engine != "csv":
+            raise UsageError(
+                f"{engine} needs --gpu, by which the time of each run is known",
+                hint="--gpu h100-sxm; 'scaleplan gpus list' lists them",
+            )
+        gpus = 1 if hardware.gpus is None else int(hardware.gpus)
+        if not 1 <= gpus <= _MOST_GPUS:
+            raise UsageError(
+                f"{counted(gpus, 'GPU')} for a run: all are on one machine", hint=f"give 1 to {_MOST_GPUS}"
+            )
+        style = hardware.style or DEFAULT_STYLE
+        if style not in STYLES:
+            raise UnknownNameError("style", style, STYLES)
+        if STYLES[style].experts:
+            dense = ", ".join(name for name, each in STYLES.items() if not each.experts)
+            raise UsageError(
+                f"the {style} style has experts, and a ladder is of dense models", hint=f"known: {dense}"
+            )
+        parse_whole(hardware.context, what="context")
+        return cls(
+            engine=engine,
+            folder=_shown_folder(output),
+            command=parse_command(command),
+            rule=_rule(rule, data.rules),
+            style=style,
+            gpus=gpus,
+            at_once=parse_integer(at_once),
+            image=image,
+            storage=storage,
+            hardware=hardware.changed(style=None, gpus=None if hardware.gpu is None else float(gpus)),
+            data=data,
+        )
+
+    def ladder(self, design: PilotDesign) -> Ladder:
+        """Return the runs of a design, ready to be written; raises UsageError for runs that cannot be started."""
+        if design.schedule != "cosine":
+            raise UsageError(
+                f"runs of a design by {design.schedule} branch off one trunk, and a ladder starts each from scratch",
+                hint="design them with --schedule cosine",
+            )
+        if design.params_convention is None:
+            raise UsageError(
+                "this design, of an earlier version, does not say how its law counts parameters",
+                hint="design the runs again",
+            )
+        models = self._models(design, design.params_convention)
+        sized = [self._sized(design, run, models[run.params]) for run in design.runs]
+        self._require_memory(models)
+        order = sorted(sized, key=lambda each: (-(each.hours or each.flops), -each.model.params, -each.tokens))
+        repeated = [(each, seed) for each in order for seed in range(each.seeds)]
+        digits = max(2, len(str(len(repeated) - 1)))
+        runs = tuple(
+            self._run(each, f"{str(position).zfill(digits)}-{each.label}-s{seed}", seed)
+            for position, (each, seed) in enumerate(repeated)
+        )
+        at_once = min(self.at_once, len(runs))
+        engine = engine_of(self.engine)
+        ladder = Ladder(
+            engine=self.engine,
+            folder=self.folder,
+            file=engine.file,
+            submit=engine.submission(f"{self.folder}/{engine.file}", at_once),
+            command=self.command.text,
+            law=design.law,
+            target=design.target,
+            rule=self.rule.id,
+            style=self.style,
+            gpu=None if self.hardware.gpu is None else self.data.accelerators.get(self.hardware.gpu).id,
+            gpus=self.gpus,
+            at_once=at_once,
+            runs=runs,
+            flops=math.fsum(run.flops for run in runs),
+            gpu_hours=None,
+            days=None,
+            cost=None,
+            most_gpu_hours=None,
+            most_days=None,
+            most_cost=None,
+            price=order[0].price,
+            currency=order[0].currency,
+            image=self.image,
+            storage=self.storage,
+            warnings=(*design.warnings, *self.command.warnings, *self._warnings(order)),
+        )
+        likely, most = predicted(ladder, runs), at_most(ladder, runs)
+        if likely is None or most is None:
+            return ladder
+        return replace(
+            ladder,
+            gpu_hours=likely.gpu_hours,
+            days=likely.days,
+            cost=likely.cost,
+            most_gpu_hours=most.gpu_hours,
+            most_days=most.days,
+            most_cost=most.cost,
+        )
+
+    def _models(self, design: PilotDesign, convention: str) -> dict[int, Model]:
+        """Return a model of each size, found once; raises UsageError for sizes that no shape of the style has."""
+        models: dict[int, Model] = {}
+        failed: dict[int, ScaleplanError] = {}
+        for size in sorted({run.params for run in design.runs}):
+            try:
+                models[size] = self._model(size, convention)
+            except ScaleplanError as error:
+                failed[size] = error
+        if failed:
+            largest = max(failed)
+            least = self._least(largest, models, convention)
+            raise UsageError(
+                f"there is no {self.style} shape of {format_count(largest)} parameters: {failed[largest].message}",
+                hint=failed[largest].hint if least is None else f"--limit 'params >= {exact('params', least)}'",
+            )
+        return models
+
+    def _model(self, size: float, convention: str) -> Model:
+        """Return a model of a size as the law counts; raises ScaleplanError where the style has none."""
+        longest = parse_whole(self.hardware.context, what="context")
+        return model_of(size, convention, style=self.style, context=longest)[0]
+
+    def _least(self, failed: float, models: Mapping[int, Model], convention: str) -> float | None:
+        """Return a size above one that has no shape that has one: a round one, or the next of the design."""
+        for size in (10.0 ** math.ceil(math.log10(failed)), *(size for size in models if size > failed)):
+            with suppress(ScaleplanError):
+                self._model(size, convention)
+                return size
+        return None
+
+    def _require_memory(self, models: Mapping[int, Model]) -> None:
+        """Refuse runs whose model no layout fits on their GPUs; raises UsageError with the ways out."""
+        gpu = self.hardware.gpu
+        if gpu is None:
+            return
+        searches = {
+            size: layouts_on(gpu, self.hardware, model.architecture, self.data) for size, model in models.items()
+        }
+        misfits = [size for size, search in searches.items() if not search.feasible.fits(self.gpus)]
+        if not misfits:
+            return
+        held = [size for size in searches if size < misfits[0]]
+        fewest = searches[misfits[-1]].fewest
+        ways = [f"--gpus {fewest}"] if fewest is not None and fewest <= _MOST_GPUS else []
+        ways += [f"--limit 'params <= {exact('params', held[-1])}'"] if held else []
+        search = searches[misfits[0]]
+        raise UsageError(
+            f"a run of {format_count(misfits[0])} parameters does not fit on {counted(self.gpus, 'GPU')} of {gpu}: "
+            f"{search.excess(self.gpus).text}",
+            hint=" or ".join(ways) or "choose a GPU with more memory, or a shorter --context",
+        )
+
+    def _sized(self, design: PilotDesign, run: PilotRun, model: Model) -> _Sized:
+        """Return a run of a design with its batch, steps, time and price."""
+        sequence = sequence_of(self.hardware, model.architecture)
+        if sequence > run.tokens:
+            raise UsageError(
+                f"a sequence of {sequence:,} tokens is longer than a run of {format_count(run.tokens)}",
+                hint="give a shorter --context, or --limit 'tokens >= …'",
+            )
+        per_token = run.flops / (run.params * run.tokens) * model.params_as(design.params_convention or "total")
+        asked = RuleInput(
+            law=design.law,
+            params=model.params,
+            params_convention="total",
+            tokens=run.tokens,
+            flops=per_token * run.tokens,
+        )
+        answer = rule_answer(
+            self.rule,
+            asked,
+            Embedding.of(vocabulary=model.architecture.vocab),
+            lambda tokens: whole_batch(tokens / sequence, self.gpus),
+        )
+        if answer.learning_rate is None or answer.batch_sequences is None:
+            raise UsageError(
+                f"rule {self.rule.id} has no batch and rate for a run of {format_count(run.params)} parameters: "
+                f"{answer.reason}",
+                hint="--rule names another",
+            )
+        sequences = min(answer.batch_sequences, run.tokens // sequence)
+        batch = sequences * sequence
+        steps = max(1, round(run.tokens / batch))
+        flops = per_token * steps * batch
+        hours, price, currency, notices = self._time(flops, design.run_cost or 0.0, model)
+        return _Sized(
+            label=f"{format_count(run.params, digits=2)}-{format_count(run.tokens, digits=2)}",
+            seeds=run.seeds,
+            model=model,
+            context=sequence,
+            sequences=sequences,
+            steps=steps,
+            rate=float(f"{answer.learning_rate:.{_RATE_DIGITS}g}"),
+            flops=flops,
+            hours=hours,
+            price=price,
+            currency=currency,
+            answer=answer,
+            notices=notices,
+        )
+
+    def _time(
+        self, flops: float, beside: float, model: Model
+    ) -> tuple[float | None, float | None, str | None, tuple[Notice, ...]]:
+        """Return the hours that a run of some compute takes with its cost beside it, and the price of a GPU-hour."""
+        found = resolve_budget(self.data, self.hardware.paying(flops), params=model.active_params)
+        if found.budget.gpu_hours is None:
+            return None, None, None, found.notices
+        hours = found.budget.gpu_hours / self.gpus * (flops + beside) / flops
+        return hours, found.budget.price_per_hour, found.budget.currency, found.notices
+
+    def _run(self, sized: _Sized, name: str, seed: int) -> LadderRun:
+        """Return a run by its name and seed."""
+        a = sized.model.architecture
+        place = REMOTE_FOLDER if engine_of(self.engine).remote else self.folder
+        run = LadderRun(
+            name=name,
+            params=sized.model.params,
+            tokens=sized.tokens,
+            flops=sized.flops,
+            seed=seed,
+            layers=a.layers,
+            width=a.width,
+            heads=a.heads,
+            kv_heads=a.kv_heads,
+            head_width=a.head_size,
+            ffn_width=a.ffn_width,
+            vocab=a.vocab,
+            context=sized.context,
+            batch=sized.sequences * sized.context,
+            batch_sequences=sized.sequences,
+            steps=sized.steps,
+            lr=sized.rate,
+            out=f"{place}/{name}",
+            words=(),
+            hours=sized.hours,
+            limit_hours=None if sized.hours is None else _limit(sized.hours),
+        )
+        return replace(run, words=self.command.words_of(run.values(self.gpus)))
+
+    def _warnings(self, sized: Sequence[_Sized]) -> Iterable[Notice]:
+        """Yield what all runs have in common, what the rule was not fitted on, and runs of few steps, each once."""
+        yield from dict.fromkeys(notice for each in sized for notice in each.notices)
+        total = sum(each.seeds for each in sized)
+        outside = sum(each.seeds for each in sized if each.answer.outside)
+        if outside:
+            farthest = _farthest(gone for each in sized for gone in each.answer.outside)
+            yield Notice(
+                code="rule_range",
+                message=f"{outside} of {counted(total, 'run')} are beyond what rule {self.rule.id} was fitted on: "
+                f"{'; '.join(farthest)}",
+            )
+        few = [each for each in sized if each.steps < _FEW_STEPS]
+        if few:
+            number = sum(each.seeds for each in few)
+            least = min(each.steps for each in few)
+            yield Notice(
+                code="few_steps",
+                message=f"{number} of {counted(total, 'run')} have fewer than {_FEW_STEPS} steps, the least "
+                f"{least}, as many as a warm-up takes: --limit 'tokens_per_param >= …' leaves them out",
+            )
+
+
+class _Sized(NamedTuple):
+    """A run of a design with what it is trained with, before its seeds have names."""
+
+    label: str
+    seeds: int
+    model: Model
+    context: int
+    sequences: int
+    steps: int
+    rate: float
+    flops: float
+    hours: float | None
+    price: float | None
+    currency: str | None
+    answer: RuleAnswer
+    notices: tuple[Notice, ...]
+
+    @property
+    def tokens(self) -> int:
+        """The tokens that are trained."""
+        return self.steps * self.sequences * self.context
+
+
+def make_ladder(
+    design: PilotDesign,
+    *,
+    output: str | os.PathLike[str],
+    command: str,
+    engine: str = "slurm",
+    rule: str = DEFAULT_RULE,
+    at_once: Amount = _AT_ONCE,
+    image: str | None = None,
+    storage: str | None = None,
+    **options: Unpack[LaunchKeywords],
+) -> Ladder:
+    """Return the runs of a design with shapes, batches, rates, times and commands; its ``write()`` writes the files.
+
+    Nothing is started: the ladder's ``submit`` is the command that does, once the files are written.
+
+    Parameters
+    ----------
+    design
+        The runs, as :func:`scaleplan.design` returns them.
+    output
+        The folder for the files and for what the runs write, which is new or empty.
+    command
+        The training command, one program and its arguments: ``"python train.py --layers {layers} --out {out}"``.
+        Names in braces stand for the values of each run: its fields, and ``{gpus}``; no shell reads the command.
+    engine
+        What starts the runs: ``slurm``, ``skypilot``, ``kubernetes``, or ``csv`` for a list.
+    rule
+        The rule of thumb for batch and learning rate.
+    at_once
+        Runs at the same time.
+    image
+        A container image, in which the command runs.
+    storage
+        What keeps the folders of runs: a bucket for SkyPilot, a PersistentVolumeClaim for Kubernetes.
+    options
+        The GPU of the runs with ``gpus`` for each, its ``mfu``, ``price`` and ``exchange_rate``; the ``style`` of
+        the shapes, and the ``context`` of a sequence.
+
+    Raises
+    ------
+    UsageError
+        For options that do not go together, and runs that no shape has, or whose model does not fit the GPUs.
+
+    """
+    return LaunchRequest.parse(
+        output=output,
+        command=command,
+        engine=engine,
+        rule=rule,
+        at_once=at_once,
+        image=image,
+        storage=storage,
+        **options,
+    ).ladder(design)
+
+
+def _require_of_engine(engine: str, *, image: str | None, storage: str | None) -> None:
+    """Refuse an image or a place to keep runs where an engine has no use for it, or lacks one that it needs."""
+    chosen = engine_of(engine)
+    if not chosen.remote:
+        used = "--image" if image is not None else "--storage" if storage is not None else None
+        if used is not None:
+            remote = " and ".join(name for name, each in ENGINES.items() if each.remote)
+            raise UsageError(f"{used} says nothing about {engine}", hint=f"it is for {remote}")
+        return
+    if storage is None:
+        raise UsageError(
+            f"{engine} needs --storage, where the folders of runs are kept: its machines vanish with what they wrote",
+            hint="a bucket, s3://NAME" if engine == "skypilot" else "the name of a PersistentVolumeClaim",
+        )
+    if chosen.image and image is None:
+        raise UsageError(f"{engine} needs --image, in which the command runs", hint="--image python:3.13")
+
+
+def rules_for_runs(library: RuleLibrary) -> tuple[str, ...]:
+    """Return the rules that give a dense run a rate and a batch of the least loss, from its sizes alone."""
+    return tuple(
+        rule.id
+        for rule in library.all()
+        if rule.learning_rate is not None and rule.batch_kind == "optimal" and rule.advise == "always"
+    )
+
+
+def _rule(name: str, library: RuleLibrary) -> Rule:
+    """Return a rule by which runs can be trained; raises UsageError for one that lacks a batch or a rate."""
+    rule, known = library.load(name), rules_for_runs(library)
+    if name in known:
+        return rule
+    if rule.advise != "always":
+        lack = "is not for dense models of any size"
+    elif rule.learning_rate is None:
+        lack = "gives no learning rate"
+    else:
+        lack = "gives no batch" if rule.batch is None else "gives a critical batch, not one of the least loss"
+    raise UsageError(f"rule {name} {lack}", hint=f"rules that give both: {', '.join(known)}")
+
+
+_ACTIVE = ("-", "=", "+", "@")  # beginnings that a program or a spreadsheet takes for something else than a path
+
+
+def _shown_folder(output: str | os.PathLike[str]) -> str:
+    """Return a folder as commands are given it: with slashes but none at its end, and never like an option."""
+    text = os.fspath(output).replace(os.sep, "/")
+    text = text.rstrip("/") or "/"
+    return f"./{text}" if text.startswith(_ACTIVE) else text
+
+
+def _limit(hours: float) -> float:
+    """Return after how many hours a run is stopped that is to take some."""
+    return max(_LEAST_LIMIT, _LIMIT_STEP * math.ceil(LIMIT * hours / _LIMIT_STEP))
+
+
+_QUANTITIES = {"params": "parameters", "tokens": "tokens", "flops": "compute", "tokens_per_param": "tokens/param"}
+
+
+def _farthest(outside: Iterable[Outside]) -> list[str]:
+    """Return how far quantities leave their ranges, by the farthest on either side of each."""
+    most: dict[str, dict[str, float]] = {}
+    for gone in outside:
+        sides = most.setdefault(gone.quantity, {})
+        sides[gone.side] = max(gone.factor, sides.get(gone.side, 1.0))
+    return [
+        f"{_QUANTITIES.get(quantity, quantity)} up to "
+        + " and ".join(f"{format_factor(factor)} {side}" for side, factor in sorted(sides.items()))
+        for quantity, sides in sorted(most.items())
+    ]

@@ -1,0 +1,101 @@
+"""An array job for Slurm, which starts each run of a ladder as a task."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from scaleplan.errors import escape_control
+from scaleplan.ladder.ladder import MANIFEST
+from scaleplan.ladder.shell import run_functions
+from scaleplan.ladder.spending import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scaleplan.ladder.ladder import Ladder, LadderRun
+
+__all__ = ["slurm_script"]
+
+_WARNING_SECONDS = 120
+"""Seconds before Slurm ends a task at which it sends a signal: the time to save, and the minute by which Slurm may be
+early. Slurm's limit lies so far beyond those of runs that it comes only where somebody lowers it, or preempts."""
+
+_MINUTES_BESIDE = 5
+"""Minutes that a task has beside its run's limit: to start, to save after it, and the warning before the end."""
+
+_LARGEST_ARRAY = 1001
+"""Tasks that an array may have as Slurm is delivered (MaxArraySize of slurm.conf)."""
+
+
+def slurm_script(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
+    """Return a batch script whose task N starts the run at position N of ``runs``, of which there is at least one.
+
+    GPUs are asked for by ``--gres``, which every Slurm has and which an option of ``sbatch`` overrides with a type
+    (``--gpus-per-node`` needs one way of selecting resources, ``cons_tres``). No text of the user's stands in a line
+    that Slurm reads.
+    """
+    last = len(runs) - 1
+    options = [
+        f"--job-name={_job_name(ladder.folder)}",
+        f"--array=0-{last}%{max(1, min(ladder.at_once, len(runs)))}",
+        "--nodes=1",
+        "--ntasks=1",
+        f"--gres=gpu:{ladder.gpus}",
+        *_time(runs),
+        f"--signal=B:TERM@{_WARNING_SECONDS}",
+        "--requeue",
+        "--open-mode=append",
+        "--output=slurm-%A.out",
+    ]
+    manifest = shlex.quote(f"{ladder.folder.rstrip('/') or '/'}/{MANIFEST}")
+    return "\n".join(
+        (
+            "#!/bin/sh",
+            *(f"#SBATCH {option}" for option in options),
+            "#",
+            *(f"# {line}".rstrip() for line in _comments(ladder, runs)),
+            "",
+            f"if [ ! -f {manifest} ]; then",
+            "  printf 'there is no %s in %s: submit from the folder in which scaleplan design was run\\n' \\",
+            f'    {manifest} "$(pwd)" >&2',
+            "  exit 2",
+            "fi",
+            "",
+            run_functions(runs),
+            'run_pilot "${SLURM_ARRAY_TASK_ID:?is set by Slurm; submit this file with sbatch}"',
+            "",
+        )
+    )
+
+
+def _time(runs: Sequence[LadderRun]) -> Iterator[str]:
+    """Yield the option for the longest limit of the runs, if all have one; each is stopped at its own."""
+    limits = [run.limit_hours for run in runs if run.limit_hours is not None]
+    if len(limits) == len(runs) > 0:
+        minutes = math.ceil(max(limits) * 60) + _MINUTES_BESIDE
+        days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+        yield f"--time={days}-{hours:02}:{minutes:02}:00"
+
+
+def _job_name(folder: str) -> str:
+    """Return a name for the job, of the last part of the folder, in letters that no tool of Slurm's reads."""
+    part = folder.rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-")[:40] or "ladder"
+
+
+def _comments(ladder: Ladder, runs: Sequence[LadderRun]) -> Iterator[str]:
+    yield "Pilot runs of a ladder as an array job for Slurm; a task writes to the folder of its run."
+    yield ""
+    yield from (f"{name + ':':9}{line}" for name, line in facts(ladder, runs))
+    yield ""
+    yield f"{'submit:':9}{escape_control(ladder.submit)}"
+    yield "         in the folder in which scaleplan design was run, with the environment that the runs need."
+    yield "         Options of sbatch come before those of this file: --partition=NAME, --account=NAME, --mem=64G,"
+    yield f"         --cpus-per-task=16, and --gres=gpu:TYPE:{ladder.gpus} where there are several types of GPU."
+    yield "         Submitted again, it starts only runs that have not ended well. Messages go to slurm-JOB.out."
+    if len(runs) > _LARGEST_ARRAY:
+        yield f"         {len(runs):,} tasks need a larger MaxArraySize than Slurm's usual {_LARGEST_ARRAY:,}:"
+        yield "         'scontrol show config | grep MaxArraySize' tells that of the cluster."

@@ -1,0 +1,92 @@
+"""Files of YAML for engines, every text of the user's quoted, and the names that engines allow."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import starmap
+from pathlib import PurePath
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from scaleplan.errors import UsageError, escape_control, quote
+from scaleplan.ladder.spending import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from scaleplan.ladder.ladder import Ladder, LadderRun
+
+__all__ = ["image_of", "label_of", "yaml_file"]
+
+_LONGEST_LABEL = 40
+"""Of the 63 characters of a DNS label, so that engines can add theirs: a hash, the number of a run, five letters."""
+
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/._-]*(?: [A-Za-z0-9/._-]+)*")
+"""Texts that no YAML reader takes for a number, a date or a mark; yes, no, null and the like are left to PyYAML.
+
+PyYAML alone is not enough: it leaves 1e21 without quotes, which is a number to the YAML 1.2 of Go.
+"""
+
+_WIDTH = 100
+"""Characters of a line of notes."""
+
+_ONE_LINE = 2**20
+"""Characters after which a text would be broken into lines: longer than any command."""
+
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
+"""The characters of a reference to an image, of the OCI distribution specification."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a text of several lines as it stands, and any that could be read as something else in quotes."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in value else None if _PLAIN.fullmatch(value) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def yaml_file(
+    ladder: Ladder, runs: Sequence[LadderRun], what: str, notes: Mapping[str, str], document: Mapping[str, Any]
+) -> str:
+    """Return a file of one document: in comments what it is, what it takes, how it is submitted, and notes.
+
+    Whatever would not show is spelt out in comments: a line break of Unicode would end one.
+    """
+    lines = [what, "", *starmap(_named, facts(ladder, runs)), "", _named("submit", ladder.submit)]
+    for name, text in notes.items():
+        first, *more = wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+        lines += [_named(name, first), *(_named("", line) for line in more)]
+    comments = "".join(f"# {escape_control(line)}".rstrip() + "\n" for line in lines)
+    return comments + yaml.dump(
+        document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=_ONE_LINE
+    )
+
+
+def _named(name: str, line: str) -> str:
+    return f"{name + ':' if name else '':9}{line}"
+
+
+def label_of(folder: str) -> str:
+    """Return a DNS label that starts with a letter and is like the last part of a path."""
+    plain = unicodedata.normalize("NFKD", PurePath(folder).name).encode("ascii", "ignore").decode().lower()
+    label = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if not label[:1].isalpha():
+        label = f"pilots-{label}"
+    return label[:_LONGEST_LABEL].strip("-")
+
+
+def image_of(ladder: Ladder) -> str | None:
+    """Return the container image; raises UsageError where it is no reference to one."""
+    if ladder.image is not None and not _IMAGE.fullmatch(ladder.image):
+        raise UsageError(
+            f"no container image has the name {quote(ladder.image)}",
+            hint="one is, for example, nvcr.io/nvidia/pytorch:25.08-py3",
+        )
+    return ladder.image

@@ -44,6 +44,33 @@ class Hidden(LossSurface):
 
 
 @pytest.fixture(scope="session")
+def local_cluster():
+    """Return how to start a scheduler of Dask with a number of workers, each a process."""
+    from distributed import LocalCluster
+
+    def start(workers):
+        return LocalCluster(
+            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0", silence_logs=50
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def session_cluster(local_cluster):
+    with local_cluster(2) as started:
+        yield started
+
+
+@pytest.fixture
+def cluster(session_cluster):
+    """Return a cluster of Dask with two workers."""
+    session_cluster.scale(2)
+    session_cluster.wait_for_workers(2)
+    return session_cluster
+
+
+@pytest.fixture(scope="session")
 def hidden():
     """Return how to hide the closed forms of a surface."""
     return lambda law: Hidden(law=law)

@@ -30,6 +30,7 @@ OF_GROUPS = {
     "presets": ("list_presets", "show_preset", "validate_presets"),
     "gpus": ("list_gpus", "show_gpu", "compare_gpus"),
     "models": ("list_models", "show_model"),
+    "ladder": ("ladder_status",),
     "families": ("list_families", "show_family", "validate_families"),
 }
 """Of commands with commands of their own, the functions: ``presets`` and ``models`` are packages already."""
@@ -163,6 +164,12 @@ RESULTS = {
     "Shape": lambda: sp.shape("7B"),
     "MemorySummary": lambda: sp.memory("7B", gpu="h100-sxm"),
     "Ways": lambda: sp.ways("7B", gpu="h100-sxm", tokens="1B"),
+    "Ladder": lambda: sp.make_ladder(
+        sp.design(flops=1e18, target=1e21, limit=["params >= 1M"], most_runs=4),
+        output="pilots",
+        command="train --out {out}",
+        gpu="h100",
+    ),
     "Marginal": lambda: sp.marginal(flops=1e21),
     "Advice": lambda: sp.hyperparameters(flops=1e21),
     "PrecisionChoice": lambda: sp.precisions(cost="250k", gpu="b200"),

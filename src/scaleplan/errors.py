@@ -15,12 +15,13 @@ The command line is the only place that prints them, and the warnings, each a :c
 from __future__ import annotations
 
 import re
+from copyreg import __newobj__  # type: ignore[attr-defined]  # how pickle makes objects without their constructors
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaleplan.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
     "FileError",
@@ -231,6 +232,10 @@ class ScaleplanError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, ...], dict[str, Any]]:
+        """Come through to another process whole, whatever the constructor takes."""
+        return __newobj__, (type(self), *self.args), self.__dict__
 
     def to_dict(self) -> dict[str, object]:
         """Return the machine-readable form, ``scaleplan/error/1``."""

@@ -337,7 +337,7 @@ def require_new_folder(folder: Path, *, hint: str) -> None:
                 raise FileError(f"folder {quote(folder)} is not empty: it holds {quote(found[0])}", hint=hint)
             if not os.access(folder, os.W_OK):
                 raise FileError(f"cannot write into {quote(folder)}: permission denied", hint=hint)
-        elif os.path.lexists(folder):
+        elif not _is_free(folder):
             raise FileError(f"{quote(folder)} is no folder", hint=hint)
         elif not folder.parent.is_dir():
             raise FileError(
@@ -347,6 +347,15 @@ def require_new_folder(folder: Path, *, hint: str) -> None:
             raise FileError(f"cannot make {quote(folder)}: permission denied", hint=hint)
     except (OSError, ValueError) as error:
         raise _failed(f"make {quote(folder)}", error) from None
+
+
+def _is_free(path: Path) -> bool:
+    """Return whether nothing has a path, no broken link either; raises OSError or ValueError for what is no path."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def write_folder(folder: Path, files: Mapping[str, str], *, hint: str) -> tuple[Path, ...]:
@@ -369,7 +378,7 @@ def write_folder(folder: Path, files: Mapping[str, str], *, hint: str) -> tuple[
                 path.unlink(missing_ok=True)
             if made and folder.is_dir():
                 folder.rmdir()
-            if isinstance(error, OSError):
+            if isinstance(error, OSError | ValueError):
                 raise _failed(f"make {quote(folder)}", error) from None
             raise
     return tuple(written)

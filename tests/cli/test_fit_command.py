@@ -338,20 +338,6 @@ def test_fit_and_backtest_agree(cli, tmp_path):
     assert fitted["rms_inside"] == tested["rms_inside"]
 
 
-def test_processes_share_the_resamples_and_change_nothing(cli):
-    """The preset is the same to the byte for any number of jobs; none is refused."""
-    lines = ["params,tokens,loss"]
-    lines += [
-        f"{n},{n * r},{1.8 + 480 / n**0.35 + 2000 / (n * r) ** 0.37 + 1e-3 * (i % 3)}"
-        for i, (n, r) in enumerate((n, r) for n in (3e7, 1e8, 3e8, 1e9) for r in (3, 20, 90))
-    ]
-    Path("runs.csv").write_text("\n".join(lines))
-    for name, jobs in (("one.toml", "1"), ("two.toml", "2")):
-        assert cli("fit", "runs.csv", "--id", "mine", "-o", name, "--samples", "400", "--jobs", jobs).status == 0
-    assert Path("one.toml").read_bytes() == Path("two.toml").read_bytes()
-    assert cli("fit", "runs.csv", "--jobs", "0").status == 2
-
-
 def test_a_fit_replaces_only_what_a_fit_wrote(cli, runs):
     """A law of its own, with a warning; any other file stays, and so does the file that it reads."""
     fit = ("fit", runs, "--samples", "0", "-o")

@@ -17,14 +17,19 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tests.ladder.records import ladder_of, ladder_run
 
 import scaleplan
 from scaleplan.cli.app import COMMANDS
 
 FROZEN = Path(__file__).parent / "frozen"
-FITTED = ("fit", "fit-each", "fit-json", "backtest", "design", "design-pool", "track")
+FITTED = ("fit", "fit-each", "fit-json", "backtest", "design", "design-ladder", "design-pool", "track")
 NUMBER = re.compile(r"(?<![\w.])(\d+\.\d+(?:e[+-]\d+)?)(?![\w.])")
 CLUSTER = "--gpus 64 --gpu h100-sxm --time 30d"
+PILOTS = (
+    "--flops 1e18 --target 1e21 --most-runs 4 --limit 'params >= 1M' --gpu h100 "
+    "--command 'python train.py --layers {layers} --lr {lr} --out {out}'"
+)
 
 # Llama 3 8B: 8,030,261,248 parameters
 LLAMA = {
@@ -180,8 +185,19 @@ def logged():
     return {"small.log": "\n".join(printed) + "\n", "large.jsonl": "\n".join(lines[:-20]) + "\n"}
 
 
+def ladder():
+    """Return what is in the folder of a ladder, and what its runs have written."""
+    runs = [ladder_run(f"{number:02}-5M-s0", steps=100, tokens=6_553_600) for number in range(4)]
+    made = ladder_of(runs, engine="csv", file="runs.csv", submit="", at_once=2)
+    lines = [f"s:{step} trl:{1.9 + 7 / (step + 5) ** 0.4:.4f} lr:0.001000 norm:0.4" for step in range(100)]
+    half = "\n".join([*lines[:50], "RuntimeError: CUDA out of memory"])
+    made_files = {"ladder.json": json.dumps(made.to_dict()), "status-0": "0\n", "status-1": "1\n"}
+    return made_files | {"whole.log": "\n".join(lines) + "\n", "half.log": half + "\n"}
+
+
 FILES = {
     **logged(),
+    **ladder(),
     "llama.json": json.dumps(LLAMA),
     "mixtral.json": json.dumps(MIXTRAL),
     "scaleplan.toml": PROJECT,
@@ -210,6 +226,20 @@ CASES = {
         "runs small.log large.jsonl --params small=124M --format csv",
         "runs large.jsonl --get val_loss",
         "fit large.jsonl",
+    ),
+    "ladder": (
+        (
+            "ladder.json:pilots/ladder.json whole.log:pilots/00-5M-s0/output.log status-0:pilots/00-5M-s0/exit "
+            "half.log:pilots/01-5M-s0/output.log status-1:pilots/01-5M-s0/exit "
+            "half.log:pilots/02-5M-s0/output.log status-0:pilots/02-5M-s0/exit"
+        ),
+        "ladder",
+        "ladder status pilots",
+        "ladder status pilots --fields run,state,share,loss,hours_left --format csv",
+        "ladder status pilots --get gpu_hours_left",
+        "ladder status pilots -o rest.csv",
+        "ladder status pilots -o pilots/runs.csv",
+        "ladder status nowhere",
     ),
     "help": (
         "",
@@ -373,6 +403,14 @@ CASES = {
         "design --pool runs.csv --flops 20%",
         "design --pool runs.csv --flops 20% --format csv -q",
     ),
+    "design-ladder": (
+        "",
+        f"design {PILOTS} -f slurm -o pilots",
+        f"design {PILOTS} -f slurm -o pilots",
+        "show pilots/ladder.json --format csv",
+        f"design {PILOTS} -f csv -o list --json -q > ladder.json",
+        f"design {PILOTS} -f slurm",
+    ),
     "design": ("", "design --flops 1e21 --target 5.76e23", "design --flops 1e21 --target 5.76e23 --format csv"),
     "forecasts": (
         "own.toml",
@@ -517,6 +555,7 @@ def recorded(cli, monkeypatch):
 
     def record(names, *lines):
         for name, _, new in (item.partition(":") for item in names.split()):
+            Path(new or name).parent.mkdir(parents=True, exist_ok=True)
             Path(new or name).write_text(FILES[name], encoding="utf-8")
         there = {path.name for path in Path().iterdir()}
         parts = []
@@ -534,8 +573,9 @@ def recorded(cli, monkeypatch):
                 Path(into).write_text(found.out, encoding="utf-8")
             parts.append(f"$ scaleplan {line}\n[status {found.status}]\n")
             parts.append(section("out", "" if into else found.out) + section("err", found.err))
-        written = sorted(path for path in Path().iterdir() if path.name not in there)
-        parts += [section(f"file {path.name}", path.read_text(encoding="utf-8")) for path in written]
+        new = [path for path in Path().iterdir() if path.name not in there]
+        written = sorted(path for place in new for path in (place, *place.rglob("*")) if path.is_file())
+        parts += [section(f"file {path.as_posix()}", path.read_text(encoding="utf-8")) for path in written]
         return "".join(parts)
 
     return record

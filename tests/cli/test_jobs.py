@@ -1,7 +1,8 @@
-"""The processes that share the resamples of a fit: they end with the command, however it ends."""
+"""Who shares the work of a fit: the same bytes from each, and none is left when the command ends, however it ends."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from scaleplan.fitting.parallel import release
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs a list of processes in /proc")
+
 
 @pytest.fixture
 def runs(tmp_path):
     """Write runs whose resamples take far longer than a test waits."""
     rows = [
         f"{n:g},{r * n:g},{1.8 + 480 / n**0.35 + 2000 / (r * n) ** 0.37 + 1e-3 * ((7 * i) % 5)}"
-        for i, n in enumerate(1e7 * 1.1**k for k in range(60))
+        for i, n in enumerate(1e7 * 1.3**k for k in range(20))
         for r in (5, 20, 80)
     ]
     path = tmp_path / "runs.csv"
@@ -24,20 +29,104 @@ def runs(tmp_path):
     return path
 
 
+@pytest.fixture
+def start(process, runs):
+    """Return how to start a long fit, in a group of processes of its own; what is left of it ends with the test."""
+    started = []
+
+    def long_fit(jobs):
+        command, environment = process("fit", runs, "--jobs", jobs, "--samples", "100000")
+        work = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+        started.append(work)
+        return work
+
+    yield long_fit
+    for work in started:
+        if work.poll() is None:
+            os.killpg(work.pid, signal.SIGKILL)
+            work.communicate()
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs a list of processes in /proc")
+def test_who_shares_the_work_changes_nothing(cli, cluster):
+    """The file and the answer are the same to the byte; no jobs are refused."""
+    lines = ["params,tokens,loss"]
+    lines += [
+        f"{n},{n * r},{1.8 + 480 / n**0.35 + 2000 / (n * r) ** 0.37 + 1e-3 * (i % 3)}"
+        for i, (n, r) in enumerate((n, r) for n in (3e7, 1e8, 3e8, 1e9) for r in (3, 20, 90))
+    ]
+    Path("runs.csv").write_text("\n".join(lines))
+    answers = set()
+    for jobs in ("1", "2", "auto", f"dask:{cluster.scheduler_address}"):
+        done = cli("fit", "runs.csv", "--id", "mine", "-o", "law.toml", "--samples", "2000", "--jobs", jobs, "--json")
+        assert done.status == 0
+        answers.add((done.out, Path("law.toml").read_bytes()))
+        Path("law.toml").unlink()
+    assert len(answers) == 1
+    assert cli("fit", "runs.csv", "--jobs", "0").status == 2
+    release()
+
+
+@pytest.mark.slow
+@needs_proc
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT], ids=lambda ending: ending.name)
-def test_workers_end_with_the_command(process, runs, ending):
-    """And the pipe that they inherited is closed: its reader gets to the end."""
-    command, environment = process("fit", runs, "--jobs", "2", "--samples", "100000")
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as work:
-        workers = _until(lambda: found if len(found := _workers(work.pid)) == 2 else None)
-        time.sleep(0.3)
-        work.send_signal(ending)
-        out, err = work.communicate(timeout=20)
+def test_workers_end_with_the_command(start, ending):
+    """And the pipe that they inherited is closed: its reader gets to the end. An interrupt reaches all of them."""
+    work = start("2")
+    workers = _until(lambda: found if len(found := _workers(work.pid)) == 2 else None)
+    time.sleep(0.3)
+    others = _children(work.pid)
+    (os.killpg if ending is signal.SIGINT else os.kill)(work.pid, ending)
+    out, err = work.communicate(timeout=20)
     assert (out, err) == (b"", b"")
     assert work.returncode == (130 if ending is signal.SIGINT else -ending)
-    assert _until(lambda: not any(map(_alive, workers)))
+    assert len(workers) == 2
+    assert _until(lambda: not any(map(_alive, [*workers, *others])))
+    assert _until(lambda: not _left(work.pid))
+
+
+@pytest.mark.slow
+@needs_proc
+def test_an_interrupt_while_workers_start_is_no_traceback(start):
+    work = start("2")
+    assert _until(lambda: _workers(work.pid), pause=0.001)
+    os.killpg(work.pid, signal.SIGINT)
+    out, err = work.communicate(timeout=20)
+    assert (out, err, work.returncode) == (b"", b"", 130)
+    assert _until(lambda: not _left(work.pid))
+
+
+@pytest.mark.slow
+@needs_proc
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGSEGV], ids=lambda ending: ending.name)
+def test_a_worker_that_ends_early_is_one_error(start, ending):
+    """As where memory runs out."""
+    work = start("2")
+    workers = _until(lambda: found if len(found := _workers(work.pid)) == 2 else None)
+    time.sleep(0.3)
+    os.kill(int(workers[0]), ending)
+    out, err = work.communicate(timeout=20)
+    assert (work.returncode, out) == (2, b"")
+    assert err.decode() == (
+        "error: 2 processes could not share the work: one of them ended early\n"
+        "hint: where memory ran out, fewer processes need less, and --jobs 1 the least\n"
+    )
+    assert not any(map(_alive, workers))
+    assert _until(lambda: not _left(work.pid))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=lambda ending: ending.name)
+def test_a_cluster_is_free_when_the_command_has_ended(start, cluster, ending):
+    work = start(f"dask:{cluster.scheduler_address}")
+    assert _until(lambda: len(cluster.scheduler.tasks) > 2)
+    os.killpg(work.pid, ending)
+    out, err = work.communicate(timeout=20)
+    assert (out, err, work.returncode) == (b"", b"", 130 if ending is signal.SIGINT else -ending)
+    assert _until(lambda: not cluster.scheduler.tasks)
 
 
 def _children(parent):
@@ -48,27 +137,38 @@ def _children(parent):
 
 def _workers(parent):
     """Return those of them that share work: others keep account of semaphores."""
-    return [number for number in _children(parent) if "popen_loky" in Path(f"/proc/{number}/cmdline").read_text()]
+    return [number for number in _children(parent) if b"popen_loky" in _read(f"/proc/{number}/cmdline")]
+
+
+def _left(process):
+    """Return what a process has left in shared memory and among temporary files."""
+    places = Path("/dev/shm"), Path("/tmp")
+    return [found for place in places for found in place.glob(f"*[-_]{process}[-_]*")]
 
 
 def _stat(number):
     """Return the state of a process, and who started it."""
+    return _read(f"/proc/{number}/stat").decode().rpartition(")")[2].split()[:2] or ["X", ""]
+
+
+def _read(path):
     try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[:2]
+        return Path(path).read_bytes()
     except OSError:
-        return ["X", ""]
+        return b""
 
 
 def _alive(number):
     return _stat(number)[0] not in "ZX"
 
 
-def _until(question):
+def _until(question, *, pause=0.05):
     """Return the first answer that is not empty; False after a while."""
-    for _ in range(200):
+    end = time.monotonic() + 15
+    while time.monotonic() < end:
         if answer := question():
             return answer
-        time.sleep(0.05)
+        time.sleep(pause)
     return False
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -12,6 +13,8 @@ from typing import is_typeddict
 
 import pytest
 from jsonschema import Draft202012Validator
+from tests.ladder.folders import write_ladder_json, write_run
+from tests.ladder.records import ladder_of, ladder_run
 
 from scaleplan.cli.answers import ANSWERS
 from scaleplan.cli.app import COMMANDS, build
@@ -66,6 +69,8 @@ memory gpt2 --gpu rtx-4090 --ways
 design --flops 1e20 --target 1e22
 design runs.csv --flops 1e20 --target 1e22 --schedule wsd
 design --pool runs.csv --flops 30%
+design --flops 1e18 --target 1e21 --gpu h100 -f csv -o pilots --command 'train {out}' --limit 'params >= 1M'
+ladder status started
 register --flops 1e21 -o forecasts/new.json --force
 register --params 1B --tokens 20B --name big -o forecasts/new.json --force
 resolve forecasts/big.json --loss 2.3 --dry-run
@@ -125,7 +130,9 @@ IN_EVERY_FORMAT = [  # one of each schema
     "optimal --flops 1e21", "sweep --from 1e18 --to 1e20 --points 3", "break-even --params 7B --points 3",
     "marginal --flops 1e21", "convert --flops 1e24", "memory 7B --gpus 8", "memory gpt2 --gpu rtx-4090 --ways",
     "design --flops 1e20 --target 1e22", "design --pool runs.csv --flops 30%",
+    "design --flops 1e18 --target 1e21 --gpu h100 -f csv -o pilots --command 'train {out}' --limit 'params >= 1M'",
     "register --flops 1e21 -o forecasts/new.json --force",
+    "ladder status started", "register --flops 1e21 -o forecasts/new.json --force",
     "resolve forecasts/big.json --loss 2.3 --dry-run", "forecasts forecasts", "track part.log --steps 400",
     "hyperparameters --flops 1e21", "precisions --cost 250k --gpu b200", "vocab --params 7B",
     "plot isoflop --flops 1e21", "check", "diff scaleplan.toml scaleplan.toml", "presets show chinchilla",
@@ -171,6 +178,10 @@ def folder(apart, cli, monkeypatch, kept):
         rows.append(f"r{i},{params:g},{ratio * params:g},{loss},{'ab'[i % 2]},finished")
     Path("runs.csv").write_text("\n".join([*rows, rows[-1]]))
     Path("config.json").write_text(json.dumps(CONFIG))
+    ladder = ladder_of([ladder_run(name, steps=1000, tokens=65_536_000) for name in ("a", "b", "c")])
+    write_ladder_json(ladder, "started")
+    write_run("started", ladder.runs[0], exit_status=0, style="llm.c")
+    write_run("started", ladder.runs[1], exit_status=1, style="llm.c", upto=500)
     Path("levanter.yaml").write_text(
         "model: {type: llama, hidden_dim: 64, intermediate_dim: 96, num_layers: 2, num_heads: 4, num_kv_heads: 4}\n"
         "trainer: {num_train_steps: 10, train_batch_size: 8}\n"
@@ -191,8 +202,24 @@ def direct(cli, saved, question):
     if question not in saved:
         words = shlex.split(question)
         for _ in range(1 + ("-o" in words)):
+            shutil.rmtree(_LADDER, ignore_errors=True)
             saved[question] = cli(*words, "--json").out
     return saved[question]
+
+
+_LADDER = "pilots"
+"""The folder of a ladder, which is new whenever one is designed."""
+
+
+def asked(cli, question, form):
+    """Return what a question prints in a format; that of a ladder is the format of its files, and it prints text."""
+    words = shlex.split(question)
+    if _LADDER not in words:
+        return cli(*words, "--format", form).out
+    shutil.rmtree(_LADDER, ignore_errors=True)
+    if form == "text":
+        return cli(*words).out
+    return Rendering(read_saved(cli(*words, "--json").out, name="it")).write(form)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -203,8 +230,8 @@ def test_a_saved_result_is_shown_as_it_was(cli, folder, saved, question):
     Path("saved.json").write_text(text)
     assert cli("show", "saved.json", "--json").out == text
     for form in ("csv",) if question.startswith("report") else ("text", "csv"):
-        shown, asked = cli("show", "saved.json", "--format", form), cli(*shlex.split(question), "--format", form)
-        assert shown.out == asked.out, form
+        shown = cli("show", "saved.json", "--format", form)
+        assert shown.out == asked(cli, question, form), form
         assert shown.err == ""
 
 
@@ -225,8 +252,7 @@ def test_every_kind_of_result_is_shown_in_every_format(cli, folder, saved, quest
     Path("saved.json").write_text(direct(cli, saved, question))
     judges = question.split()[0] in ("check", "diff")
     for form in ("tsv", "jsonl", "markdown", *(JUDGING if judges else ())):
-        asked = cli(*shlex.split(question), "--format", form).out
-        assert cli("show", "saved.json", "--format", form).out == asked, form
+        assert cli("show", "saved.json", "--format", form).out == asked(cli, question, form), form
 
 
 def test_every_command_and_every_schema_is_asked_about(cli, folder, saved):
@@ -234,8 +260,8 @@ def test_every_command_and_every_schema_is_asked_about(cli, folder, saved):
     leaves = set()
     for name in COMMANDS:
         leaves |= {f"{name} {inner}" for inner in getattr(build(name), "commands", {})} or {name}
-    asked = {leaf for leaf in leaves if any(each.startswith(f"{leaf} ") or each == leaf for each in QUESTIONS)}
-    assert leaves - asked - {"show"} == set()
+    known = {leaf for leaf in leaves if any(each.startswith(f"{leaf} ") or each == leaf for each in QUESTIONS)}
+    assert leaves - known - {"show"} == set()
     schemas = {json.loads(direct(cli, saved, question))["schema"] for question in IN_EVERY_FORMAT}
     assert set(RESULTS) == schemas
 

@@ -348,3 +348,14 @@ def test_a_wrong_request_is_said(words, error, message):
     """What is wrong with a request for a design is one error."""
     with pytest.raises(error, match=message):
         sp.design(**{"flops": "1e21", "target": "1e24"} | words)
+
+
+def test_runs_of_one_size_design_no_model_without_parameters():
+    """A law that is hardly determined may put the best size below one."""
+    losses = {5.6e6: 10.0242, 2.8e7: 7.427, 1.126e8: 6.0971, 4.504e8: 5.2727, 1.126e9: 4.9084, 3.1165e10: 4.2402}
+    table = {"params": [5.63e6] * len(losses), "tokens": [*losses], "loss": [*losses.values()]}
+    try:
+        runs = sp.design(table, target=3.2e22).runs
+    except UnreachableError:
+        return
+    assert all(run.params >= 1 and run.tokens >= 1 for run in runs)

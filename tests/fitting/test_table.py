@@ -199,7 +199,7 @@ def test_absent_files_huge_files_and_folders_without_logs_are_refused(tmp_path, 
     monkeypatch.setattr(tables, "MAX_BYTES", 1_000_000)
     with pytest.raises(FileError, match=r"larger than 1 MB") as caught:
         read_runs(write(tmp_path, b"x" * 1_000_001))
-    assert "final loss" in caught.value.hint
+    assert "--last" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ from tests.trainers.kinds import KINDS
 
 import scaleplan as sp
 from scaleplan.files import DATA_FILES, data_folder
+from scaleplan.ladder.engines import ENGINES
+from scaleplan.ladder.ladder import Ladder, LadderRun
+from scaleplan.logs.ladder_run import run_file
 from scaleplan.models.styles import STYLES
 from scaleplan.planning.constraints import constraint_options
 from scaleplan.planning.request import option_names
@@ -43,6 +46,7 @@ __all__ = [
     "runs",
     "saved",
     "settings",
+    "started_ladder",
     "training",
     "written",
 ]
@@ -661,7 +665,11 @@ def _results() -> tuple[bytes, ...]:
             ("register", "--flops=1e21", "-o", f"{folder}/forecast.json"),
             ("resolve", f"{folder}/forecast.json", "--loss=2.3"),
             ("forecasts", f"{folder}"),
+            ("ladder", "status", f"{folder}/started"),
         ]
+        for each, content in started_ladder(rng).items():
+            (folder / "started" / each).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "started" / each).write_bytes(content)
         return tuple(out.encode() for words in (*SAVED, *of_files) if (out := answer([*words, "--json"])))
 
 
@@ -673,6 +681,40 @@ def registered() -> bytes:
 def outcome() -> bytes:
     """Return the outcome of that forecast."""
     return next(each for each in _results() if b'"scaleplan/outcome/1"' in each)
+
+
+def started_ladder(rng: Random) -> Mapping[str, bytes]:
+    """Return the files in the folder of a ladder, by their paths in it: runs in any state."""
+    gpu = rng.random() < 0.7
+    pilots = []
+    for number in range(rng.choice([1, 2, 5])):
+        steps, name = rng.choice([1, 20, 120]), f"{number:02}-5M-s0"
+        amounts = {"params": 5_000_000, "tokens": 65_536 * steps, "flops": 1e15 * steps, "layers": 6, "width": 256}
+        amounts |= {"heads": 4, "kv_heads": 4, "head_width": 64, "ffn_width": 1024, "vocab": 50_257, "seed": 0}
+        amounts |= {"context": 1024, "batch": 65_536, "batch_sequences": 64, "steps": steps}
+        hours = 10 ** rng.uniform(-2, 2) if gpu else None
+        limit = None if hours is None else 3 * hours
+        out, words = f"started/{name}", ("train", "--out", f"started/{name}")
+        pilots.append(LadderRun(name=name, out=out, words=words, lr=1e-3, hours=hours, limit_hours=limit, **amounts))
+    engine = rng.choice(["slurm", "csv"])
+    totals = dict.fromkeys(("gpu_hours", "days", "cost", "most_gpu_hours", "most_days", "most_cost"))
+    made = Ladder(
+        engine=engine, folder="started", file=ENGINES[engine].file, submit="", command="train --out {out}", law="x",
+        target=1e22, rule="porian-2024", style="llama", gpu="h100-sxm" if gpu else None, gpus=1, at_once=2,
+        runs=tuple(pilots), flops=1e17, price=2.0 if gpu else None, currency="USD", **totals,
+    )  # fmt: skip
+    found = {"ladder.json": json.dumps(made.to_dict()).encode()}
+    for run in pilots:
+        if rng.random() < 0.2:
+            continue
+        found[f"{run.name}/run.json"] = json.dumps(run_file(run)).encode()
+        found[f"{run.name}/started"] = rng.choice([b"1700000000", b"1900000000", b"", b"x"])
+        if rng.random() < 0.6:
+            found[f"{run.name}/exit"] = rng.choice([b"0\n", b"0\n", b"1\n", b"124\n", b"143\n", b"999", b"", b"-1"])
+        for _ in range(rng.choice([0, 1, 1, 2])):
+            name, content = log(rng)
+            found[f"{run.name}/{rng.choice(['output.log', name])}"] = content
+    return found
 
 
 def saved(rng: Random) -> bytes:

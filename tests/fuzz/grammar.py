@@ -17,7 +17,7 @@ from scaleplan.cli.app import COMMANDS, build
 from scaleplan.files import data_folder
 from scaleplan.models.public_models import PublicModels
 from scaleplan.models.tuning import LOSSES, PRECISIONS
-from scaleplan.output import FORMATS
+from scaleplan.output import FORMATS, LAUNCHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -112,7 +112,10 @@ _NEEDS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "check": (("paths",), ("paths",), ("paths", "limit")), "diff": (("files",), ("files", "fail_on"), ("base",)),
     "convert": (*_BUDGETS, ("pf_days",), ("energy", "gpu"), ("carbon", "region", "gpu")), "fit": (("samples",),),
     "backtest": (("samples",),), "plot": (*_BUDGETS, ("runs",), ("runs",)),
-    "design": (("target",), ("target", "runs"), ("pool", "flops"), ("pool", "flops", "target_runs")),
+    "design": (
+        ("target",), ("target", "runs"), ("pool", "flops"), ("pool", "flops", "target_runs"),
+        ("target", "flops", "folder", "command", "gpu", "format"), ("target", "folder", "command", "gpu", "storage"),
+    ),
     "track": (("steps",), ("steps", "plan"), ("steps", "pilots"), ("tokens",)), "resolve": (("loss",), ("log",)),
     "register": (*_BUDGETS, ("params", "tokens")),
     "gpus": (("names", "params", "tokens", "time"), ("names", "cost"), ("names", "loss"), ("names", "flops")),
@@ -129,6 +132,9 @@ _PARTNERS = {
     "sequences": ("serve",), "weight_bits": ("serve",), "cache_bits": ("serve",), "y": ("x",),
     "experts_per_token": ("experts",), "tokens_per_byte": ("loss_unit",), "rank": ("tune",), "targets": ("tune",),
     "adapter_bits": ("tune",), "quantize": ("tune",), "galore_rank": ("optimizer",), "ways": ("gpu",),
+    "folder": ("command", "gpu", "format"), "rule": ("folder", "command"), "at_once": ("folder", "command"),
+    "image": ("folder", "command", "storage"), "storage": ("folder", "command"),
+    "command": ("folder", "gpu", "format"),
     "inputs": ("pool", "flops"), "pool_cost": ("pool", "flops"),
     "data_tokens": ("ways", "gpu"), "epochs": ("ways", "gpu"), "hours": ("ways", "gpu"),
 }  # fmt: skip
@@ -287,7 +293,7 @@ def _value(builder: Builder, command: Command, option: Option) -> str:
             return rng.choice(["0", "-1", "1", "1.5", "nan", "", "x", "1e9", "inf"])
         return values.edge(rng) if builder.chance(0.7) else values.nonsense(rng)
     if option.name == "format" and command.words[0] not in ("check", "diff", "show"):
-        return rng.choice([*FORMATS])
+        return rng.choice([*FORMATS, *(("csv", *LAUNCHING) if command.words[0] == "design" else ())])
     if file is not None:
         named = file(builder)
         if named is not None:
@@ -357,6 +363,15 @@ def _record(builder: Builder) -> str:
     return "."
 
 
+def _ladder(builder: Builder) -> str:
+    """Return the folder of a ladder, with or without runs in it, any file of which may be broken."""
+    if builder.chance(0.1):
+        return builder.rng.choice(["nosuch", ".", "started/ladder.json"])
+    for name, content in files.started_ladder(builder.rng).items():
+        builder.file(f"started/{name}", content)
+    return "started"
+
+
 def _compared(builder: Builder) -> str:
     if builder.chance(0.3):
         return _project(builder)
@@ -390,11 +405,26 @@ def _output(*names: str) -> Callable[[Builder], str]:
     return lambda builder: builder.rng.choice([*names, *names, "nosuch/out.x", ".", "/dev/null", "/dev/full", "-"])
 
 
+_COMMANDS = (
+    "train {out}", "python train.py --layers {layers} --lr {lr} --seed {seed} --out {out}", "train", "a {out} {x}",
+    "sh -c 'x=$1; train \"$x\"' sh {out}", "train {out} > log; rm -rf {out}", "'=x' {out} {{}} {gpus}", "{out}",
+    "a '{out}",
+)  # fmt: skip
+"""Commands of a ladder's runs, some of which are none."""
+
 _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("", "preset"): _law,
     ("", "laws"): _law,
     ("", "runs"): lambda builder: _logs(builder) if builder.chance(0.1) else _runs(builder),
     ("runs", "paths"): _logs,
+    ("ladder", "folder"): _ladder,
+    ("ladder", "output_file"): _output("rest.sh", "rest.csv", "started/slurm.sh", "started/rest.sh"),
+    ("design", "folder"): _output("pilots", "a b", "pilots/", "law.toml"),
+    ("design", "command"): lambda builder: builder.rng.choice(_COMMANDS),
+    ("design", "rule"): lambda builder: builder.rng.choice(["porian-2024", "step-law-2025", "kaplan-2020", "x"]),
+    ("design", "storage"): lambda builder: builder.rng.choice(["s3://bucket", "claim", "gs://b/c", "a;b", "/x"]),
+    ("design", "image"): lambda builder: builder.rng.choice(["python:3.13", "a b", "$(x)"]),
+    ("design", "at_once"): lambda builder: builder.rng.choice(["1", "3", "8", "1k", "0"]),
     ("", "log"): _logs,
     ("", "plan"): _plan,
     ("", "pilots"): lambda builder: _logs(builder) if builder.chance(0.6) else _runs(builder),

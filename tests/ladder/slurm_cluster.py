@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -17,8 +19,10 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "sinfo", "squeue", "scanc
 
 _GPUS, _CPUS = 8, 8
 
-# Tasks start within a second of their turn. GPUs are files without a type. Without cgroups, no process of a run gets a
-# signal but the shell, which must hand it on.
+_ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED"}
+
+# Tasks start within a second of their turn. GPUs have a type, which files need not name. Without cgroups, no process
+# of a run gets a signal but the shell, which must hand it on.
 _CONF = """\
 ClusterName=pilots
 SlurmctldHost=localhost
@@ -29,8 +33,8 @@ AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
-SlurmUser=root
-SlurmdUser=root
+SlurmUser={user}
+SlurmdUser={user}
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -50,7 +54,7 @@ SlurmdParameters=config_overrides
 KillWait=5
 MinJobAge=600
 GresTypes=gpu
-NodeName=localhost CPUs={cpus} Gres=gpu:{gpus} State=UNKNOWN
+NodeName=localhost CPUs={cpus} Gres=gpu:h100:{gpus} State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
 
@@ -86,12 +90,16 @@ class Slurm:
         return self.run("sbatch", "--parsable", *options, "--", str(file), cwd=cwd).strip()
 
     def wait(self, job, *, seconds=60):
-        """Wait until no task of a job is queued or running."""
+        """Wait until every task of a job, or of several with commas between them, has ended."""
+        words = ("squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%T")
+        self.until(lambda: set() < {*self.run(*words).split()} <= _ENDED, seconds=seconds)
+
+    def until(self, ready, *, seconds=60):
+        """Wait until something holds."""
         end = time.monotonic() + seconds
-        while self.run(
-            "squeue", "--noheader", "--states=PD,R,CG,S,CF", f"--jobs={job}", "--format=%i", check=False
-        ).strip():
-            assert time.monotonic() < end, self.run("squeue") + self.logs()
+        while not ready():
+            if time.monotonic() > end:
+                raise AssertionError(self.run("squeue", "--array", "--states=all", check=False) + self.logs())
             time.sleep(0.05)
 
     def states(self, job):
@@ -106,8 +114,6 @@ class Slurm:
 
 def missing():
     """Return why no cluster can be started here; None where one can."""
-    if os.name != "posix" or os.geteuid() != 0:
-        return "a cluster of Slurm is started by root"
     lacking = [name for name in PROGRAMS if _found(name) is None]
     return f"no {', '.join(lacking)}: apt-get install slurm-wlm munge" if lacking else None
 
@@ -118,16 +124,18 @@ def _found(program):
 
 @contextmanager
 def started(folder: Path):
-    """Start a cluster in a folder, whose path is short as that of a socket must be, and end it."""
+    """Start a cluster in a folder, and end it."""
     cluster = Slurm(folder)
     for name in ("state", "spool"):
         (folder / name).mkdir()
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
-    conf = _CONF.format(folder=folder, controller=_port(), node=_port(), cpus=_CPUS, gpus=_GPUS)
+    conf = _CONF.format(
+        folder=folder, controller=_port(), node=_port(), cpus=_CPUS, gpus=_GPUS, user=getpass.getuser()
+    )
     (folder / "slurm.conf").write_text(conf)
-    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-{_GPUS - 1}]\n")
+    (folder / "gres.conf").write_text(f"Name=gpu Type=h100 File={folder}/gpu[0-{_GPUS - 1}]\n")
     for number in range(_GPUS):
         (folder / f"gpu{number}").symlink_to("/dev/null")
     munge = [f"--{name}={folder}/munge.{end}" for name, end in _MUNGE]
@@ -150,12 +158,14 @@ def started(folder: Path):
                     )
                 )
             if words[0] == "munged":
-                _wait_for((folder / "munge.socket").exists, "munged", cluster)
-        _wait_for(lambda: "idle" in cluster.run("sinfo", "-h", "-o", "%T", check=False), "the node", cluster)
+                cluster.until((folder / "munge.socket").exists, seconds=20)
+        cluster.until(lambda: "idle" in cluster.run("sinfo", "-h", "-o", "%T", check=False), seconds=20)
         yield cluster
     finally:
-        with suppress(Exception):
-            cluster.run("scancel", "--signal=KILL", "--full", "--user=root", check=False)
+        with suppress(Exception):  # what a failed test has left running
+            cluster.run("scancel", f"--user={getpass.getuser()}")
+            words = ("squeue", "--noheader", "--states=R,CG", "--format=%i")
+            cluster.until(lambda: not cluster.run(*words).strip(), seconds=10)
         for daemon in reversed(daemons):
             _end(daemon)
 
@@ -179,18 +189,12 @@ def _port():
         return free.getsockname()[1]
 
 
-def _wait_for(ready, what, cluster):
-    end = time.monotonic() + 20
-    while not ready():
-        assert time.monotonic() < end, f"{what} has not started\n{cluster.logs()}"
-        time.sleep(0.05)
-
-
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory):
+def slurm():
     """Start a cluster for the tests of a session; they are skipped where none can be started."""
     why = missing()
     if why is not None:
         pytest.skip(why)
-    with started(Path(tmp_path_factory.mktemp("slurm"))) as cluster:
+    # the path of a socket has at most 107 characters
+    with TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as folder, started(Path(folder)) as cluster:
         yield cluster

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,10 +13,12 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.ladder.records import ladder_run
 
+from scaleplan.errors import is_visible
+from scaleplan.ladder.command import PLACEHOLDERS, parse_command
 from scaleplan.ladder.shell import run_functions
 from scaleplan.logs.ladder_run import run_file
-from tests.ladder.records import ladder_run
 
 SHELLS = {
     "dash": ("dash", "-eu"),
@@ -23,7 +26,6 @@ SHELLS = {
     "posix": ("bash", "--posix", "-eu"),
     "busybox": ("busybox", "sh", "-eu"),
     "zsh": ("zsh", "--emulate", "sh", "-eu"),
-    "sh": ("sh",),
 }
 
 HOSTILE = (
@@ -125,7 +127,7 @@ class Pilots:
         return path.read_text() if path.exists() else None
 
     def wait_for(self, number, text, name="output.log"):
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while text not in (self.read(number, name) or ""):
             assert time.monotonic() < end
             time.sleep(0.01)
@@ -190,19 +192,35 @@ TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",
 )
 
 
-@given(st.lists(st.lists(TEXTS, min_size=1, max_size=5), min_size=1, max_size=30))
-def test_any_words_reach_the_program(tmp_path_factory, listed):
-    folder = tmp_path_factory.getbasetemp() / "words"
+def reached(folder, listed):
+    """Return the words that reach the programs of some runs, by all that stands before the start of each."""
     folder.mkdir(exist_ok=True)
-    # what comes before the start of the program is left out, as it takes most of the time
     program = "mkdir() { :; }\npilot_start() { shift 4; printf '%s\\0' \"$@\"; printf 'end\\0'; }\n"
     calls = "".join(f"run_pilot {number}\n" for number in range(len(listed)))
     text = run_functions([ladder_run("r", words, out=".") for words in listed]) + program + calls
     (folder / "words.sh").write_text(text, newline="")
     shell = "dash" if shutil.which("dash") else "sh"
     done = subprocess.run((shell, "-eu", "words.sh"), cwd=folder, capture_output=True, check=True)
-    assert done.stdout.decode() == "".join("".join(f"{word}\0" for word in words) + "end\0" for words in listed)
     assert {path.name for path in folder.iterdir()} == {"words.sh", "lock"}
+    return [tuple(run.split("\0")[:-1]) for run in done.stdout.decode().split("end\0")[:-1]]
+
+
+@given(st.lists(st.lists(TEXTS, min_size=1, max_size=5), min_size=1, max_size=30))
+def test_any_words_reach_the_program(tmp_path_factory, listed):
+    listed = [[word.replace("end", "END") for word in words] for words in listed]
+    assert reached(tmp_path_factory.getbasetemp() / "words", listed) == [tuple(words) for words in listed]
+
+
+@given(st.lists(st.tuples(TEXTS.filter(bool), TEXTS, TEXTS), min_size=1, max_size=30), TEXTS.filter(bool))
+def test_any_words_reach_the_program_from_the_template(tmp_path_factory, listed, out):
+    out = "".join(filter(is_visible, out)).removeprefix("-") or "out"
+    listed = [["".join(filter(is_visible, word)).replace("end", "END") for word in words] for words in listed]
+    listed = [[words[0] or "train", *words[1:]] for words in listed]
+    values = dict.fromkeys(PLACEHOLDERS, 7) | {"out": out, "lr": 0.00123}
+    texts = [shlex.join(word.replace("{", "{{").replace("}", "}}") for word in words) for words in listed]
+    given = [parse_command(f"{text} --lr={{lr}} {{out}}/log").words_of(values) for text in texts]
+    expected = [(*words, "--lr=0.00123", f"{out}/log") for words in listed]
+    assert reached(tmp_path_factory.getbasetemp() / "template", given) == expected
 
 
 @pytest.mark.parametrize("program", ["timeout", "busybox"])
@@ -216,7 +234,7 @@ def test_a_run_past_its_limit_is_stopped_and_says_so(tmp_path, dash, program):
     slow = "trap 'sleep 1.1; exit 0' TERM; while :; do sleep 0.05; done"
     pilots = Pilots(tmp_path, runs_of("sleep 20", slow, STUBBORN, limit=1), replace=[("-k 60", "-k 2")])
     for number, process in enumerate([pilots.begin(shell, number, **given) for number in range(3)]):
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=30)
         assert (process.returncode, out) == (124, f"pilots/r{number}: stopped at its limit of 1 s\n")
         assert pilots.read(number, "exit") == "124\n"
         assert pilots.read(number, "output.log").endswith("this run: stopped at its limit of 1 s\n")
@@ -235,7 +253,7 @@ def test_on_a_signal_the_command_saves_and_the_run_is_stopped(tmp_path, shell, n
     process = pilots.begin(shell, 0)
     pilots.wait_for(0, "up")
     process.send_signal(number)
-    assert process.communicate(timeout=10)[0] == "pilots/r0: stopped by a signal before its end\n"
+    assert process.communicate(timeout=30)[0] == "pilots/r0: stopped by a signal before its end\n"
     assert process.returncode == 143
     assert pilots.read(0, "exit") == "143\n"  # though the command, which has saved, ended with 0
     log = pilots.read(0, "output.log").replace("Terminated\n", "")  # which the shell of the command says of its sleep
@@ -251,8 +269,15 @@ def test_a_command_that_does_not_end_is_killed(tmp_path, dash):
     pilots.wait_for(0, "up")
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert (process.returncode, pilots.read(0, "exit")) == (143, "143\n")
+
+
+def test_a_run_that_has_ended_before_the_signal_has_ended(tmp_path, shell):
+    ended = "pilot_child=''\n\n"
+    pilots = Pilots(tmp_path, runs_of("exit 0"), replace=[(ended, f"{ended}  kill -s TERM $$\n")])
+    assert pilots.start(shell, 0)[:2] == (143, "pilots/r0: exit status 0\n")
+    assert pilots.read(0, "exit") == "0\n"
 
 
 def test_after_a_signal_no_other_run_is_started(tmp_path, shell):
@@ -262,7 +287,7 @@ def test_after_a_signal_no_other_run_is_started(tmp_path, shell):
     process = pilots.begin(shell, 0)
     pilots.wait_for(0, "up")
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode == 143
     assert pilots.read(1, "started") is None
 
@@ -283,7 +308,7 @@ def test_runs_one_after_the_other(tmp_path, shell):
 def test_two_starts_of_a_run_run_it_once(tmp_path, shell):
     pilots = Pilots(tmp_path, runs_of("echo at work; sleep 0.5; echo done"))
     both = [pilots.begin(shell, 0) for _ in range(2)]
-    said = sorted(process.communicate(timeout=20)[0] for process in both)
+    said = sorted(process.communicate(timeout=30)[0] for process in both)
     assert said == ["pilots/r0: exit status 0\n", "pilots/r0: has ended well before\n"]
     assert pilots.read(0, "output.log") == "at work\ndone\n"
 
@@ -300,7 +325,7 @@ def test_a_start_beside_a_long_one_gives_way(tmp_path, dash):
         assert pilots.start(dash, 0)[0] == 75
     finally:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
-        first.communicate(timeout=10)
+        first.communicate(timeout=30)
     pilots.wait_for(0, "saved")
 
 

@@ -70,6 +70,13 @@ def test_a_machine_is_a_spot_instance_below_a_price():
 
 
 @pytest.mark.parametrize(
+    ("price", "gpus", "most"), [(2.95, 1, 2.95), (2.95, 8, 23.6), (0.1, 3, 0.3), (0.123456, 8, 0.9877)]
+)
+def test_the_price_of_a_machine_is_rounded_up(price, gpus, most):
+    assert task(gpus=gpus, price=price)["resources"]["max_hourly_cost"] == most
+
+
+@pytest.mark.parametrize(
     ("storage", "part"),
     [
         ("s3://my-pilots", {"file_mounts": {"/ladder": {"source": "s3://my-pilots", "mode": "MOUNT_CACHED"}}}),
@@ -136,9 +143,10 @@ def test_the_command_that_submits_names_as_many_jobs_as_machines():
     assert ENGINES["skypilot"].submission("pi lots/f.yaml", 3) == "sky jobs launch --num-jobs 3 'pi lots/f.yaml'"
 
 
-@pytest.mark.parametrize("text", ["a\u2028run: evil", "b\x85run: evil", "c\nrun: evil"])
+@pytest.mark.parametrize("text", ["a\u2028evil: 1", "b\x85evil: 1", "c\nevil: 1"])
 def test_no_text_ends_a_comment(text):
-    assert yaml.safe_load(skypilot_task(ladder(submit=text, law=text), RUNS))["run"].startswith("run_pilot() {")
+    found = yaml.safe_load(skypilot_task(ladder(submit=text, law=text), RUNS))
+    assert found.keys() == {"name", "workdir", "resources", "file_mounts", "run"}
 
 
 def made_by(tmp_path, count=5, failing=()):
@@ -214,6 +222,7 @@ def test_any_argument_arrives(tmp_path_factory, given_words, folder):
 # reads tasks as 'sky jobs launch' does, without a cloud: files as arguments, what it made of each on the last line
 _PARSER = """
 import json, sys
+from sky.backends.task_codegen import TaskCodeGen
 from sky.client.cli import command
 from sky.utils import common_utils, dag_utils
 found = []
@@ -229,6 +238,7 @@ for path in sys.argv[1:]:
         "name": dag.name, "run": task.run, "nodes": task.num_nodes, "workdir": task.workdir, "mounts": mounts,
         "volumes": task.volumes, "spot": resources.use_spot, "price": resources.max_hourly_cost,
         "gpus": resources.accelerators, "image": resources.extract_docker_image(),
+        "script": TaskCodeGen.build_task_bash_script(task.run),
     })
 launch = command.jobs.commands["launch"]
 print(json.dumps([found, [name for option in launch.params for name in option.opts]]))
@@ -276,6 +286,7 @@ def test_skypilot_reads_the_task(parsed):
         assert (seen["spot"], seen["price"], seen["nodes"]) == (True, 2.0 * changes.get("gpus", 1), 1)
         assert seen["gpus"] == {"H100": changes.get("gpus", 1)}
         assert seen["image"] == changes.get("image")
+        assert seen["script"].partition(seen["run"])[2].lstrip().startswith("__skypilot_user_exit_code=$?\n")
     assert found[0]["mounts"] == {"/ladder": ["s3://my-pilots", "MOUNT_CACHED"]}
     assert found[1]["mounts"] == {"/ladder": ["gs://my-pilots", "MOUNT_CACHED"]}
     assert (found[2]["volumes"], found[2]["name"]) == ({"/ladder": "pilots"}, "pilots-7-touch-pwned")

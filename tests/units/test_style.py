@@ -43,6 +43,7 @@ ALLOWED = {
     "units/parse.py": "likewise",
     "project/diff.py": "writes a threshold as it is typed",
     "logs/last_part.py": "a step in a cell of CSV, where a comma would be one more column",
+    "ladder/slurm.py": "Slurm writes how many tasks may run at once after a %",
     "charts/chart.py": "ticks, which have the decimals of all",
 }
 """The modules that write numbers themselves, and why."""

@@ -76,7 +76,8 @@ def chosen_format(output: OutputOptions, *, judges: bool = False) -> str:
             return "text"
         raise UsageError(f"format '{name}' is for files that start runs", hint="'scaleplan design' writes them")
     if name not in FORMATS and name not in JUDGING:
-        raise UnknownNameError("format", name, [*FORMATS, *JUDGING] if judges else FORMATS)
+        further = JUDGING if judges else LAUNCHING if isinstance(output, LaunchingOptions) else ()
+        raise UnknownNameError("format", name, [*FORMATS, *further])
     return name
 
 

@@ -112,7 +112,7 @@ class LaunchOptions:
     storage: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME",
+            metavar="PLACE",
             help="What keeps the folders of runs: a bucket for SkyPilot, a PersistentVolumeClaim for Kubernetes.",
         ),
     ] = None

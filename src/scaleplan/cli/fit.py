@@ -30,8 +30,8 @@ Runs = Annotated[
     str,
     typer.Argument(
         metavar="RUNS",
-        help="Training runs, one a row: CSV, TSV, JSON, JSON Lines; or logs, or a folder of "
-        "them. - for standard input.",
+        help="Training runs, one a row: CSV, TSV, JSON, Parquet, Arrow; or logs, or a folder "
+        "of them. - for standard input.",
     ),
 ]
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Unpack
 
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnknownNameError, UnreachableError, UsageError, quote
 from scaleplan.files import is_folder
 from scaleplan.fitting.fit_request import ReadingKeywords, reading_arguments
+from scaleplan.fitting.histories import final_rows, is_large
 from scaleplan.fitting.logged import logged_table, opened
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.pool_choice import NOISE, PoolInputs, PoolModel, cheapest, choose, dearest, random_runs, spread
@@ -24,9 +25,11 @@ from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.runs import REASONS, group_codes
 from scaleplan.fitting.table import RawTable, read_table
 from scaleplan.laws.additive import Additive, ThreeExponent
+from scaleplan.logs.logged_run import LoggedRuns
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import DEFAULT_PRESET
 from scaleplan.record import Record, Result
+from scaleplan.tables.arrow_files import arrow_parts
 from scaleplan.tables.cells import is_missing, to_numbers, to_text
 from scaleplan.tables.headings import listed, normalised
 from scaleplan.tables.loss_units import unit_in_name
@@ -46,7 +49,6 @@ if TYPE_CHECKING:
 
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.runs import Runs
-    from scaleplan.logs.logged_run import LoggedRuns
     from scaleplan.presets.preset import Preset
     from scaleplan.tables.cells import Cell
     from scaleplan.tables.frames import TableLike
@@ -335,9 +337,7 @@ def _read(source: TableLike | LoggedRuns, keywords: ReadingKeywords) -> _Pool:
         if keywords.get(name, "nats") not in (None, False, "nats", [], ()):
             raise UsageError(f"--{name.replace('_', '-')} is about losses, which a pool of candidates does not need")
     arguments = {**reading_arguments(keywords), "keep": ("crashed", "duplicate", "diverged")}
-    table = opened(source)
-    if not isinstance(table, RawTable):
-        table = logged_table(table) if is_folder(Path(table)) else read_table(table)
+    table = _table(source, arguments)
     found = read_runs(table, needed=(), **arguments)
     # sizes that some rows have are those of all: a row without them is no candidate, and no reason to forget them
     roles = ("params", "tokens", "flops")
@@ -349,6 +349,18 @@ def _read(source: TableLike | LoggedRuns, keywords: ReadingKeywords) -> _Pool:
         )
     places = {row: place for place, row in enumerate(table.rows)}
     return _Pool(table, runs, np.array([places[row] for row in runs.rows.tolist()], dtype=np.intp))
+
+
+def _table(source: TableLike | LoggedRuns, arguments: Mapping[str, Any]) -> RawTable:
+    """Return the table of the candidates; of a large history its final rows, where they are wanted."""
+    if arguments.get("last") and not isinstance(source, LoggedRuns) and is_large(source):
+        reading = {name: arguments[name] for name in ("mapping", "log10") if name in arguments}
+        return final_rows(source, needed=(), **reading)
+    table = opened(source)
+    if isinstance(table, RawTable):
+        return table
+    path = Path(table)
+    return logged_table(table) if is_folder(path) and not arrow_parts(path) else read_table(table)
 
 
 def _limited(pool: _Pool, limits: Sequence[str]) -> _Pool:

@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import time
+import traceback
 import warnings
+from asyncio import FIRST_COMPLETED, ensure_future, wait
+from asyncio import CancelledError as AsyncCancelled
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -24,6 +29,7 @@ from joblib.parallel import ParallelBackendBase
 from scaleplan.errors import UsageError, quote
 from scaleplan.fitting import worker
 from scaleplan.record import Record
+from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +38,7 @@ __all__ = ["cluster"]
 
 _CONNECT = 5.0  # seconds for the scheduler to answer
 _WORKERS = 10.0  # seconds for a worker to be there, at the beginning and when all are gone: restarts take a few
+_PAUSE = 3.0  # seconds until a result that is there is asked for again, then twice as many
 _LOOK = 1.0  # seconds between two looks at the cluster while nothing arrives
 
 
@@ -97,10 +104,10 @@ def _threads(client: Client, address: str) -> int:
 
 def _check(client: Client, here: dict[str, str]) -> None:
     """Refuse workers that lack scaleplan, or would compute other results."""
-    for place, found in sorted(_soon(lambda: client.run(worker.facts, on_error="return")).items()):
-        if isinstance(found, ImportError):
+    for place, found in sorted(_soon(lambda: client.run(worker.introduce, on_error="return")).items()):
+        if missing := re.search(r"No module named '([\w.]+)'", str(found)):
             raise UsageError(
-                f"worker {place} cannot import scaleplan: {found}",
+                f"worker {place} cannot import {missing[1]}",
                 hint=f"pip install 'scaleplan[dask]=={here['scaleplan']}' there",
             )
         if isinstance(found, OSError):  # it has left meanwhile
@@ -126,7 +133,7 @@ def _soon(question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         answer = answers.get(timeout=_WORKERS)
     except Empty:
         raise UsageError(
-            f"the workers of the Dask cluster did not answer within {_WORKERS:g} seconds",
+            f"the workers of the Dask cluster did not answer within {format_plain(_WORKERS)} seconds",
             hint="does one of them hang? the dashboard of the scheduler shows them",
         ) from None
     if isinstance(answer, Exception):
@@ -137,6 +144,10 @@ def _soon(question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 def _do(packed: bytes, here: dict[str, str]) -> bytes:
     """Do a part on the worker that runs this."""
     return worker.work(packed, here, worker=get_worker().address)
+
+
+class _ThereError(Exception):
+    """The traceback of an error on the worker where it happened."""
 
 
 class _Failure(Record):
@@ -185,12 +196,28 @@ class _Backend(ParallelBackendBase):  # type: ignore[misc]  # joblib is not type
         self._client.loop.add_callback(self._fetch, key, future)
         return future
 
-    async def _fetch(self, key: str, future: object) -> None:
+    async def _fetch(self, key: str, future: Any) -> None:  # noqa: ANN401  a future of Dask
         try:
-            found: bytes | _Failure = await self._client.gather(future, asynchronous=True)
+            found: bytes | _Failure = await self._gathered(future)
         except BaseException as error:  # noqa: BLE001  raised where the result is taken
+            error.__cause__ = _ThereError("".join(traceback.format_exception(error)))
             found = _Failure(error=error)
         self._arrived.put((key, found))
+
+    async def _gathered(self, future: Any) -> bytes:  # noqa: ANN401  a future of Dask
+        """Return a result, which is asked for again where it does not come: its worker may be no more.
+
+        The scheduler knows that at once, but a request on its way to the worker takes half a minute to give up.
+        """
+        pause, requests = _PAUSE, {ensure_future(self._client.gather(future, asynchronous=True))}
+        while not (done := (await wait(requests, timeout=pause, return_when=FIRST_COMPLETED))[0]):
+            if future.status == "finished":
+                requests.add(ensure_future(self._client.gather(future, asynchronous=True)))
+                pause *= 2
+        for request in requests - done:
+            request.cancel()
+        found: bytes = done.pop().result()
+        return found
 
     def _hand_over(self) -> None:
         lonely: float | None = None
@@ -240,7 +267,7 @@ class _Backend(ParallelBackendBase):  # type: ignore[misc]  # joblib is not type
             raise UsageError(
                 "a part of the work ended every worker that took it", hint="where memory ran out, give them more"
             )
-        raise error if isinstance(error, Exception) else self._gone()
+        raise self._gone() if isinstance(error, AsyncCancelled | CancelledError) else error
 
     def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: FBT002  as joblib has it
         """Give up what is not done."""

@@ -51,7 +51,7 @@ def fit(
     ----------
     runs
         One run a row: a data frame of pandas, Polars or Arrow, a dict of columns, a list of dicts, or what
-        :func:`scaleplan.runs` gave; the path of a CSV, TSV, JSON or JSON Lines file, ``-`` for standard input; or
+        :func:`scaleplan.runs` gave; the path of a file (CSV, JSON, Parquet, Arrow), ``-`` for standard input; or
         the path of a training log, or of a folder of them.
     progress
         Called with the number of resamples done.

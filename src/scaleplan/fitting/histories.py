@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -34,9 +35,9 @@ from scaleplan.fitting.table import (
     text_records,
 )
 from scaleplan.record import Record
-from scaleplan.tables.arrow_files import FrameTable, library
+from scaleplan.tables.arrow_files import FrameTable, has_library, library
 from scaleplan.tables.cells import to_text
-from scaleplan.tables.frames import MOST_CELLS, TextTable, TooLargeError, is_path, row_count, text_table
+from scaleplan.tables.frames import MOST_CELLS, TextTable, TooLargeError, collected, is_path, table_shape, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -106,7 +107,7 @@ class _Reading(Record):
         return _Roles(
             columns=columns,
             labels=tuple(columns[role] for role in ("name", "group") if role in columns)
-            + tuple(ColumnMapping(text=key, column=key) for key in self.keys),
+            + tuple(map(_plain, self.keys)),
             losses=losses,
             sizes={role: columns[role] for role in CARRIED if role in columns},
             step=step_column(table.names),
@@ -134,7 +135,8 @@ def is_large(source: TableLike | RawTable) -> bool:
     if isinstance(source, RawTable):
         return False
     if not is_path(source):
-        return row_count(source) * _width(source) > _WHOLE_CELLS
+        cells = math.prod(table_shape(source))
+        return cells > (_WHOLE_CELLS if has_library() else MOST_CELLS)
     if str(source) == "-":
         return False
     arrow = arrow_table(source)
@@ -144,14 +146,6 @@ def is_large(source: TableLike | RawTable) -> bool:
         return arrow.count * len(arrow.names) > _WHOLE_CELLS
     path = Path(source)
     return is_csv(path) and is_file(path) and path.stat().st_size > MAX_BYTES
-
-
-def _width(value: object) -> int:
-    """Return how many columns a table in memory has, as far as that is known without reading it."""
-    if hasattr(value, "column_names"):
-        return len(value.column_names)
-    columns = getattr(value, "columns", None)
-    return len(columns if columns is not None else next(iter(value), ())) if hasattr(value, "__iter__") else 1
 
 
 def final_rows(
@@ -186,6 +180,7 @@ def final_rows(
     )
     if isinstance(source, RawTable):
         return _marked(source, reading)
+    source = source if is_path(source) else collected(source)
     if not (is_large(source) if batched is None else batched):
         try:
             return _marked(read_table(source) if is_path(source) else frame_table(source), reading)
@@ -422,10 +417,10 @@ class _Reduction:
 
     def reduced(self, digest: str | None) -> RawTable:
         """Return the reduced table, which is that of a file with this digest, or of what is in memory."""
-        first = next(self._table.batches(), None)
-        if first is None or not len(first[0]):
+        first = next((rows for rows, _ in self._table.batches() if len(rows)), None)
+        if first is None:
             raise FileError(f"{self._table.name} has no rows", hint="give one row for each run")
-        probe = set(first[0][:_PROBE].tolist())
+        probe = set(first[:_PROBE].tolist())
         witnesses = _Witnesses(self._table.names, self._reading.loss_unit)
         table = self._rows(probe)
         try:
@@ -464,14 +459,18 @@ class _Reduction:
         return roles
 
     def _look(self, witnesses: _Witnesses) -> None:
-        """Look for the rows that tell columns apart in the whole table."""
-        if not witnesses.columns:
-            return
-        columns = witnesses.columns
-        for rows, batch in self._table.batches(columns):
-            witnesses.see(rows, {name: _plain_numbers(name, batch) for name in columns})
-            if not witnesses.columns:
-                return
+        """Look for the rows that tell columns apart in the whole table, and for texts in the place of numbers."""
+        unread = set(witnesses.columns)
+        for rows, batch in self._table.batches(witnesses.columns):
+            open_columns = witnesses.columns
+            witnesses.see(rows, {name: _plain_numbers(name, batch) for name in open_columns})
+            for name in sorted(unread.intersection(open_columns)):
+                texts, places = _distinct(_plain(name), batch.column(name))
+                wrong = [position in _plain(name).numbers(texts)[1] for position in range(len(texts.rows))]
+                found = np.array(wrong, dtype=bool)[places]
+                if found.any():
+                    witnesses.rows.add(int(rows[np.argmax(found)]))
+                    unread.discard(name)
 
     def _finals(self, roles: _Roles, witnesses: _Witnesses) -> dict[str, tuple[Array, Index]]:
         """Return for each loss, and for none, the step and the number of the final row of each run."""
@@ -558,8 +557,12 @@ def _order(step: str | None, batch: Batch, rows: Index) -> Array:
     return np.where(np.isnan(order), -math.inf, order)
 
 
+def _plain(name: str) -> ColumnMapping:
+    return ColumnMapping(text=name, column=name)
+
+
 def _plain_numbers(name: str, batch: Batch) -> Array:
-    return _numbers(ColumnMapping(text=name, column=name), batch)[0]
+    return _numbers(_plain(name), batch)[0]
 
 
 def _numbers(mapped: ColumnMapping, batch: Batch) -> tuple[Array, Mask]:
@@ -608,13 +611,17 @@ def _as_numbers(array: Any) -> tuple[Array, Mask] | None:  # noqa: ANN401  of Py
     return values, written
 
 
+_COMMAS = re.compile(r"[+-]?[\d.]*\d,\d[\d.,]*(?:[eE][+-]?\d+)?\s*[a-zA-Z%]*")
+"""A number with a comma, of thousands or a decimal one, which only a whole column tells."""
+
+
 def _numbers_of_texts(mapped: ColumnMapping, array: Any) -> tuple[Array, Mask]:  # noqa: ANN401  of PyArrow
     """Return the numbers in an array of texts: each text is read once."""
     table, places = _distinct(mapped, array)
     values = mapped.numbers(table)[0]
     texts = [to_text(cell) for cell in mapped.cells(table)]
-    doubtful = next((text for text in texts if "," in text and any(map(str.isdigit, text))), None)
-    if doubtful is not None and np.isfinite(values).any():
+    doubtful = next((text for text in texts if _COMMAS.fullmatch(text)), None)
+    if doubtful is not None:
         hint = "write numbers without commas: 1439.5, 1000000"
         raise FileError(
             f"{quote(doubtful)} in column {quote(mapped.column or '')} of a table of this size", hint=hint

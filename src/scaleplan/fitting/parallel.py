@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from scaleplan.errors import ScaleplanError, UsageError, quote
+from scaleplan.fitting.blas import one_thread
 from scaleplan.record import Record
 from scaleplan.units import parse_integer
 
@@ -137,7 +138,10 @@ def spread(task: Callable[[Part], Found], parts: Iterable[Part], *, jobs: Jobs =
     the workers cannot be had or end early.
     """
     if jobs == ALONE:
-        yield from map(task, parts)
+        for part in parts:
+            with one_thread():
+                found = task(part)
+            yield found
         return
     workers: AbstractContextManager[tuple[Callable[[Iterable[Any]], Any], int]] = (
         import_module(_LOCAL).processes(jobs.processes)

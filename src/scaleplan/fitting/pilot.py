@@ -455,6 +455,7 @@ def _pool(guess: _Guess, options: _Options, budget: float) -> tuple[Candidates, 
     params = _two_digits(np.repeat(sizes, len(ratios)))
     tokens = _two_digits(np.repeat(sizes, len(ratios)) * np.tile(ratios, len(sizes)))
     held = bounds.hold(params, tokens, k) & (k * params * tokens + each <= budget)
+    held &= (params >= 1) & (tokens >= 1)  # runs of any sizes may have been fitted
     if not held.any():
         raise UnreachableError(
             "no run is inside the limits and affordable", hint="raise the budget, or allow smaller models"

@@ -11,11 +11,13 @@ import signal
 import time
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
 from scaleplan.errors import UsageError
 
@@ -57,19 +59,24 @@ def _refusal(count: int, reason: str, *, hint: str) -> UsageError:
 
 
 def release() -> None:
-    """End the processes, whether they work or wait."""
-    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+    """End the processes, whether they work or wait, with what joblib keeps for them in shared memory."""
+    executor = get_reusable_executor(reuse=True)
+    end = getattr(executor, "terminate", executor.shutdown)  # the latter where there have been none
+    end(kill_workers=True)
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Start processes that leave interrupts to their parent from their first instruction on.
 
-    A blocked signal stays blocked in what is started meanwhile; the parent gets it at the end.
+    A blocked signal stays blocked in what is started meanwhile; the parent gets it at the end. What keeps account of
+    semaphores is started before: starting it lifts the block.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()
+    loky_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -35,7 +35,7 @@ from scaleplan.presets.conventions import NATS
 from scaleplan.record import Record
 from scaleplan.tables.arrow_files import ENDINGS, arrow_parts
 from scaleplan.tables.cells import to_numbers
-from scaleplan.tables.frames import TooLargeError
+from scaleplan.tables.frames import TooLargeError, collected, is_path
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.units import format_number, format_plain, parse_flops, parse_positive
 
@@ -391,6 +391,7 @@ def _opened(source: TableLike | LoggedRuns | RawTable, reduced: Reduced | None) 
     """Return what runs are read from; ``reduced`` gives the final rows of a history that is large."""
     if reduced is None or isinstance(source, LoggedRuns | RawTable):
         return opened(source)
+    source = source if is_path(source) else collected(source)
     if is_large(source):
         return reduced(source)
     try:

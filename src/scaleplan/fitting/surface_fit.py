@@ -87,6 +87,8 @@ MANY_RUNS = 1000
 """Runs that are searched, and up to which every resample is refitted: more leave no kinks."""
 _LONG_STEP = 0.5  # in exponents, gamma among them, and logarithms of terms at the centre of the runs
 _BLOCK = 24_000  # numbers in one array of a block of resamples: what stays in cache
+_TOGETHER = 8  # blocks that are sent to another process at once: a tenth of a second of work
+_PARTS = 32  # and into how many parts the work is divided at least, so that processes end together
 
 
 class Coordinates(Record):
@@ -646,12 +648,13 @@ def refit_surface(
     do not depend on each other: ``jobs`` share them, with the same result for any number.
     """
     block = max(1, min(150, _BLOCK // max(1, len(points))))
-    parts = [weight[begin : begin + block] for begin in range(0, len(weight), block)]
+    together = max(1, min(_TOGETHER, len(weight) // (_PARTS * block))) * block
+    parts = [weight[begin : begin + together] for begin in range(0, len(weight), together)]
     found: list[_Block] = []
-    for result in spread(partial(_refit_block, points, base), parts, jobs=jobs):
-        found.append(result)
+    for number, results in enumerate(spread(partial(_refit_blocks, points, base, block), parts, jobs=jobs), start=1):
+        found += results
         if progress is not None:
-            progress(min(len(found) * block, len(weight)))
+            progress(min(number * together, len(weight)))
     theta, converged, score = (np.concatenate(column) for column in zip(*found, strict=True))
     return Refits.of(theta, points, base, score=score, converged=converged)
 
@@ -678,6 +681,11 @@ def refit_by_steps(points: Points, groups: Index, weight: _Weights, *, base: Sol
         return None
     score, converged = np.full(len(theta), base.score), np.full(len(theta), base.converged)
     return Refits.of(theta, points, base, score=score, converged=converged)
+
+
+def _refit_blocks(points: Points, base: Solution, block: int, weight: _Weights) -> list[_Block]:
+    """Return what comes of each block of copies."""
+    return [_refit_block(points, base, weight[begin : begin + block]) for begin in range(0, len(weight), block)]
 
 
 def _refit_block(points: Points, base: Solution, weight: _Weights) -> _Block:

@@ -302,7 +302,7 @@ def text_records(found: TextTable, name: str, digest: str, rows: Sequence[int] |
 
     Raises FileError where no row has a value.
     """
-    names, records = found.names, cast("list[list[Cell]]", found.rows)
+    names, records = tuple(found.names), cast("list[list[Cell]]", found.rows)
     ambiguous = read_decimal_commas(names, records, ",")
     numbers = tuple(range(2, len(records) + 2) if rows is None else rows)
     filled = [any(record) for record in found.rows]  # an empty line is no run
@@ -390,6 +390,8 @@ def _read(source: Path | str) -> tuple[str, bytes]:
     else:
         path = Path(source)
         name = escape_control(path.name)
+        if is_file(path) and path.stat().st_size > MAX_BYTES:
+            raise _too_large(f"{_WHAT} {quote(name)}")
         data = read_bytes(path, what=_WHAT, limit=MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise _too_large(f"{_WHAT} {quote(name)}")

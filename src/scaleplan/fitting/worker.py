@@ -16,11 +16,19 @@ import numpy as np
 import scipy
 
 from scaleplan.errors import UsageError
+from scaleplan.fitting.blas import one_thread
 from scaleplan.version import __version__
 
-__all__ = ["differing", "facts", "work"]
+__all__ = ["differing", "facts", "introduce", "work"]
 
 _ARITHMETIC, _SOURCES = "arithmetic", "sources"
+
+
+@cache
+def introduce() -> dict[str, str]:
+    """Return the facts of a worker, which has one thread of BLAS from now on, for all that it does at once."""
+    one_thread().__enter__()
+    return facts()
 
 
 @cache
@@ -48,21 +56,25 @@ def _sources() -> str:
 
 def _arithmetic() -> str:
     """Return a digest of results that processors and BLAS libraries round each in their own way."""
-    numbers = np.random.Generator(np.random.PCG64(0)).uniform(0.5, 2.0, (40, 300))
-    square = numbers @ numbers.T
-    found = (
-        np.exp(numbers),
-        np.log(numbers),
-        numbers**0.34,
-        numbers.sum(axis=1),
-        square,
-        numbers[:6] @ numbers.T[:, :4],
-        np.einsum("ij,kj->ik", numbers[:6], numbers),
-        np.linalg.solve(square, numbers[:, :3]),
-        np.linalg.cholesky(square),
-        np.linalg.eigvalsh(square),
-        np.linalg.lstsq(numbers.T[:, :5], numbers.T[:, 5], rcond=None)[0],
-    )
+    with one_thread():
+        numbers = np.random.Generator(np.random.PCG64(0)).uniform(0.5, 2.0, (40, 300))
+        square = numbers @ numbers.T
+        many = numbers.ravel()
+        found = (
+            many @ many,
+            numbers.T @ numbers,
+            np.exp(numbers),
+            np.log(numbers),
+            numbers**0.34,
+            numbers.sum(axis=1),
+            square,
+            numbers[:6] @ numbers.T[:, :4],
+            np.einsum("ij,kj->ik", numbers[:6], numbers),
+            np.linalg.solve(square, numbers[:, :3]),
+            np.linalg.cholesky(square),
+            np.linalg.eigvalsh(square),
+            np.linalg.lstsq(numbers.T[:, :5], numbers.T[:, 5], rcond=None)[0],
+        )
     return hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in found)).hexdigest()
 
 
@@ -85,7 +97,7 @@ def differing(here: dict[str, str], there: dict[str, str], *, worker: str) -> Us
 
 def work(packed: bytes, here: dict[str, str], *, worker: str) -> bytes:
     """Do a part of the work, and return what comes of it; one that joined meanwhile is refused as the others are."""
-    if (error := differing(here, facts(), worker=worker)) is not None:
+    if (error := differing(here, introduce(), worker=worker)) is not None:
         return pickle.dumps((None, error))
     task, part = pickle.loads(packed)  # noqa: S301  what the client of this worker sends is trusted
     return pickle.dumps(task(part))

@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 import re
+import shlex
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import UsageError, quote
+from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.ladder.engines import REMOTE_FOLDER
 from scaleplan.ladder.schedule import turns
@@ -115,7 +116,8 @@ def kubernetes_job(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "stop": f"kubectl delete job {name}",
             "again": "the same file, after the Job has been deleted: runs that have ended well are left alone.",
             "results": f"a folder for each run in the claim {claim}. From a pod that mounts it at {REMOTE_FOLDER}, "
-            f"'kubectl cp POD:{REMOTE_FOLDER} FOLDER' fetches them for 'scaleplan ladder status' and 'fit'.",
+            f"'kubectl cp POD:{REMOTE_FOLDER} {shlex.quote(ladder.folder)}' fetches them for 'scaleplan ladder "
+            "status' and 'scaleplan fit'.",
             "needs": "an image with sh, timeout and the program, in whose working directory commands start; a claim "
             "that is ReadWriteMany where pods are on several nodes; and, where the cluster has other GPUs than "
             f"{ladder.gpu}, a nodeSelector, which is to be added.",
@@ -141,7 +143,13 @@ def _unexpanded(text: str) -> str:
 def _resource(ladder: Ladder) -> str:
     if ladder.gpu is None:
         raise UsageError("a pod asks for GPUs of a vendor, and no GPU is named", hint="name it with --gpu NAME")
-    vendor = Accelerators().get(ladder.gpu).vendor
+    try:
+        vendor = Accelerators().get(ladder.gpu).vendor
+    except UnknownNameError:  # one of a file that was named for the design alone
+        raise UsageError(
+            f"the vendor of {quote(ladder.gpu)} is not known, so neither is what a pod asks for",
+            hint="put the file of the GPU into your preset folder: 'scaleplan presets path' names it",
+        ) from None
     if vendor.upper() not in _RESOURCES:
         raise UsageError(
             f"no Job is written for {ladder.gpu} of {vendor}: its pods need more than a number of devices",

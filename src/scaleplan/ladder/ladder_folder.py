@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, is_visible, quote
-from scaleplan.files import require_new_folder, write_folder
+from scaleplan.files import is_folder, read_text, require_new_folder, write_folder
 from scaleplan.ladder.engines import ENGINES, engine_of
 from scaleplan.ladder.ladder import MANIFEST, Ladder
-from scaleplan.project.saved import read_saved_file
+from scaleplan.project.saved import MAX_SAVED_BYTES, read_located
+from scaleplan.project.source import display_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,18 +48,25 @@ def read_ladder(folder: str | Path) -> Ladder:
     """
     place = Path(folder)
     path = place / MANIFEST
-    if place.is_dir() and not path.exists():
+    if is_folder(place) and not path.exists():
         raise FileError(
             f"folder {quote(place)} is no ladder: there is no {MANIFEST} in it",
             hint="'scaleplan design … --format slurm -o FOLDER' writes one",
         )
-    found = read_saved_file(path)
+    text = read_text(path, what="ladder", limit=MAX_SAVED_BYTES)
+    try:
+        found = read_located(text, name=display_name(path))
+    except FileError as error:
+        raise FileError(error.message, hint=_AGAIN, file=error.file, line=error.line) from None
     if not isinstance(found, Ladder):
-        raise FileError(f"{quote(path)} is no ladder, but a result of schema {quote(found.schema)}")
+        raise FileError(f"{quote(path)} is no ladder, but a result of schema {quote(found.schema)}", hint=_AGAIN)
     wrong = next(_wrong(found), None)
     if wrong is not None:
-        raise FileError(f"{quote(path)}: {wrong}", hint="design the ladder again, or restore the file")
+        raise FileError(f"{quote(path)}: {wrong}", hint=_AGAIN)
     return found
+
+
+_AGAIN = "restore the file as 'scaleplan design' wrote it, or design the ladder again into another folder"
 
 
 def _wrong(ladder: Ladder) -> Iterator[str]:
@@ -86,5 +94,7 @@ def _wrong_run(run: LadderRun) -> Iterator[str]:
         yield "its tokens are not its steps of its batch, or its batch not whole sequences"
     if not run.words or not all(map(is_visible, (*run.words, run.out))) or not run.out.endswith(f"/{run.name}"):
         yield "its command or its folder is not one that a ladder is written with"
-    if (run.hours is None) != (run.limit_hours is None) or not 0 < (run.hours or 1) <= (run.limit_hours or 1):
+    if (run.hours is None) != (run.limit_hours is None):
+        yield "it has hours without a limit, or a limit without hours"
+    elif run.hours is not None and run.limit_hours is not None and not 0 < run.hours <= run.limit_hours:
         yield "its hours are not above 0 and within its limit"

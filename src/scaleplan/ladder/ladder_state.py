@@ -66,7 +66,8 @@ class RunFolder(NamedTuple):
     """What the folder of a run tells.
 
     ``step`` is the last one of its log, ``share`` that of its steps; ``hours`` have been used since it last started,
-    ``quiet`` are the hours since anything in its folder was written. ``reason`` says why it is not finished.
+    ``quiet`` are the hours since anything in its folder was written, of a run that has not ended. ``reason`` says why
+    it is not finished.
     """
 
     state: PilotRunState
@@ -123,7 +124,7 @@ class _Looked:
             loss=None if train is None else final_loss(train).value,
             val_loss=None if val is None else val[1],
             hours=self._hours(state),
-            quiet=None if self.written is None or state == "to run" else max(0.0, self.now - self.written) / 3600,
+            quiet=self._quiet() if state in ("running", "stopped") else None,
             log=None if self.log is None else self.log.source,
             warnings=tuple(self.warnings),
         )
@@ -200,11 +201,14 @@ class _Looked:
         limit = self.run.limit_hours
         if self.started is not None and limit is not None and self.now > self.started + 3600 * limit + _LATE:
             return f"no exit status, though its limit of {format_hours(limit)} is over"
-        quiet = math.inf if self.written is None else (self.now - self.written) / 3600
-        if quiet > QUIET_HOURS:
-            since = "" if math.isinf(quiet) else f" for {format_hours(quiet)}"
-            return f"no exit status, and nothing written{since}"
-        return None
+        quiet = self._quiet()
+        if quiet is None:
+            return "no exit status, and nothing written"
+        return f"no exit status, and nothing written for {format_hours(quiet)}" if quiet > QUIET_HOURS else None
+
+    def _quiet(self) -> float | None:
+        """Return the hours since anything was written."""
+        return None if self.written is None else max(0.0, self.now - self.written) / 3600
 
     def _hours(self, state: PilotRunState) -> float | None:
         """Return the hours since the last start, by the clock, else by the log; None where neither tells."""

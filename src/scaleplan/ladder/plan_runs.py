@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
@@ -17,7 +18,7 @@ from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.ladder.command import check_visible, parse_command
 from scaleplan.ladder.engines import ENGINES, REMOTE_FOLDER, engine_of
 from scaleplan.ladder.ladder import Ladder, LadderRun
-from scaleplan.ladder.schedule import turns
+from scaleplan.ladder.spending import at_most, predicted
 from scaleplan.models.questions import parse_whole
 from scaleplan.models.styles import STYLES
 from scaleplan.planning.context import Context
@@ -150,28 +151,28 @@ class LaunchRequest(Record):
                 f"runs of a design by {design.schedule} branch off one trunk, and a ladder starts each from scratch",
                 hint="design them with --schedule cosine",
             )
-        models = self._models(design)
-        self._require_memory(design, models)
+        if design.params_convention is None:
+            raise UsageError(
+                "this design, of an earlier version, does not say how its law counts parameters",
+                hint="design the runs again",
+            )
+        models = self._models(design, design.params_convention)
         sized = [self._sized(design, run, models[run.params]) for run in design.runs]
+        self._require_memory(models)
         order = sorted(sized, key=lambda each: (-(each.hours or each.flops), -each.model.params, -each.tokens))
         repeated = [(each, seed) for each in order for seed in range(each.seeds)]
         digits = max(2, len(str(len(repeated) - 1)))
         runs = tuple(
-            self._run(each, f"{position:0{digits}}-{each.label}-s{seed}", seed)
+            self._run(each, f"{str(position).zfill(digits)}-{each.label}-s{seed}", seed)
             for position, (each, seed) in enumerate(repeated)
         )
         at_once = min(self.at_once, len(runs))
-        hours = _all(run.hours for run in runs)
-        limits = _all(run.limit_hours for run in runs)
-        spent, most = (None if each is None else self.gpus * math.fsum(each) for each in (hours, limits))
-        days, most_days = (None if each is None else _days(each, at_once) for each in (hours, limits))
-        price = order[0].price
         engine = engine_of(self.engine)
-        return Ladder(
+        ladder = Ladder(
             engine=self.engine,
             folder=self.folder,
             file=engine.file,
-            submit=engine.submission(f"{self.folder}/{engine.file}", min(self.at_once, len(runs))),
+            submit=engine.submission(f"{self.folder}/{engine.file}", at_once),
             command=self.command.text,
             law=design.law,
             target=design.target,
@@ -182,42 +183,63 @@ class LaunchRequest(Record):
             at_once=at_once,
             runs=runs,
             flops=math.fsum(run.flops for run in runs),
-            gpu_hours=spent,
-            days=days,
-            cost=None if spent is None or price is None else price * spent,
-            most_gpu_hours=most,
-            most_days=most_days,
-            most_cost=None if most is None or price is None else price * most,
-            price=price,
+            gpu_hours=None,
+            days=None,
+            cost=None,
+            most_gpu_hours=None,
+            most_days=None,
+            most_cost=None,
+            price=order[0].price,
             currency=order[0].currency,
             image=self.image,
             storage=self.storage,
             warnings=(*design.warnings, *self.command.warnings, *self._warnings(order)),
         )
+        likely, most = predicted(ladder, runs), at_most(ladder, runs)
+        if likely is None or most is None:
+            return ladder
+        return replace(
+            ladder,
+            gpu_hours=likely.gpu_hours,
+            days=likely.days,
+            cost=likely.cost,
+            most_gpu_hours=most.gpu_hours,
+            most_days=most.days,
+            most_cost=most.cost,
+        )
 
-    def _models(self, design: PilotDesign) -> dict[int, Model]:
+    def _models(self, design: PilotDesign, convention: str) -> dict[int, Model]:
         """Return a model of each size, found once; raises UsageError for sizes that no shape of the style has."""
-        convention = design.params_convention or "total"
-        longest = parse_whole(self.hardware.context, what="context")
         models: dict[int, Model] = {}
         failed: dict[int, ScaleplanError] = {}
         for size in sorted({run.params for run in design.runs}):
             try:
-                models[size], _ = model_of(size, convention, style=self.style, context=longest)
+                models[size] = self._model(size, convention)
             except ScaleplanError as error:
                 failed[size] = error
         if failed:
             largest = max(failed)
-            above = [size for size in models if size > largest]
+            least = self._least(largest, models, convention)
             raise UsageError(
                 f"there is no {self.style} shape of {format_count(largest)} parameters: {failed[largest].message}",
-                hint=f"--limit 'params >= {exact('params', above[0])}' leaves such runs out"
-                if above
-                else failed[largest].hint,
+                hint=failed[largest].hint if least is None else f"--limit 'params >= {exact('params', least)}'",
             )
         return models
 
-    def _require_memory(self, design: PilotDesign, models: Mapping[int, Model]) -> None:
+    def _model(self, size: float, convention: str) -> Model:
+        """Return a model of a size as the law counts; raises ScaleplanError where the style has none."""
+        longest = parse_whole(self.hardware.context, what="context")
+        return model_of(size, convention, style=self.style, context=longest)[0]
+
+    def _least(self, failed: float, models: Mapping[int, Model], convention: str) -> float | None:
+        """Return a size above one that has no shape that has one: a round one, or the next of the design."""
+        for size in (10.0 ** math.ceil(math.log10(failed)), *(size for size in models if size > failed)):
+            with suppress(ScaleplanError):
+                self._model(size, convention)
+                return size
+        return None
+
+    def _require_memory(self, models: Mapping[int, Model]) -> None:
         """Refuse runs whose model no layout fits on their GPUs; raises UsageError with the ways out."""
         gpu = self.hardware.gpu
         if gpu is None:
@@ -236,26 +258,24 @@ class LaunchRequest(Record):
         raise UsageError(
             f"a run of {format_count(misfits[0])} parameters does not fit on {counted(self.gpus, 'GPU')} of {gpu}: "
             f"{search.excess(self.gpus).text}",
-            hint=" or ".join(ways) or "choose a GPU with more memory",
+            hint=" or ".join(ways) or "choose a GPU with more memory, or a shorter --context",
         )
 
     def _sized(self, design: PilotDesign, run: PilotRun, model: Model) -> _Sized:
         """Return a run of a design with its batch, steps, time and price."""
-        convention = design.params_convention or "total"
         sequence = sequence_of(self.hardware, model.architecture)
         if sequence > run.tokens:
             raise UsageError(
                 f"a sequence of {sequence:,} tokens is longer than a run of {format_count(run.tokens)}",
                 hint="give a shorter --context, or --limit 'tokens >= …'",
             )
-        counts = model.params_as(convention)
-        per_product = run.flops / (run.params * run.tokens)
+        per_token = run.flops / (run.params * run.tokens) * model.params_as(design.params_convention or "total")
         asked = RuleInput(
             law=design.law,
-            params=counts,
-            params_convention=convention,
+            params=model.params,
+            params_convention="total",
             tokens=run.tokens,
-            flops=per_product * counts * run.tokens,
+            flops=per_token * run.tokens,
         )
         answer = rule_answer(
             self.rule,
@@ -272,7 +292,7 @@ class LaunchRequest(Record):
         sequences = min(answer.batch_sequences, run.tokens // sequence)
         batch = sequences * sequence
         steps = max(1, round(run.tokens / batch))
-        flops = per_product * counts * steps * batch
+        flops = per_token * steps * batch
         hours, price, currency, notices = self._time(flops, design.run_cost or 0.0, model)
         return _Sized(
             label=f"{format_count(run.params, digits=2)}-{format_count(run.tokens, digits=2)}",
@@ -486,18 +506,6 @@ def _shown_folder(output: str | os.PathLike[str]) -> str:
 def _limit(hours: float) -> float:
     """Return after how many hours a run is stopped that is to take some."""
     return max(_LEAST_LIMIT, _LIMIT_STEP * math.ceil(LIMIT * hours / _LIMIT_STEP))
-
-
-def _all(values: Iterable[float | None]) -> list[float] | None:
-    """Return values of which all are known; None otherwise."""
-    found = list(values)
-    known = [value for value in found if value is not None]
-    return known if len(known) == len(found) else None
-
-
-def _days(hours: Sequence[float], at_once: int) -> float:
-    """Return the days until the last of some runs has ended."""
-    return max(math.fsum(hours[run] for run in place) for place in turns(hours, at_once)) / 24
 
 
 _QUANTITIES = {"params": "parameters", "tokens": "tokens", "flops": "compute", "tokens_per_param": "tokens/param"}

@@ -115,10 +115,10 @@ pilot_start() {{
     wait "$pilot_child" || pilot_status=$?
     [ "$pilot_signals" != "$pilot_before" ] || break
   done
-  trap - TERM INT HUP
+  pilot_child=''
 
   pilot_took=$(($(date +%s) - pilot_began)) pilot_why="exit status $pilot_status"
-  if [ -n "$pilot_signals" ]; then
+  if [ -n "$pilot_before" ]; then
     pilot_status={stopped} pilot_why='stopped by a signal before its end'
   elif [ "$pilot_limit" != 0 ] && {{ [ "$pilot_took" -gt "$pilot_limit" ] ||
     {{ [ "$pilot_status" != 0 ] && [ "$pilot_took" -ge "$pilot_limit" ]; }}; }}; then
@@ -132,6 +132,7 @@ pilot_start() {{
     printf '%s: its exit status, %s, could not be written\\n' "$pilot_out" "$pilot_status" >&2
     [ "$pilot_status" != 0 ] || pilot_status=1
   fi
+  trap - TERM INT HUP
   [ -z "$pilot_signals" ] || exit {stopped}
   return "$pilot_status"
 }}

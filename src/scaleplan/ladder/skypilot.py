@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError, quote
@@ -80,6 +82,10 @@ _VOLUME = re.compile(r"[a-zA-Z0-9]+(?:[._-]{1,2}[a-zA-Z0-9]+)*")
 """A name that SkyPilot gives (task.py: _VALID_NAME_REGEX)."""
 
 
+_STEPS, _ROUNDING = 10_000, 1e-6
+"""Parts of a dollar to which prices are rounded up, as those of catalogs, and what floats may add to a whole part."""
+
+
 def skypilot_task(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
     """Return a task of which as many managed jobs are submitted as there are places, each with its share of the runs.
 
@@ -113,14 +119,14 @@ def skypilot_task(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "watch": "sky jobs queue",
             "stop": "sky jobs cancel ID...",
             "again": "the same file: runs that have ended well are left alone.",
-            "results": f"a folder for each run in {ladder.storage}. Copied to this machine, 'scaleplan ladder "
-            "status' and 'scaleplan fit' read them.",
+            "results": f"a folder for each run in {ladder.storage}. Copied into {shlex.quote(ladder.folder)}, they "
+            "are there for 'scaleplan ladder status' and 'scaleplan fit'.",
             "needs": "what commands need, in the folder from which this is submitted and of which each machine has a "
             f"copy, or in {'the' if image else 'an'} image{'' if image else ' (image_id: docker:NAME)'}.",
             "limits": "each run has its own. max_hourly_cost is for one machine with all its GPUs: SkyPilot takes it "
             f"only where its catalog has a spot price of at most {format_usd_per_hour(price)}. A machine that is "
-            "taken away is replaced: it goes on after the runs that have ended well and starts the interrupted one "
-            "again, which the costs above leave out. A run that fails stops no other.",
+            "taken away is replaced: the next leaves alone the runs that have ended well and starts its others anew, "
+            "which the costs above leave out. A run that fails stops no other.",
             **({"gpus": f"{name} may be {' or '.join(others)}, too: --infra chooses the cloud."} if others else {}),
         },
         task,
@@ -164,8 +170,8 @@ def _gpu(ladder: Ladder) -> str:
         raise UsageError("SkyPilot finds machines by their GPUs, and no GPU is named", hint="name it with --gpu NAME")
     if ladder.gpu not in SKYPILOT_NAMES:
         raise UsageError(
-            f"what SkyPilot calls {quote(ladder.gpu)} is not known",
-            hint=f"known: {', '.join(SKYPILOT_NAMES)}; --format csv lists the runs and their commands",
+            f"no task of SkyPilot's is written for {quote(ladder.gpu)}: what SkyPilot calls it is not known",
+            hint=f"it is of {', '.join(SKYPILOT_NAMES)}; --format csv lists the runs and their commands",
         )
     return SKYPILOT_NAMES[ladder.gpu]
 
@@ -182,7 +188,7 @@ def _price(ladder: Ladder) -> float:
             f"SkyPilot takes machines up to a price in US dollars, and the price is in {ladder.currency}",
             hint="give the price in dollars, for example --price 2.50",
         )
-    return round(ladder.price * ladder.gpus, 4)
+    return math.ceil(ladder.price * ladder.gpus * _STEPS - _ROUNDING) / _STEPS
 
 
 def _storage(ladder: Ladder) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import escape_control
@@ -34,23 +35,21 @@ class Spending(NamedTuple):
 
 def predicted(ladder: Ladder, runs: Sequence[LadderRun]) -> Spending | None:
     """Return what runs of a ladder are predicted to take; None where the GPU is not known."""
-    return _spending(ladder, [run.hours for run in runs], ladder.cost, ladder.gpu_hours)
+    return _spending(ladder, [run.hours for run in runs])
 
 
 def at_most(ladder: Ladder, runs: Sequence[LadderRun]) -> Spending | None:
     """Return what runs of a ladder take if each is stopped at its limit of time; None where there is none."""
-    return _spending(ladder, [run.limit_hours for run in runs], ladder.most_cost, ladder.most_gpu_hours)
+    return _spending(ladder, [run.limit_hours for run in runs])
 
 
-def _spending(
-    ladder: Ladder, hours: Sequence[float | None], cost: float | None, gpu_hours: float | None
-) -> Spending | None:
+def _spending(ladder: Ladder, hours: Sequence[float | None]) -> Spending | None:
     known = [each for each in hours if each is not None]
     if len(known) < len(hours):
         return None
-    total = sum(known) * ladder.gpus
-    last = max((sum(known[run] for run in place) for place in turns(known, ladder.at_once)), default=0.0)
-    return Spending(total, last / 24, total * cost / gpu_hours if cost is not None and gpu_hours else None)
+    total = math.fsum(known) * ladder.gpus
+    last = max((math.fsum(known[run] for run in place) for place in turns(known, ladder.at_once)), default=0.0)
+    return Spending(total, last / 24, None if ladder.price is None else ladder.price * total)
 
 
 def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], ...]:
@@ -59,7 +58,8 @@ def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], .
     some = "" if len(runs) == len(ladder.runs) else f" of {len(ladder.runs):,}"
     size = format_count(sizes[0]) if sizes[0] == sizes[-1] else format_range(sizes[0], sizes[-1], format_count)
     kind = "" if ladder.gpu is None else f" ({ladder.gpu})"
-    each = f"on {counted(ladder.gpus, 'GPU')}{kind} each, at most {ladder.at_once:,} at a time, longest first"
+    at_once = min(ladder.at_once, len(runs))
+    each = f"on {counted(ladder.gpus, 'GPU')}{kind} each, at most {at_once:,} at a time, longest first"
     listed = [
         ("design", f"pilots for a run of {format_flops(ladder.target)}, by {ladder.law}; rates by {ladder.rule}"),
         ("runs", f"{len(runs):,}{some}, of {size} parameters, {each}"),
@@ -77,5 +77,5 @@ def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], .
     else:
         time = f"{format_hours(most.gpu_hours, unit='GPU-hours')}, {format_days(most.days)}"
         price = "" if most.cost is None else f", {money(most.cost)}"
-        listed.append(("at most", f"{time}{price}: each run is stopped at its limit of time"))
+        listed.append(("at most", f"{time}{price}: if each run is started once, as its limit of time stops it"))
     return tuple((name, escape_control(line)) for name, line in listed)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.ladder.engines import engine_of
-from scaleplan.ladder.ladder import MANIFEST
+from scaleplan.ladder.ladder import EXIT, MANIFEST
 from scaleplan.ladder.ladder_folder import read_ladder
 from scaleplan.ladder.ladder_state import PilotRunState, run_folder
 from scaleplan.ladder.schedule import turns
@@ -39,8 +39,8 @@ class PilotStatus(Record):
 
     ``step`` is the last one that its log has, and ``share`` that of its ``steps``. ``loss`` is the training loss over
     the last part of the log, ``val_loss`` the last validation loss. ``hours`` have been used since its last start,
-    ``quiet_hours`` have passed since anything in its folder was written, and ``hours_left`` are expected; a run that
-    starts again is expected to do all of its steps. ``reason`` says why a run is not finished.
+    ``quiet_hours`` have passed since a run that has not ended wrote anything into its folder, and ``hours_left`` are
+    expected; a run that starts again is expected to do all of its steps. ``reason`` says why a run is not finished.
     """
 
     run: str
@@ -175,7 +175,7 @@ def _row(run: LadderRun, found: RunFolder, hours_left: float | None) -> PilotSta
         params=run.params,
         tokens=run.tokens,
         steps=run.steps,
-        step=found.step,
+        step=int(found.step) if found.step is not None and found.step.is_integer() else found.step,
         share=found.share,
         loss=found.loss,
         val_loss=found.val_loss,
@@ -270,7 +270,7 @@ def rest_of(folder: str | Path, status: LadderStatus, file: str | Path) -> RestO
         return None
     submit = engine_of(ladder.engine).submission(str(file), min(ladder.at_once, len(runs)))
     text = engine_of(ladder.engine).write(replace(ladder, file=target.name, submit=submit), runs)
-    notices = (*_still_there(status), *_moved(ladder, place))
+    notices = (*_still_there(status), *_not_again(ladder, status), *_moved(ladder, place))
     return RestOfLadder(text, submit, tuple(run.name for run in runs), notices)
 
 
@@ -297,26 +297,28 @@ def _still_there(status: LadderStatus) -> Iterator[Notice]:
         yield Notice(code="no_sign_of_life", message=message)
 
 
+def _not_again(ladder: Ladder, status: LadderStatus) -> Iterator[Notice]:
+    """Yield a warning for runs that ended well before their last step, which the shell of a run starts no more."""
+    names = [row.run for row in status.runs if row.state == "short"]
+    if names and engine_of(ladder.engine).submit:
+        where = "its folder" if len(names) == 1 else "their folders"
+        message = f"{names_listed(names)}: exit status 0 is not started again; remove '{EXIT}' in {where} first"
+        yield Notice(code="ended_well", message=message)
+
+
 def _moved(ladder: Ladder, place: Path) -> Iterator[Notice]:
-    """Yield a warning where the runs write to another folder than the one that was looked at."""
+    """Yield a warning where the runs write to another folder than the one that was looked at, or from elsewhere."""
     if engine_of(ladder.engine).remote:
         return
     named, real = Path(ladder.folder), place.resolve()
-    if named.is_absolute():
-        if named.resolve() != real:
-            yield Notice(
-                code="moved",
-                message=f"runs write to {quote(named)}, where the ladder was made, not to {quote(place)}",
-            )
+    if named.resolve() == real:
         return
-    parts = [part for part in named.parts if part not in (".", "..")]
-    if ".." in named.parts or list(real.parts[len(real.parts) - len(parts) :]) != parts:
-        if named.resolve() != real:
-            yield Notice(
-                code="moved",
-                message=f"runs write to {quote(named)}, as the ladder was made, and the folder is now {quote(place)}",
-            )
-        return
-    start = Path(*real.parts[: len(real.parts) - len(parts)])
-    if start != Path.cwd():
+    parts = [part for part in named.parts if part != "."]
+    above = len(real.parts) - len(parts)
+    if not named.is_absolute() and ".." not in parts and list(real.parts[above:]) == parts:
+        start = Path(*real.parts[:above])
         yield Notice(code="submit_there", message=f"runs write to {quote(named)}: submit the file in {quote(start)}")
+        return
+    now = f"it is now {quote(place)}: move it back, or link it"
+    message = f"runs write to {quote(named)}, where the ladder was made, and {now}"
+    yield Notice(code="moved", message=message)

@@ -20,6 +20,7 @@ import numpy as np
 
 from scaleplan.errors import FileError, ScaleplanError, UsageError, quote
 from scaleplan.files import is_file, read_text
+from scaleplan.tables.arrow_files import ArrowTable, csv_stream, is_arrow
 from scaleplan.tables.frames import FRAME, is_path, text_table
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ _PARAMETERS = np.isin(np.arange(256), np.frombuffer(b"0123456789;?", dtype=np.ui
 _LETTERS = np.isin(np.arange(256) | 32, np.arange(ord("a"), ord("z") + 1)) & (np.arange(256) < 128)
 
 _GZIP = b"\x1f\x8b"
+_MARK_BYTES = 8  # by which Parquet and Arrow files are recognised
 
 _ENCODINGS = ((codecs.BOM_UTF8, ""), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 """Marks at the beginning of a file, and what it has to be decoded from to become UTF-8: Windows shells write them."""
@@ -211,11 +213,14 @@ class LogFile:
             if not handle.seekable():  # a pipe, as a shell makes of <(command)
                 self._stream = _Stream(handle, owned=True)
                 return cast("BinaryIO", self._stream)
-            packed = handle.read(len(_GZIP)) == _GZIP
+            head = handle.read(_MARK_BYTES)
             handle.seek(0)
-            if packed:
+            if head.startswith(_GZIP):
                 handle.close()
                 return cast("BinaryIO", gzip.open(self.path))
+            if is_arrow(head):  # Parquet, too: as the CSV file that it would be
+                handle.close()
+                return csv_stream(ArrowTable(self.name, [(self.path, {})]))
         except (OSError, ValueError) as error:
             raise _unreadable(self.path, error) from None
         return handle

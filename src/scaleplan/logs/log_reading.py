@@ -26,6 +26,7 @@ from scaleplan.logs.metrics import split_named
 from scaleplan.logs.mlflow import is_deleted, read_run, run_folder
 from scaleplan.logs.run_sizes import last_step, names_listed
 from scaleplan.logs.tensorboard_scalars import metric_in_name, read_scalars
+from scaleplan.tables.arrow_files import is_arrow
 from scaleplan.tables.frames import is_path
 
 if TYPE_CHECKING:
@@ -135,9 +136,9 @@ def _in_file(file: LogFile, known: LogFormat) -> Iterator[RunLog]:
     return filter(_has_loss, (_named(recorder.run(), file) for recorder in known.read(file)))
 
 
-def _about(folder: Path, *, climb: bool = True) -> tuple[Path, LadderRunFile] | None:
-    """Return the folder of a ladder's run that a folder is, or with ``climb`` is right in, and what its file says."""
-    for each in (folder, folder.parent) if climb else (folder,):
+def _about(folder: Path) -> tuple[Path, LadderRunFile] | None:
+    """Return the folder of a ladder's run that a folder is, or lies in, and what its file says."""
+    for each in (folder, *folder.parents)[:_DEEPEST]:
         try:
             about = read_run_file(each)
         except FileError:
@@ -145,6 +146,10 @@ def _about(folder: Path, *, climb: bool = True) -> tuple[Path, LadderRunFile] | 
         if about is not None:
             return each, about
     return None
+
+
+_DEEPEST = 4
+"""Folders from the log up to that of its run: ``lightning_logs/version_0`` are two."""
 
 
 def _named(run: RunLog, file: LogFile) -> RunLog:
@@ -160,6 +165,9 @@ def _has_loss(run: RunLog) -> bool:
 def _no_log(file: LogFile) -> FileError:
     if not file.head:
         return FileError(f"{file.name} is empty", hint="a log is read as soon as its first entry is written")
+    if is_arrow(file.head):
+        hint = "name the file: it cannot be read as it comes"
+        raise FileError(f"{file.name}: a Parquet or Arrow file", hint=hint)
     titles = ", ".join(known.title for known in FORMATS)
     return FileError(f"{file.name}: no training log of a known format", hint=f"these are read: {titles}")
 
@@ -251,22 +259,34 @@ def _chosen(
 ) -> RunLog | None:
     """Return the one run of several logs, which are all of it.
 
-    The log that has come furthest counts, to a percent of the steps; of equals one of training and validation losses,
-    then one that the trainer wrote itself, since what it printed is rounded, and then the first.
+    The log that has come furthest counts; of those that are as far, one of training and validation losses, then one
+    that the trainer wrote itself, since what it printed is rounded, and then the first.
     """
-    best: RunLog | None = None
+    furthest: dict[tuple[int, bool], tuple[float, RunLog]] = {}
     for source in sources:
         run = _last_start(_runs_of(source, tell, opened))
-        if run is not None and (best is None or _rank(run, about) > _rank(best, about)):
-            best = run
-    return None if best is None else _of_ladder(best, place, about)
+        if run is None:
+            continue
+        kind = sum(name in run.curves for name in ("loss", "val_loss")), Path(run.source).name != LOG
+        share = _share(run, about)
+        if kind not in furthest or share > furthest[kind][0]:
+            furthest[kind] = share, run
+    if not furthest:
+        return None
+    most = max(share for share, _ in furthest.values())
+    best = max(kind for kind, (share, _) in furthest.items() if share >= most - _AS_FAR)
+    return _of_ladder(furthest[best][1], place, about)
 
 
-def _rank(run: RunLog, about: LadderRunFile) -> tuple[bool, int, int, bool]:
+_AS_FAR = 0.02
+"""Share of the steps by which logs that are as far may differ: one is written more often than the other."""
+
+
+def _share(run: RunLog, about: LadderRunFile) -> float:
+    """Return how far a log is; 0 for one that counts something else than the steps."""
     step = last_step(run)
     share = 0.0 if math.isnan(step) else step / about.steps
-    losses = sum(name in run.curves for name in ("loss", "val_loss"))
-    return share <= _BEYOND, round(100 * min(share, 1.0)), losses, Path(run.source).name != LOG
+    return min(share, 1.0) if share <= _BEYOND else 0.0
 
 
 _BEYOND = 1.05
@@ -378,7 +398,7 @@ def _search(
     found: dict[tuple[str, str], list[Path]] = {}
     formats: dict[str, LogFormat] = {}
     ladder: dict[Path, LadderRunFile] = {}
-    above = _about(folder.absolute().parent, climb=False)
+    above = _about(folder.absolute().parent)
     if above is not None:
         ladder[above[0]] = above[1]
     owners: dict[Path, Path | None] = {folder.parent: None if above is None else above[0]}

@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 from urllib.parse import unquote
 
 import numpy as np
@@ -20,10 +21,11 @@ from scaleplan.tables.frames import (
     FRAME,
     MOST_CELLS,
     TOO_LARGE,
+    TextTable,
     TooLargeError,
     frame_slice,
     require_names,
-    row_count,
+    table_shape,
     text_table,
     too_many_cells,
 )
@@ -33,12 +35,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scaleplan.arrays import Index
-    from scaleplan.tables.frames import TextTable
 
     Batch = Any
     """A record batch of PyArrow, which has no types of its own."""
 
-__all__ = ["ENDINGS", "ArrowTable", "FrameTable", "arrow_kind", "arrow_parts", "library"]
+__all__ = [
+    "ENDINGS",
+    "ArrowTable",
+    "FrameTable",
+    "arrow_kind",
+    "arrow_parts",
+    "csv_stream",
+    "has_library",
+    "is_arrow",
+    "library",
+]
 
 ENDINGS = frozenset({".parquet", ".pq", ".arrow", ".feather", ".ipc", ".arrows"})
 """Endings of files that are recognised by their content as well."""
@@ -74,6 +85,14 @@ def arrow_kind(head: bytes) -> str | None:
     return "stream" if head.startswith(_STREAM) and len(head) > len(_STREAM) else None
 
 
+def is_arrow(head: bytes) -> bool:
+    """Return whether the first bytes of a file are those of a Parquet or Arrow file that can be read."""
+    try:
+        return arrow_kind(head) is not None
+    except FileError:
+        return False
+
+
 def library(name: str = "pyarrow") -> Any:  # noqa: ANN401  it has no types
     """Return PyArrow, or a module of it; raises UsageError where it is not installed."""
     try:
@@ -81,6 +100,11 @@ def library(name: str = "pyarrow") -> Any:  # noqa: ANN401  it has no types
     except ImportError:
         needs = "Parquet and Arrow files and tables larger than memory are read by PyArrow"
         raise UsageError(f"{needs}, which is not installed", hint="pip install 'scaleplan[tables]'") from None
+
+
+def has_library() -> bool:
+    """Return whether PyArrow is installed."""
+    return find_spec("pyarrow") is not None
 
 
 def arrow_parts(folder: Path) -> list[Path]:
@@ -181,6 +205,40 @@ class ArrowTable:
         return found
 
 
+def csv_stream(table: ArrowTable) -> BinaryIO:
+    """Return a table as the CSV file that it would be, written as it is read."""
+    return cast("BinaryIO", io.BufferedReader(_CsvStream(table), buffer_size=_BUFFER))
+
+
+class _CsvStream(io.RawIOBase):
+    """The CSV file of a table, a batch at a time."""
+
+    def __init__(self, table: ArrowTable) -> None:
+        self._pieces = self._written(table)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Return that this can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  any writable buffer
+        """Fill a buffer as far as a batch goes; returns how many bytes it has, none at the end."""
+        while not self._rest and (piece := next(self._pieces, None)) is not None:
+            self._rest = memoryview(piece)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    @staticmethod
+    def _written(table: ArrowTable) -> Iterator[bytes]:
+        yield TextTable(table.names, []).csv()
+        for _, batch in table.batches():
+            if batch.num_rows:
+                rows = text_table(library().Table.from_batches([batch]), name=table.name).rows
+                yield TextTable(rows[0], rows[1:]).csv()
+
+
 class FrameTable:
     """A data frame, a dict of columns or a list of records, and its rows in batches."""
 
@@ -189,7 +247,7 @@ class FrameTable:
     def __init__(self, value: object) -> None:
         self.name = FRAME
         self._value = value
-        self.count = row_count(value)
+        self.count = table_shape(value)[0]
         first = next(self._slices(None), None)
         self.names: tuple[str, ...] = () if first is None else tuple(first.schema.names)
 
@@ -210,15 +268,18 @@ def _arrow_slice(value: object, start: int, end: int) -> Batch:
     """Return some rows of a table in memory; a column that Arrow has no type for as the text of its cells."""
     pa = library()
     part = frame_slice(value, start, end)
-    if hasattr(part, "to_arrow"):  # a frame of narwhals
-        try:
+    try:
+        if hasattr(part, "to_arrow"):  # a frame of narwhals
             table = part.to_arrow()
-            return _flattened(pa.record_batch([_whole(column) for column in table.columns], table.column_names))
-        except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
-            part = part.to_native()
+            columns = [_whole(column) for column in table.columns]
+            return _flattened(pa.record_batch(columns, names=table.column_names))
+        if isinstance(part, dict) and all(hasattr(cells, "dtype") for cells in part.values()):
+            return _flattened(pa.record_batch([pa.array(cells) for cells in part.values()], names=[*map(str, part)]))
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
+        part = part.to_native() if hasattr(part, "to_native") else part
     found = text_table(part)
-    columns = [pa.array(cells, pa.string()) for cells in zip(*found.rows, strict=True)]
-    return pa.record_batch(columns, names=list(found.names))
+    texts = [pa.array(cells, pa.string()) for cells in zip(*found.rows, strict=True)]
+    return pa.record_batch(texts, names=list(found.names))
 
 
 class _Part:

@@ -30,13 +30,14 @@ __all__ = [
     "TableLike",
     "TextTable",
     "TooLargeError",
+    "collected",
     "frame_slice",
     "is_frame",
     "is_path",
     "opened_frame",
     "require_names",
-    "row_count",
     "source_name",
+    "table_shape",
     "text_table",
     "too_many_cells",
 ]
@@ -54,7 +55,7 @@ _KINDS = (
 MOST_CELLS = 10_000_000
 """The largest table, rows times columns, that is read whole."""
 
-TOO_LARGE = "keep one row for each run; of a history with a row a step, --last keeps the final row of each run"
+TOO_LARGE = "keep one row for each run, with its final loss; of a history with a row a step, --last keeps it"
 """The way out of a table that is too large."""
 
 
@@ -65,7 +66,7 @@ class TooLargeError(FileError):
 class TextTable(NamedTuple):
     """The names of columns, and the text of each cell by rows; an empty text is no value."""
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     rows: list[list[str]]
 
     def csv(self) -> bytes:
@@ -175,22 +176,34 @@ def opened_frame(value: object, called: str = FRAME) -> Any:  # noqa: ANN401  of
     return frame.collect() if isinstance(frame, nw.LazyFrame) else frame
 
 
-def row_count(value: object) -> int:
-    """Return how many rows a table in memory has; raises UsageError for what is none."""
+def collected(value: object) -> Any:  # noqa: ANN401  of any library
+    """Return a table in memory, of a lazy frame its rows, so that it can be read more than once."""
+    return value if _is_plain(value) else opened_frame(value).to_native()
+
+
+def table_shape(value: object) -> tuple[int, int]:
+    """Return how many rows and columns a table in memory has; raises UsageError for what is none."""
     if isinstance(value, Mapping):
-        return max((len(cells) for cells in value.values() if hasattr(cells, "__len__")), default=0)
-    if isinstance(value, list | tuple) or getattr(getattr(value, "dtype", None), "names", None):
-        return len(value)  # type: ignore[arg-type]
-    return len(opened_frame(value))
+        return max((len(cells) for cells in value.values() if hasattr(cells, "__len__")), default=0), len(value)
+    if isinstance(value, list | tuple):
+        first = next(iter(value), ())
+        return len(value), len(first) if hasattr(first, "__len__") else 1
+    if _is_plain(value):
+        return len(value), len(value.dtype.names)  # type: ignore[attr-defined, arg-type]
+    rows, columns = opened_frame(value).shape
+    return rows, columns
 
 
 def frame_slice(value: Any, start: int, end: int) -> Any:  # noqa: ANN401  of any library
     """Return some rows of a table in memory: a dict, a list or an array as it is, another as a frame of narwhals."""
     if isinstance(value, Mapping):
         return {name: cells[start:end] for name, cells in value.items()}
-    if isinstance(value, list | tuple) or getattr(getattr(value, "dtype", None), "names", None):
-        return value[start:end]
-    return opened_frame(value)[start:end]
+    return value[start:end] if _is_plain(value) else opened_frame(value)[start:end]
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether a table is none of a library of data frames."""
+    return isinstance(value, Mapping | list | tuple) or bool(getattr(getattr(value, "dtype", None), "names", None))
 
 
 def _of_series(series: Any) -> Sequence[Any]:  # noqa: ANN401  of narwhals

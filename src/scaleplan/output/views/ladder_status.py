@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaleplan.logs.run_sizes import names_listed
 from scaleplan.output import Fact, Report, ReportTable
 from scaleplan.units import (
     counted,
@@ -29,12 +30,12 @@ _ABSENT = "–"
 _COLUMNS: dict[str, Callable[[PilotStatus], str]] = {
     "state": lambda run: run.state,
     "params": lambda run: format_count(run.params),
-    "tokens": lambda run: format_count(run.tokens),
     "done": lambda run: _shown(run.share, lambda share: format_fraction(share, digits=2)),
     "loss": lambda run: _shown(run.loss, lambda loss: format_number(loss, digits=4)),
-    "val": lambda run: _shown(run.val_loss, lambda loss: format_number(loss, digits=4)),
-    "took": lambda run: _shown(run.hours, format_hours),
-    "left": lambda run: "" if run.state == "finished" else _shown(run.hours_left, format_hours),
+    "took": lambda run: _shown(run.hours, lambda hours: format_hours(hours, digits=2)),
+    "left": lambda run: (
+        "" if run.state == "finished" else _shown(run.hours_left, lambda hours: format_hours(hours, digits=2))
+    ),
 }
 
 
@@ -82,15 +83,19 @@ def _facts(found: LadderStatus) -> Iterator[Fact]:
         yield Fact("left", format_hours(found.gpu_hours_left, unit="GPU-hours"), unit=f"{cost}{time}")
 
 
-_MOST_REASONS = 12  # of runs that are not finished; --json has all
+_MOST_REASONS = 12  # that are shown; --json has all
 
 
 def _reasons(found: LadderStatus) -> Iterator[str]:
     """Yield why runs are not finished, and since when one that runs has written nothing."""
-    listed = [f"{run.run}: {run.reason}" for run in found.runs if run.reason is not None]
-    yield from listed[:_MOST_REASONS]
-    if len(listed) > _MOST_REASONS:
-        yield f"and {len(listed) - _MOST_REASONS:,} more; --fields run,state,reason shows all"
+    alike: dict[str, list[str]] = {}
+    for run in found.runs:
+        if run.reason is not None:
+            alike.setdefault(run.reason, []).append(run.run)
+    for reason, names in list(alike.items())[:_MOST_REASONS]:
+        yield f"{names_listed(names)}: {reason}"
+    if len(alike) > _MOST_REASONS:
+        yield f"and {len(alike) - _MOST_REASONS:,} other reasons; --fields run,state,reason shows all"
     quiet = [run for run in found.runs if run.state == "running" and run.quiet_hours is not None]
     if quiet:
         last = max(quiet, key=lambda run: run.quiet_hours or 0.0)

@@ -1,0 +1,31 @@
+"""One thread of BLAS: more of them add up in another order, and keep processes waiting that share a machine."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import scipy.linalg  # noqa: F401  both bring a BLAS of their own, and both must be loaded to be found
+
+__all__ = ["one_thread"]
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Limit BLAS to one thread, from now to the end of the context.
+
+    The command line starts with one; elsewhere it takes threadpoolctl, which comes with ``scaleplan[parallel]``.
+    """
+    found = _libraries()
+    limits: AbstractContextManager[object] = (
+        nullcontext() if found is None else found.limit(limits=1, user_api="blas")
+    )
+    return limits
+
+
+@cache
+def _libraries() -> Any | None:  # noqa: ANN401  threadpoolctl is not typed
+    """Return the BLAS libraries of this process, which takes a millisecond to find, or None where nothing does."""
+    return import_module("threadpoolctl").ThreadpoolController() if find_spec("threadpoolctl") else None

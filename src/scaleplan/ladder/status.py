@@ -299,9 +299,7 @@ def _still_there(status: LadderStatus) -> Iterator[Notice]:
     names = [row.run for row in status.runs if row.exit_status == STOPPED]
     if names:
         them = "it" if len(names) == 1 else "them"
-        message = (
-            f"{names_listed(names)}: stopped by a signal; see that the engine does not start {them} again"
-        )
+        message = f"{names_listed(names)}: stopped by a signal; see that the engine does not start {them} again"
         yield Notice(code="may_be_requeued", message=message)
 
 

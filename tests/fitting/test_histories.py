@@ -222,9 +222,9 @@ def long_history(count):
     params = 1e7 * (1 + run)
     tokens = 1e9 + 1e6 * step
     loss = 1.7 + 400 / params**0.34 + 410 / tokens**0.28
-    return pa.table(
-        {"run": [f"run {i}" for i in run], "step": step, "params": params, "tokens": tokens, "loss": loss, "lr": params / 1e12}
-    )  # fmt: skip
+    names = [f"run {i}" for i in run]
+    columns = {"run": names, "step": step, "params": params, "tokens": tokens, "loss": loss, "lr": params / 1e12}
+    return pa.table(columns)
 
 
 def test_a_long_history_is_never_whole_in_memory(tmp_path, monkeypatch):

@@ -688,6 +688,7 @@ def _results() -> tuple[bytes, ...]:
             ("check", f"{folder}/scaleplan.toml"),
             ("fit", f"{folder}/runs.csv", "--samples=5"),
             ("fit", f"{folder}/runs.csv", "--samples=0", "--form=offset_power", "--x=flops", "--report"),
+            ("fit", f"{folder}/runs.csv", "--form=kaplan", "--each=loss=loss"),
             ("backtest", f"{folder}/runs.csv", "--samples=0"),
             ("runs", f"{folder}/{name}", "--params=125M", "--tokens-per-step=8k"),
             ("track", f"{folder}/{name}", "--steps=60k"),

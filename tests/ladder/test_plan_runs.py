@@ -164,7 +164,7 @@ def test_folders_are_as_they_were_given(design, output, shown):
 def test_folders_of_remote_engines_are_on_what_keeps_them(design):
     """A machine that vanishes writes to a mount."""
     found = made(design, engine="kubernetes", storage="claim", image="python:3.13")
-    assert all(run.out == f"/ladder/{run.name}" for run in found.runs)
+    assert all(run.out == f"/ladder/pilots/{run.name}" for run in found.runs)
     assert (found.file, found.storage, found.image) == ("kubernetes.yaml", "claim", "python:3.13")
 
 
@@ -214,6 +214,24 @@ def test_a_rule_beyond_its_range_and_few_steps_are_one_warning_each(design):
     assert f"of {len(found.runs)} runs are beyond what rule porian-2024 was fitted on" in message
     few = made(design, context=65536)
     assert [notice.code for notice in few.warnings].count("few_steps") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "lacking"),
+    [
+        ("train {layers} {tokens} {batch} {lr} {seed} {out}", None),
+        ("train {params} {steps} {batch_sequences} {lr} {seed} {out}", None),
+        ("train {name} {out}", None),
+        ("train {layers} {tokens} {batch} {lr} {out}", "has no {seed}: "),
+        ("train {layers} {batch} {lr} {seed} {out}", "has no {tokens} or {steps}: "),
+        ("train {lr} {seed} {out}", "no {layers} or {width} or {params}, no {tokens} or {steps}, no {batch} or"),
+    ],
+)
+def test_a_command_that_leaves_out_what_runs_differ_by_is_warned_of(design, command, lacking):
+    """The runs would be alike to the program; once, with the placeholders."""
+    found = [notice.message for notice in made(design, command=command).warnings if notice.code == "values_unused"]
+    assert len(found) == (lacking is not None)
+    assert lacking is None or lacking in found[0]
 
 
 def test_the_same_question_has_the_same_answer(design, ladder):

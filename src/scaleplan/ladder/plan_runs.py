@@ -16,7 +16,7 @@ from scaleplan.advice.batch import RuleInput, rule_answer, whole_batch
 from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError
 from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.ladder.command import check_visible, parse_command
-from scaleplan.ladder.engines import ENGINES, REMOTE_FOLDER, engine_of
+from scaleplan.ladder.engines import ENGINES, engine_of, remote_folder
 from scaleplan.ladder.ladder import Ladder, LadderRun
 from scaleplan.ladder.spending import at_most, predicted
 from scaleplan.models.questions import parse_whole
@@ -35,7 +35,7 @@ from scaleplan.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from scaleplan.advice.batch import Outside, RuleAnswer
     from scaleplan.fitting.pilot import PilotDesign, PilotRun
@@ -323,7 +323,7 @@ class LaunchRequest(Record):
     def _run(self, sized: _Sized, name: str, seed: int) -> LadderRun:
         """Return a run by its name and seed."""
         a = sized.model.architecture
-        place = REMOTE_FOLDER if engine_of(self.engine).remote else self.folder
+        place = remote_folder(self.folder) if engine_of(self.engine).remote else self.folder
         run = LadderRun(
             name=name,
             params=sized.model.params,
@@ -353,6 +353,13 @@ class LaunchRequest(Record):
         """Yield what all runs have in common, what the rule was not fitted on, and runs of few steps, each once."""
         yield from dict.fromkeys(notice for each in sized for notice in each.notices)
         total = sum(each.seeds for each in sized)
+        lacking = [*self._lacking(sized)]
+        if lacking:
+            yield Notice(
+                code="values_unused",
+                message=f"--command has no {', no '.join(lacking)}: what the runs have of their own there does not "
+                "reach the program",
+            )
         outside = sum(each.seeds for each in sized if each.answer.outside)
         if outside:
             farthest = _farthest(gone for each in sized for gone in each.answer.outside)
@@ -370,6 +377,21 @@ class LaunchRequest(Record):
                 message=f"{number} of {counted(total, 'run')} have fewer than {_FEW_STEPS} steps, the least "
                 f"{least}, as many as a warm-up takes: --limit 'tokens_per_param >= …' leaves them out",
             )
+
+    def _lacking(self, sized: Sequence[_Sized]) -> Iterator[str]:
+        """Yield the placeholders by which runs differ and that the command does not have, nor their name."""
+        used = {name for word in self.command.words for _, name in word}
+        if "name" in used:  # by which a program may look the run up
+            return
+        for names, values in (
+            (("layers", "width", "params"), {each.model.params for each in sized}),
+            (("tokens", "steps"), {each.tokens for each in sized}),
+            (("batch", "batch_sequences"), {each.sequences for each in sized}),
+            (("lr",), {each.rate for each in sized}),
+            (("seed",), set(range(max(each.seeds for each in sized)))),
+        ):
+            if len(values) > 1 and used.isdisjoint(names):
+                yield " or ".join(f"{{{name}}}" for name in names)
 
 
 class _Sized(NamedTuple):

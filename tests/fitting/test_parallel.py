@@ -102,13 +102,16 @@ def test_other_jobs_are_refused(value, message):
     assert refused.value.hint
 
 
-@pytest.mark.parametrize("value, library", [("2", "joblib"), ("auto", "joblib"), ("dask:a", "distributed")])
+@pytest.mark.parametrize(
+    "value, library", [("2", "joblib"), ("auto", "joblib"), ("dask:a", "joblib"), ("dask:a", "distributed")]
+)
 def test_a_missing_library_is_named(monkeypatch, value, library):
     """But one process needs none."""
     monkeypatch.setattr(parallel, "find_spec", lambda name: None if name == library else "there")
     with pytest.raises(UsageError, match=f"^{library}, which") as refused:
         Jobs.parse(value)
-    assert "pip install 'scaleplan[" in refused.value.hint
+    extra = "dask" if library == "distributed" else "parallel"
+    assert refused.value.hint == f"pip install 'scaleplan[{extra}]', or --jobs 1"
     assert list(spread(tasks.square, [1, 2], jobs=Jobs.parse("1"))) == [1, 4]
 
 

@@ -20,6 +20,7 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
 from scaleplan.errors import UsageError
+from scaleplan.fitting.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -97,4 +98,5 @@ def _follow(parent: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("PYTHONFAULTHANDLER", "0")  # joblib would have tracebacks of crashes printed
+    keep_freed_memory()
     Thread(target=watch, daemon=True).start()

@@ -23,7 +23,7 @@ import scaleplan
 from scaleplan.cli.app import COMMANDS
 
 FROZEN = Path(__file__).parent / "frozen"
-FITTED = ("fit", "fit-json", "backtest", "design", "design-ladder", "design-pool", "track")
+FITTED = ("fit", "fit-each", "fit-json", "backtest", "design", "design-ladder", "design-pool", "track")
 NUMBER = re.compile(r"(?<![\w.])(\d+\.\d+(?:e[+-]\d+)?)(?![\w.])")
 CLUSTER = "--gpus 64 --gpu h100-sxm --time 30d"
 PILOTS = (
@@ -124,6 +124,17 @@ def runs():
     return "\n".join(["params,tokens,loss", *rows]) + "\n"
 
 
+def corpora():
+    """Return the runs of :func:`runs` on two corpora with losses on two texts, and three runs on a third corpus."""
+    rows = ["corpus,params,tokens,eval/c4,eval/code"]
+    for shift, corpus in enumerate(("web", "books", "code")):
+        own = [row.split(",") for row in runs().splitlines()[1:]]
+        for params, tokens, loss in own[: 3 if corpus == "code" else None]:
+            code = "" if corpus == "books" else f"{float(loss) / 2:.5f}"
+            rows.append(f"{corpus},{params},{tokens},{float(loss) + 0.1 * shift:.5f},{code}")
+    return "\n".join(rows) + "\n"
+
+
 OWN_GPUS = """\
 schema = 1
 
@@ -196,6 +207,7 @@ FILES = {
     "own.toml": LAW,
     "bad.toml": LAW.replace("alpha", "alfa"),
     "runs.csv": runs(),
+    "corpora.csv": corpora(),
     "part.log": training_log(),
     "own-gpus.toml": OWN_GPUS,
     "own-prices.toml": OWN_PRICES,
@@ -377,6 +389,14 @@ CASES = {
         "fit runs.csv --map loss=los",
     ),
     "fit-json": ("runs.csv", "fit runs.csv --samples 0 --json"),
+    "fit-each": (
+        "corpora.csv",
+        "fit corpora.csv --each corpus --each 'loss=eval/*' -o 'law-{corpus}-{loss}.toml'",
+        "fit corpora.csv --each corpus --map loss=eval/c4 --format csv --quiet",
+        "fit corpora.csv --each corpus --map loss=eval/c4 --get fitted",
+        "fit corpora.csv --each corpus,lang --map loss=eval/c4",
+        "fit corpora.csv --each corpus --each 'loss=eval/*' -o law.toml",
+    ),
     "backtest": ("runs.csv", "backtest runs.csv --samples 0", "backtest runs.csv --samples 0 --tied --format csv"),
     "design-pool": (
         "runs.csv",

@@ -81,6 +81,17 @@ def test_members_make_the_forecast(forecaster):
     assert_allclose(weights @ (sds**2 + (means - mean) ** 2), sd**2)
 
 
+def test_sums_over_places_have_the_covariance_of_the_places(forecaster):
+    """As the whole covariance gives it, to rounding."""
+    generator = np.random.default_rng(0)
+    params, tokens = np.exp(generator.uniform(19, 25, 30)), np.exp(generator.uniform(22, 28, 30))
+    rows = generator.normal(size=(4, 30))
+    mean, covariance = forecaster.log_loss(params, tokens)
+    summed = forecaster._summed(params, tokens, rows)
+    assert_allclose(summed[0], mean, rtol=1e-12)
+    assert_allclose(summed[1], rows @ covariance @ rows.T, rtol=1e-9, atol=1e-12 * np.trace(covariance))
+
+
 def test_an_outlier_carries_more_noise():
     points = synthetic.isoflop(LAW, noise=0.003, seed=2)
     loss = points.loss.copy()

@@ -47,14 +47,16 @@ def answer(read):
         runs = read()
     except ScaleplanError as error:
         return type(error).__name__, error.message.partition(": row")[0]
+    sizes = [getattr(runs, name) for name in ("params", "tokens", "flops", "loss")]
+    dropped = [each for each in runs.dropped if each.reason not in ("not_last", "heading")]
     return {
         "rows": runs.rows.tolist(),
-        "values": [np.nan_to_num(getattr(runs, name), nan=-1).tolist() for name in ("params", "tokens", "flops", "loss")],
+        "values": [np.nan_to_num(values, nan=-1).tolist() for values in sizes],
         "texts": (runs.labels, runs.group, runs.columns),
-        "dropped": [(each.row, each.reason, each.detail) for each in runs.dropped if each.reason not in ("not_last", "heading")],
-        "flagged": [(each.row, each.reason, each.detail) for each in runs.flagged],
-        "told": ([note for note in runs.notes if "of steps hold" not in note], [each.message for each in runs.warnings]),
-    }  # fmt: skip
+        "found": [(each.row, each.reason, each.detail) for each in (*dropped, *runs.flagged)],
+        "notes": [note for note in runs.notes if "of steps hold" not in note],
+        "warnings": [each.message for each in runs.warnings],
+    }
 
 
 def both(path, **options):
@@ -137,8 +139,15 @@ frames = st.lists(
     max_size=24,
 )
 SCHEMA = pa.schema(
-    {"run": pa.string(), "step": pa.int32(), "params": pa.int64(), "tokens": pa.float64(), "loss": pa.float32(), "seed": pa.uint8()}
-)  # fmt: skip
+    {
+        "run": pa.string(),
+        "step": pa.int32(),
+        "params": pa.int64(),
+        "tokens": pa.float64(),
+        "loss": pa.float32(),
+        "seed": pa.uint8(),
+    }
+)
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -151,7 +160,7 @@ def test_a_history_in_arrow_is_its_csv_file(tmp_path, records, kind, options):
         table = table.set_column(0, "run", table["run"].dictionary_encode())
     lines = [
         [
-            "" if cell is None or np.isreal(cell) and np.isnan(cell) else str(cell)
+            "" if cell is None or (np.isreal(cell) and np.isnan(cell)) else str(cell)
             for cell in map(record.get, SCHEMA.names)
         ]
         for record in records
@@ -169,7 +178,8 @@ def test_a_history_in_arrow_is_its_csv_file(tmp_path, records, kind, options):
             feather.write_feather(table, source, chunksize=4)
     named = [expected]
     if isinstance(expected, tuple):
-        named = [(expected[0], expected[1].replace("history.csv", name)) for name in ("the data frame", "data frame", "history.parquet", "history.feather")]  # fmt: skip
+        names = ("the data frame", "data frame", "history.parquet", "history.feather")
+        named = [(expected[0], expected[1].replace("history.csv", name)) for name in names]
     assert answer(lambda: read_runs(source, last=True, **options)) in named
     assert both_in_batches(source, **options) in named
 
@@ -226,9 +236,12 @@ def test_a_long_history_is_never_whole_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(histories, "_text_rows", lambda batch: held.append(batch.num_rows) or texts(batch))
     seen = []
     look = histories._Scan.see
-    monkeypatch.setattr(
-        histories._Scan, "see", lambda self, rows, batch: (seen.append(len(rows)), look(self, rows, batch))[1]
-    )
+
+    def see(self, rows, batch):
+        seen.append(len(rows))
+        look(self, rows, batch)
+
+    monkeypatch.setattr(histories._Scan, "see", see)
     runs = read_runs(tmp_path / "long.parquet", last=True)
     assert (len(runs), len(runs.dropped)) == (100, 0)
     assert runs.rows.tolist() == list(range(199_902, 200_002))

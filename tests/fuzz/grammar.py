@@ -481,7 +481,7 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("plot", "dpi"): lambda builder: builder.rng.choice(["96", "300", "1e9", "-1", "x"]),
     ("plot", "theme"): lambda builder: builder.rng.choice(["light", "dark", "print", "x"]),
     ("report", "file"): _output("page.html"),
-    ("fit", "output_file"): _output("fitted.toml", "fitted-{group}.toml"),
+    ("fit", "output_file"): _output("fitted.toml", "fitted-{group}.toml", "fitted-{corpus}-{loss}.toml"),
     ("shape", "out"): _output("config.json"),
     ("break-even", "start"): lambda builder: values.number(builder.rng, 1e9, 1e11, "BT"),
     ("break-even", "stop"): lambda builder: values.number(builder.rng, 1e12, 1e15, "BT"),

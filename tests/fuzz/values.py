@@ -336,6 +336,7 @@ _GRAMMARS: dict[str, Callable[[Random], str]] = {
     "margins": lambda rng: f"states={rng.randrange(1, 120)}%, activations={rng.uniform(0.5, 3):.2f}, reserve=2GB",
     "moe_leverage": lambda rng: f"{number(rng, 0.005, 0.5)},{rng.choice([1, 4, 12, 16])}",
     "x": lambda rng: rng.choice([*names("column"), "params,tokens", "D", "flops"]),
+    "each": lambda rng: rng.choice([*names("column"), "corpus", "name,state", "loss=eval/*", "loss=loss", "y=*"]),
     "experts": lambda rng: rng.choice(["auto", "8", "64", "1", "2.5", "128"]),
     "granularity": lambda rng: rng.choice(["auto", "1", "4", "16"]),
     "loss": _loss,

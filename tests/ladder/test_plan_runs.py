@@ -164,7 +164,7 @@ def test_folders_are_as_they_were_given(design, output, shown):
 def test_folders_of_remote_engines_are_on_what_keeps_them(design):
     """A machine that vanishes writes to a mount."""
     found = made(design, engine="kubernetes", storage="claim", image="python:3.13")
-    assert all(run.out == f"/ladder/{run.name}" for run in found.runs)
+    assert all(run.out == f"/ladder/pilots/{run.name}" for run in found.runs)
     assert (found.file, found.storage, found.image) == ("kubernetes.yaml", "claim", "python:3.13")
 
 

@@ -372,7 +372,7 @@ VALUES: Mapping[str, Source] = {
     "rule": _rules,
     "aim": "fitting.pilot:AIMS", "design schedule": ("cosine", "wsd"), "schedule": "logs.learning_rate:SCHEDULES",
     "log10": _columns, "group": _columns, "x": Listed(_columns), "y": _columns, "inputs": Listed(_columns),
-    "pool_cost": _columns,
+    "each": Listed(_columns), "pool_cost": _columns,
     "track loss": ("val", "train"), "plot loss": ("val", "train"), "track preset": (),
     # lists
     "evaluate preset": _presets, "presets show name": _presets, "presets path name": _presets,

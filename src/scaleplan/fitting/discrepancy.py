@@ -303,6 +303,20 @@ class Member(Record, eq=False):
         """Return the posterior mean of delta, what the law of this member misses, in ln L."""
         return self._to_runs((x, y)) @ (self._precision * self.residuals)
 
+    def summed(self, x: Array, y: Array, rows: Array, cross: Array, own: Array) -> tuple[Array, Array]:
+        """Return the mean at points, and the covariance of ``rows`` (k, n) of sums over them.
+
+        ``cross`` are the correlations of the discrepancy at the points with the runs, ``own`` (k, k) those of the
+        sums among themselves. No covariance (n, n) is made, of which the sums need little.
+        """
+        value, slopes = log_law(self.linearised, x, y)
+        to_runs = self.misfit**2 * (cross @ self.whitened.rows.T)
+        explained = to_runs * self._precision
+        rest = rows @ (slopes - explained @ self.slopes)
+        law = rest @ self.covariance @ rest.T
+        known = (rows @ explained) @ (rows @ to_runs).T
+        return value + slopes @ self.step + explained @ self.residuals, law + self.misfit**2 * own - known
+
     def posterior(self, x: Array, y: Array) -> Posterior:
         """Return the posterior of the expected ln loss at points.
 
@@ -389,21 +403,27 @@ def _pooled(weights: Sequence[Array], shares: Array) -> Array:
     return np.exp(np.average(np.log(weights), axis=0, weights=shares))
 
 
+_OFF, _FAR = (
+    grid.ravel()
+    for grid in np.meshgrid(np.linspace(*_NOISE_SPAN, _GRID), np.linspace(-_MISFIT_SPAN, _MISFIT_SPAN, _GRID))
+)
+"""The grid of ln s and ln tau, off their priors in sd."""
+
+
 def _estimate(base: Whitened, linear: _Linear, deviation: float) -> _Estimate:
     """Return the posterior means of ln s and ln tau over a grid, the evidence of the grid, and theta at the means.
 
     Means, where a mode would do: they move smoothly with the runs, and so do forecasts.
     """
-    axes = np.linspace(*_NOISE_SPAN, _GRID), np.linspace(-_MISFIT_SPAN, _MISFIT_SPAN, _GRID)
-    off, far = (grid.ravel() for grid in np.meshgrid(*axes, indexing="ij"))
-    whitened = base.rows @ linear.observed, base.rows @ linear.slopes
-    evidence, _ = _evidence(base, whitened, linear.prior, _variances(off, far, deviation))
-    evidence += base.common.log_prior - 0.5 * (off**2 + far**2)
+    t, T = base.rows @ linear.observed, base.rows @ linear.slopes
+    evidence = _evidence(base, (t, T), linear.prior, _variances(_OFF, _FAR, deviation))
+    evidence += base.common.log_prior - 0.5 * (_OFF**2 + _FAR**2)
     chances = np.exp(evidence - np.max(evidence))
     total = float(np.sum(chances))
-    means = chances @ off / total, chances @ far / total
+    means = chances @ _OFF / total, chances @ _FAR / total
     noise, misfit = _variances(*means, deviation)
-    _, (solution,) = _evidence(base, whitened, linear.prior, (np.array([noise]), np.array([misfit])))
+    weighted = T.T / (misfit * base.spectrum + noise)
+    solution = np.linalg.solve(weighted @ T + linear.prior.precision, weighted @ t)
     return _Estimate(
         evidence=float(np.max(evidence)) + math.log(total),
         whitened=base,
@@ -418,26 +438,34 @@ def _variances(off: Array, far: Array, deviation: float) -> tuple[Array, Array]:
     return np.square(deviation * np.exp(off)), np.exp(2.0 * (_MISFIT[0] + _MISFIT[1] * far))
 
 
-def _evidence(
-    base: Whitened, whitened: tuple[Array, Array], prior: Prior, variances: tuple[Array, Array]
-) -> tuple[Array, Array]:
-    """Return the log evidence of the linearised law for many (s^2, tau^2), and theta less its prior's centre.
+_LOWER = np.tril_indices(7)
+_DIAGONAL = np.arange(6)
+
+
+def _evidence(base: Whitened, whitened: tuple[Array, Array], prior: Prior, variances: tuple[Array, Array]) -> Array:
+    """Return the log evidence of the linearised law for many (s^2, tau^2).
 
     With d = s^2 + tau^2 spectrum, t and T the whitened ``observed`` and ``slopes``, P the prior covariance,
     A = T' d^-1 T + P^-1 and g = T' d^-1 t, it is -1/2 (sum ln d + ln|M| + ln|A| + ln|P| + t' d^-1 t - g' A^-1 g) and
-    a constant.
+    a constant. One Cholesky factor of A bordered by g has both ln|A| and g' A^-1 g, which t' d^-1 t bounds: the
+    corner is large enough for every rounding.
     """
     t, T = whitened
     spread = variances[1][:, None] * base.spectrum + variances[0][:, None]
-    columns = np.concatenate(
-        [(T[:, :, None] * T[:, None, :]).reshape(len(t), 36), t[:, None] * T, t[:, None] ** 2], 1
-    )
-    sums = (1.0 / spread) @ columns
-    matrix, right = sums[:, :36].reshape(-1, 6, 6) + prior.precision, sums[:, 36:42]
-    solution = np.linalg.solve(matrix, right[..., None])[..., 0]
-    log_dets = np.sum(np.log(spread), axis=1) + np.linalg.slogdet(matrix)[1]
+    columns = np.concatenate([T, t[:, None]], axis=1)
+    sums = (1.0 / spread) @ (columns[:, _LOWER[0]] * columns[:, _LOWER[1]])
+    matrix = np.zeros((len(spread), 7, 7))
+    matrix[:, *_LOWER] = sums
+    matrix[:, _DIAGONAL, _DIAGONAL] += prior.spread**-2.0
+    squares = sums[:, -1]
+    corner = 2.0 * squares + 1.0
+    matrix[:, 6, 6] = corner
+    ends = np.diagonal(np.linalg.cholesky(matrix), axis1=1, axis2=2)
+    log_dets = np.sum(np.log(spread), axis=1) + 2.0 * np.sum(np.log(ends[:, :6]), axis=1)
     constant = base.log_det + 2.0 * np.sum(np.log(prior.spread))
-    return -0.5 * (log_dets + constant + sums[:, 42] - np.sum(right * solution, axis=1)), solution
+    rest = squares - (corner - ends[:, 6] ** 2)
+    evidence: Array = -0.5 * (log_dets + constant + rest)
+    return evidence
 
 
 def _shortened(step: Array, longest: Array) -> Array:

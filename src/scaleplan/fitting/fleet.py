@@ -562,6 +562,10 @@ def _columns_of_each(
 
 def _require_role(role: str, text: str, request: FitRequest, reading: Mapping[str, Any]) -> None:
     """Refuse columns of a role that cannot be fitted in turn, or that is given otherwise too."""
+    if "," in role:
+        names, _, last = role.rpartition(",")
+        way = f"--each {escape_control(names)} --each '{escape_control(last + text[len(role) :])}'"
+        raise UsageError(f"--each {quote(text)} mixes columns of groups and of a role", hint=way)
     if role not in ("loss", "y"):
         raise UsageError(f"--each {quote(text)}: the columns of a role {quote(role)}", hint=f"{_WAY}")
     if role == "y" and request.form not in CURVES:

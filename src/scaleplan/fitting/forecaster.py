@@ -10,7 +10,7 @@ Kernels count equally; floors by tempered evidence. Nothing is drawn at random.
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -100,6 +100,24 @@ class MemberForecast(NamedTuple):
     weight: float
     mean: Array
     sd: Array
+
+
+def _nodes() -> list[Array]:
+    """Return the Chebyshev nodes of the grid along ln ND and across it."""
+    return [np.cos(np.pi * (np.arange(count) + 0.5) / count) for count in _NODES]
+
+
+@cache
+def _basis() -> tuple[tuple[tuple[int, int], ...], Array]:
+    """Return the terms of the stored correction, and their values at the nodes of the grid."""
+    terms = tuple(
+        (i, j)
+        for i in range(_DEGREE[0] + 1)
+        for j in range(_DEGREE[1] + 1)
+        if i / _DEGREE[0] + j / _DEGREE[1] <= _TRIANGLE
+    )
+    along, across = (chebvander(node, degree) for node, degree in zip(_nodes(), _DEGREE, strict=True))
+    return terms, np.stack([np.outer(along[:, i], across[:, j]).ravel() for i, j in terms], axis=1)
 
 
 class Forecaster(Record, eq=False):
@@ -210,38 +228,47 @@ class Forecaster(Record, eq=False):
             round(narrow - MARGIN, 6),
             round(wide + MARGIN, 6),
         )
-        nodes = [np.cos(np.pi * (np.arange(count) + 0.5) / count) for count in _NODES]
+        nodes = _nodes()
         ends = (span[:2], span[2:])
         axes = [0.5 * (a + b) + 0.5 * (b - a) * node for (a, b), node in zip(ends, nodes, strict=True)]
         product, ratio = (axis.ravel() for axis in np.meshgrid(*axes, indexing="ij"))
         params, tokens = np.exp(0.5 * (product - ratio)), np.exp(0.5 * (product + ratio))
-        mean, covariance = self.log_loss(params, tokens)
-        terms = [
-            (i, j)
-            for i in range(_DEGREE[0] + 1)
-            for j in range(_DEGREE[1] + 1)
-            if i / _DEGREE[0] + j / _DEGREE[1] <= _TRIANGLE
-        ]
-        along, across = (chebvander(node, degree) for node, degree in zip(nodes, _DEGREE, strict=True))
-        basis = np.stack([np.outer(along[:, i], across[:, j]).ravel() for i, j in terms], axis=1)
+        terms, basis = _basis()
         weight = np.maximum(_BELOW[1], np.exp(-np.maximum(high - product, 0.0) / _BELOW[0]))
-        project = np.linalg.pinv(basis * weight[:, None]) * weight
+        orthogonal, triangle = np.linalg.qr(basis * weight[:, None])
+        project = np.linalg.solve(triangle, orthogonal.T) * weight
+        mean, spread = self._summed(params, tokens, project)
         law = self.law
         held = [law.gamma * math.log(law.A), law.gamma * math.log(law.B), math.log(max(law.E, _LEAST_FLOAT))]
         outer = np.log([law.gamma * law.alpha, law.gamma * law.beta, law.gamma])
         base, _ = log_law(np.array([*held, *outer]), np.log(params), np.log(tokens))
         coefficients = project @ (mean - base)
-        spread = project @ covariance @ project.T
         root = np.linalg.cholesky(spread + _JITTER * np.trace(spread) * np.eye(len(terms)))
         return Forecast(
             base=law,
             span=span,
-            terms=tuple(terms),
+            terms=terms,
             weights=tuple(map(_rounded, coefficients.tolist())),
             root=tuple(tuple(map(_rounded, row[: i + 1])) for i, row in enumerate(root.tolist())),
             noise=_rounded(self.noise),
             reach=reach,
         )
+
+    def _summed(self, params: Array, tokens: Array, rows: Array) -> tuple[Array, Array]:
+        """Return the mean of the expected ln loss at sizes, and the covariance of ``rows`` of sums over them."""
+        x, y = self._logs(params, tokens)
+        found = []
+        shared: dict[Kernel, tuple[Array, Array]] = {}
+        for member in self.members:
+            if member.kernel not in shared:
+                own = rows @ member.kernel.between((x, y), (x, y)) @ rows.T
+                shared[member.kernel] = member.kernel.between((x, y), member.at), own
+            found.append(member.summed(x, y, rows, *shared[member.kernel]))
+        means = np.array([mean for mean, _ in found])
+        mean = self.weights @ means
+        apart = (means - mean) @ rows.T
+        within = sum(w * spread for w, (_, spread) in zip(self.weights, found, strict=True))
+        return mean, within + apart.T @ (self.weights[:, None] * apart)
 
     def _average(self, values: Sequence[float]) -> float:
         return float(self.weights @ np.asarray(values))

@@ -16,7 +16,7 @@ from scaleplan.advice.batch import RuleInput, rule_answer, whole_batch
 from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError
 from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.ladder.command import check_visible, parse_command
-from scaleplan.ladder.engines import ENGINES, REMOTE_FOLDER, engine_of
+from scaleplan.ladder.engines import ENGINES, engine_of, remote_folder
 from scaleplan.ladder.ladder import Ladder, LadderRun
 from scaleplan.ladder.spending import at_most, predicted
 from scaleplan.models.questions import parse_whole
@@ -323,7 +323,7 @@ class LaunchRequest(Record):
     def _run(self, sized: _Sized, name: str, seed: int) -> LadderRun:
         """Return a run by its name and seed."""
         a = sized.model.architecture
-        place = REMOTE_FOLDER if engine_of(self.engine).remote else self.folder
+        place = remote_folder(self.folder) if engine_of(self.engine).remote else self.folder
         run = LadderRun(
             name=name,
             params=sized.model.params,

@@ -83,6 +83,13 @@ def _columns(fleet: Fleet) -> Iterator[Column]:
         yield "N* within", _within
 
 
+def _value_name(fleet: Fleet) -> Iterator[str]:
+    if any(law.loss is not None for law in fleet.laws):
+        yield f"loss ({fleet.loss_unit})"
+    elif any(law.value is not None for law in fleet.laws):
+        yield "value"
+
+
 def _value_of(name: str, law: FleetLaw) -> str:
     return law.group.get(name, "")
 
@@ -110,9 +117,8 @@ def _remarks(fleet: Fleet) -> Iterator[str]:
     targets = {law.target_flops for law in fleet.laws if law.target_flops is not None}
     if targets:
         where = format_flops(min(targets)) if len(targets) == 1 else "the target, ten times the largest run of each"
-        unit = "" if not _is_of_loss(fleet) else f", in {fleet.loss_unit}"
-        split = "N* and loss are those" if any(law.params is not None for law in fleet.laws) else "values are those"
-        yield f"{split} at {where}{unit}"
+        shown = [*(["N*"] if any(law.params is not None for law in fleet.laws) else []), *_value_name(fleet)]
+        yield f"{' and '.join(shown)}: at {where}"
     if any(law.status == "not identified" and law.loss is not None for law in fleet.laws):
         yield "where N* is not known, the loss is that at the tokens per parameter of the largest run"
     yield f"--format csv has the sizes and {format_fraction(fleet.level)} intervals of each law too"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["processes", "release"]
 
 _IDLE = 60.0  # seconds after which a process without work ends; it took about one to start
+_SAFE = "PYTHONSAFEPATH"
 _LOOK = 0.2  # seconds between two looks whether the parent still runs
 
 
@@ -37,6 +38,7 @@ def processes(count: int) -> Iterator[tuple[Callable[[Iterable[Any]], Any], int]
     start = {"initializer": _follow, "initargs": (os.getpid(),), "idle_worker_timeout": _IDLE}
     try:
         with (
+            _apart_from_folder(),
             joblib.parallel_config("loky", inner_max_num_threads=1, **start),
             joblib.Parallel(count, return_as="generator", batch_size=1, max_nbytes=None) as parallel,
         ):
@@ -64,6 +66,20 @@ def release() -> None:
     executor = get_reusable_executor(reuse=True)
     end = getattr(executor, "terminate", executor.shutdown)  # the latter where there have been none
     end(kill_workers=True)
+
+
+@contextmanager
+def _apart_from_folder() -> Iterator[None]:
+    """Start interpreters that do not import what happens to lie in the user's folder, such as a ``random.py``."""
+    before = os.environ.get(_SAFE)
+    os.environ[_SAFE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE]
+        else:
+            os.environ[_SAFE] = before
 
 
 @contextmanager

@@ -144,6 +144,7 @@ def stream(table=TABLE):
         (b"PAR1" + bytes(40) + b"PAR1", "damaged, or not whole"),
         (stream()[: len(stream()) * 3 // 4], "damaged, or not whole"),
         (b"ARROW1\0\0garbage", "damaged, or not whole"),
+        (stream().replace(b"params", b"p\xe1rams"), "damaged, or not whole"),
         (b"PARE" + bytes(40), "this Parquet file is encrypted"),
         (b"FEA1" + bytes(40), "Feather file of version 1"),
         (bytes(90), "no Parquet or Arrow file"),

@@ -293,7 +293,7 @@ class _Part:
         self.count: int | None = None
         with self._reading() as reading:
             self.kind = reading.kind
-            schema = reading.opened.schema_arrow if self.kind == "parquet" else reading.opened.schema
+            schema = reading.schema()
             self.count = reading.count(len(schema))
             # by position: a file may have columns of one name
             self._fields = {name: field for field in schema for name in _flat_names(field)}
@@ -373,6 +373,12 @@ class _Reading:
         reader = self._guarded(lambda: self._ipc([0]))
         parts = range(reader.num_record_batches)
         return sum(self._guarded(partial(reader.get_batch, part)).num_rows for part in parts)
+
+    def schema(self) -> Any:  # noqa: ANN401  of PyArrow
+        """Return the columns of the file, whose names are text: those of a damaged one fail where they are read."""
+        schema = self.opened.schema_arrow if self.kind == "parquet" else self.opened.schema
+        self._guarded(lambda: [_flat_names(field) for field in schema])
+        return schema
 
     def batches(self, fields: Sequence[str], top: Sequence[str]) -> Iterator[Batch]:
         """Yield batches of at most :data:`_ROWS` rows."""

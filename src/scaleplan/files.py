@@ -96,6 +96,17 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def beginning_of(path: Path, size: int) -> bytes | None:
+    """Return the first bytes of a regular file, which never keeps a reader waiting; None without one to read."""
+    try:
+        if not is_file(path):
+            return None
+        with path.open("rb") as stream:
+            return stream.read(size)
+    except (OSError, ValueError):
+        return None
+
+
 def is_readable(path: Path) -> bool:
     """Return whether a path is a regular file that this user may read."""
     try:

@@ -16,7 +16,7 @@ from tests.logs.event_writer import event_file
 from scaleplan.errors import FileError, UsageError
 from scaleplan.ladder.engines import ENGINES, Engine
 from scaleplan.ladder.status import ladder_status, rest_of
-from scaleplan.logs import log_ends
+from scaleplan.logs import log_ends, log_reading
 from scaleplan.logs.ladder_run import run_file
 
 BATCH = 65_536
@@ -333,6 +333,44 @@ def test_a_folder_that_cannot_be_looked_into_is_refused(pilots, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", closed)
     with pytest.raises(FileError, match="cannot read 'pilots/02-5M-s0': permission denied"):
+        status()
+
+
+@pytest.mark.parametrize("name", ["exit", "started", "output.log", "run.json"])
+def test_a_file_that_keeps_its_reader_waiting_is_not_opened(pilots, name):
+    """A pipe, or a device without an end, in the place of a file of a run."""
+    place = write_run("pilots", pilots.runs[0], exit_status=1)
+    (place / name).unlink()
+    os.mkfifo(place / name)
+    assert only().run == pilots.runs[0].name
+    (place / name).unlink()
+    (place / name).symlink_to("/dev/zero")
+    assert only().run == pilots.runs[0].name
+
+
+def test_the_log_of_a_run_is_looked_for_among_so_many_files(pilots, monkeypatch):
+    """A link to a whole disk would take minutes; checkpoints do not count, and its own files come first."""
+    monkeypatch.setattr(log_reading, "_MOST_OF_A_RUN", 4)
+    place = write_run("pilots", pilots.runs[0], upto=500)
+    (place / "cache").mkdir()
+    for number in range(9):
+        (place / f"{number}.safetensors").write_text("")
+    assert (codes(status()), only().share) == ([], 0.49)
+    for number in range(9):
+        (place / "cache" / f"{number}.txt").write_text("")
+    assert (codes(status()), only().share) == (["many_files"], 0.49)
+
+
+def test_a_ladder_in_a_folder_that_is_closed_is_one_clear_error(pilots, monkeypatch):
+    """Whether there is a ladder in it is not known."""
+
+    def closed(path, *given, **more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.X_OK)
+    monkeypatch.setattr(Path, "stat", closed)
+    monkeypatch.setattr(Path, "is_dir", lambda path: path.name == "pilots")
+    with pytest.raises(FileError, match="permission denied"):
         status()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ def read_ladder(folder: str | Path) -> Ladder:
     """
     place = Path(folder)
     path = place / MANIFEST
-    if is_folder(place) and not path.exists():
+    if is_folder(place) and os.access(place, os.X_OK) and not os.path.lexists(path):
         raise FileError(
             f"folder {quote(place)} is no ladder: there is no {MANIFEST} in it",
             hint="'scaleplan design … --format slurm -o FOLDER' writes one",

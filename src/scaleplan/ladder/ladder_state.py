@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scaleplan.errors import FileError, Notice, quote
-from scaleplan.files import is_file, is_folder
+from scaleplan.files import beginning_of, is_file, is_folder
 from scaleplan.ladder.ladder import EXIT, LOG, STARTED
 from scaleplan.logs.ladder_run import PAST_LIMIT, RUN_FILE, STOPPED, LadderRunFile, exit_status_in, read_run_file
 from scaleplan.logs.last_part import final_loss, last_entry, reaches, step_text
@@ -256,11 +256,7 @@ def _signal_name(number: int) -> str:
 
 def _started(path: Path) -> float | None:
     """Return when a run last started; None where its file does not say."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(64).decode("ascii").strip()
-    except (OSError, ValueError):
-        return None
+    text = (beginning_of(path, 64) or b"").decode("ascii", errors="replace").strip()
     return float(text) if text.isdecimal() and len(text) < 12 else None
 
 
@@ -307,6 +303,8 @@ def _times(folder: Path) -> Iterator[float]:
 
 def _last_line(path: Path) -> str | None:
     """Return the last line with a word of what a command printed; None without one."""
+    if not is_file(path):
+        return None
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from scaleplan.errors import FileError, quote
-from scaleplan.files import is_file, read_text
+from scaleplan.files import beginning_of, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,13 +135,7 @@ def _wrong(path: Path, what: str) -> FileError:
 
 def _is_of_ladder(path: Path) -> bool:
     """Return whether a file says in its beginning that it is one of a ladder's run."""
-    if not is_file(path):
-        return False
-    try:
-        with path.open("rb") as file:
-            return _MARK.encode() in file.read(_BEGINNING)
-    except (OSError, ValueError):
-        return False
+    return _MARK.encode() in (beginning_of(path, _BEGINNING) or b"")
 
 
 _BEGINNING = 512  # bytes within which the schema stands, which is the first key
@@ -149,9 +143,5 @@ _BEGINNING = 512  # bytes within which the schema stands, which is the first key
 
 def exit_status_in(folder: Path) -> int | None:
     """Return the exit status that a run ended with; None where none is there, or none that can be read."""
-    try:
-        with (folder / EXIT).open("rb") as file:
-            text = file.read(_BEGINNING).decode("ascii").strip()
-    except (OSError, ValueError):
-        return None
+    text = (beginning_of(folder / EXIT, _BEGINNING) or b"").decode("ascii", errors="replace").strip()
     return int(text) if text.isdecimal() and len(text) < 4 else None

@@ -245,9 +245,14 @@ def read_run_folder(
 
     ``opened`` opens a file, maybe without its middle.
     """
-    found = _search(folder, tables=True, tell=tell, opened=opened)
+    found = _search(folder, tables=True, tell=tell, opened=opened, most=_MOST_OF_A_RUN)
     own = [source for source in found.sources if source.place in (None, folder)]
     return _chosen(own, folder, about, tell, opened)
+
+
+_MOST_OF_A_RUN = 2000
+"""Files of a run's folder that are looked at for its log, which takes up to a second; checkpoints do not count. Beyond
+these lies what no trainer logs: a cache of data, a copy of the program, a link to a whole disk."""
 
 
 def _chosen(
@@ -392,9 +397,15 @@ class _Found(NamedTuple):
 
 
 def _search(
-    folder: Path, *, tables: bool, tell: Callable[[Notice], None], opened: Callable[[Path], LogFile] = LogFile
+    folder: Path,
+    *,
+    tables: bool,
+    tell: Callable[[Notice], None],
+    opened: Callable[[Path], LogFile] = LogFile,
+    most: float = math.inf,
 ) -> _Found:
-    """Return what is to be read in a folder and those below it."""
+    """Return what is to be read in a folder and those below it, of the first ``most`` files, after a warning."""
+    left = most
     found: dict[tuple[str, str], list[Path]] = {}
     formats: dict[str, LogFormat] = {}
     ladder: dict[Path, LadderRunFile] = {}
@@ -411,10 +422,18 @@ def _search(
         if about is not None:
             ladder[place] = about
         owners[place] = owners.get(place.parent) if about is None else place
-        for path, known in _logs_in(place, names, tell, opened):
+        logs = [name for name in names if Path(name).suffix.lower() not in _NO_LOGS]
+        left -= len(logs)
+        if left < 0:
+            logs = logs[: int(left)]
+            message = f"{quote(folder)} has more than {most:,} files: no log is looked for among the others"
+            tell(Notice(code="many_files", message=message))
+        for path, known in _logs_in(place, logs, tell, opened):
             if tables or known.name not in TABLES:
                 formats[known.name] = known
                 found.setdefault((known.name, _joined(known, path) or str(path)), []).append(path)
+        if left < 0:
+            break
     sources = [_Source(tuple(paths), formats[name], owners[paths[0].parent]) for (name, _), paths in found.items()]
     return _Found(sources, ladder)
 
@@ -425,7 +444,7 @@ def _logs_in(
     """Yield the files of a folder that are logs, with their formats."""
     for name in names:
         path = place / name
-        if path.suffix.lower() in _NO_LOGS or not is_file(path):
+        if not is_file(path):
             continue
         try:
             known = format_of(opened(path))

@@ -107,6 +107,14 @@ def test_an_engine_that_fails_leaves_no_folder(ladder):
 
 
 NONSENSE = [
+    ("price", -2.0, "price"),
+    ("at_once", 10**30, "at_once"),
+    ("folder", "pilots\nrm -rf x", "folder"),
+    ("currency", "", "currency"),
+    ("style", "\u202ellama", "style"),
+    ("runs.0.vocab", -1, "not above 0"),
+    ("runs.0.heads", 0, "not above 0"),
+    ("runs.0.params", 10**30, "larger than any"),
     ("schema", "scaleplan/plan/1", "missing"),
     ("schema", "scaleplan/ladder/2", "cannot be read"),
     ("schema", None, "no schema"),

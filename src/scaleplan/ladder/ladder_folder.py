@@ -70,14 +70,30 @@ def read_ladder(folder: str | Path) -> Ladder:
 _AGAIN = "restore the file as 'scaleplan design' wrote it, or design the ladder again into another folder"
 
 
+_MOST = 2**63  # above every count of a run, and what shells and other programs can read
+
+_TEXTS = ("folder", "command", "rule", "style", "gpu", "currency", "image", "storage")
+
+_COUNTS = (
+    "params", "tokens", "layers", "width", "heads", "kv_heads", "head_width", "ffn_width", "vocab", "context",
+    "batch", "batch_sequences", "steps",
+)  # fmt: skip
+
+
 def _wrong(ladder: Ladder) -> Iterator[str]:
     """Yield what is wrong with a ladder that was read: values that no ladder is written with."""
     if ladder.engine not in ENGINES or ladder.file != ENGINES[ladder.engine].file:
         yield f"engine {quote(ladder.engine)} with file {quote(ladder.file)} is none"
     if not ladder.runs:
         yield "runs: there are none"
-    if min(ladder.gpus, ladder.at_once) < 1:
+    if not (1 <= ladder.gpus < _MOST and 1 <= ladder.at_once < _MOST):
         yield "gpus and at_once are whole numbers from 1 on"
+    if ladder.price is not None and not ladder.price > 0:
+        yield "price is not above 0"
+    for key in _TEXTS:
+        text = getattr(ladder, key)
+        if text is not None and not (text.strip() and is_visible(text)):
+            yield f"{key} {quote(text)} is not one that a ladder is written with"
     names = [run.name for run in ladder.runs]
     if len(set(names)) < len(names):
         yield "runs: two have one name"
@@ -88,9 +104,11 @@ def _wrong(ladder: Ladder) -> Iterator[str]:
 def _wrong_run(run: LadderRun) -> Iterator[str]:
     if not _NAME.fullmatch(run.name):
         yield "a name has letters, digits, dots and hyphens"
-    counts = (run.params, run.tokens, run.layers, run.width, run.context, run.batch, run.batch_sequences, run.steps)
+    counts = [getattr(run, key) for key in _COUNTS]
     if min(counts) < 1 or run.seed < 0 or not (run.flops > 0 and run.lr > 0):
         yield "a size, a rate or an amount is not above 0"
+    elif max(*counts, run.seed) >= _MOST:
+        yield "a size is larger than any"
     elif run.batch != run.batch_sequences * run.context or run.tokens != run.batch * run.steps:
         yield "its tokens are not its steps of its batch, or its batch not whole sequences"
     if not run.words or not all(map(is_visible, (*run.words, run.out))) or not run.out.endswith(f"/{run.name}"):

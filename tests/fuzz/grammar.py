@@ -408,7 +408,7 @@ def _output(*names: str) -> Callable[[Builder], str]:
 _COMMANDS = (
     "train {out}", "python train.py --layers {layers} --lr {lr} --seed {seed} --out {out}", "train", "a {out} {x}",
     "sh -c 'x=$1; train \"$x\"' sh {out}", "train {out} > log; rm -rf {out}", "'=x' {out} {{}} {gpus}", "{out}",
-    "a '{out}",
+    "a '{out}", "a {out:>9} {lr!r}", "a --x=${{X}} {out}\n", "env X=1 a {out} {name} {flops}",
 )  # fmt: skip
 """Commands of a ladder's runs, some of which are none."""
 
@@ -425,6 +425,10 @@ _FILES: Mapping[tuple[str, str], Callable[[Builder], str | None]] = {
     ("design", "storage"): lambda builder: builder.rng.choice(["s3://bucket", "claim", "gs://b/c", "a;b", "/x"]),
     ("design", "image"): lambda builder: builder.rng.choice(["python:3.13", "a b", "$(x)"]),
     ("design", "at_once"): lambda builder: builder.rng.choice(["1", "3", "8", "1k", "0"]),
+    ("design", "vocab"): lambda builder: builder.rng.choice(["1", "32k", "50257", "1e9", "0"]),
+    ("fit", "jobs"): lambda builder: builder.rng.choice(
+        ["1", "1", "1", "0", "1.5", "dask:", "dask:nonsense:x", "dask:http://h:1", "dask:nosuch.json", "slurm:8"]
+    ),
     ("", "log"): _logs,
     ("", "plan"): _plan,
     ("", "pilots"): lambda builder: _logs(builder) if builder.chance(0.6) else _runs(builder),

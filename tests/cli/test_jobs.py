@@ -58,13 +58,21 @@ def test_who_shares_the_work_changes_nothing(cli, cluster):
         for i, (n, r) in enumerate((n, r) for n in (3e7, 1e8, 3e8, 1e9) for r in (3, 20, 90))
     ]
     Path("runs.csv").write_text("\n".join(lines))
-    answers = set()
-    for jobs in ("1", "2", "auto", f"dask:{cluster.scheduler_address}"):
-        done = cli("fit", "runs.csv", "--id", "mine", "-o", "law.toml", "--samples", "2000", "--jobs", jobs, "--json")
-        assert done.status == 0
-        answers.add((done.out, Path("law.toml").read_bytes()))
-        Path("law.toml").unlink()
-    assert len(answers) == 1
+    Path("groups.csv").write_text(
+        "\n".join([f"{lines[0]},corpus", *(f"{line},{c}" for c in "abc" for line in lines[1:])])
+    )
+    one = ("runs.csv", "--id", "mine", "-o", "law.toml", "--samples", "2000")
+    each = ("groups.csv", "--each", "corpus", "-o", "law-{corpus}.toml")
+    for question in (one, each):
+        answers = set()
+        for jobs in ("1", "2", "auto", f"dask:{cluster.scheduler_address}"):
+            done = cli("fit", *question, "--jobs", jobs, "--json")
+            files = sorted(Path().glob("law*.toml"))
+            assert (done.status, len(files)) == (0, 1 if question is one else 3)
+            answers.add((done.out, *(file.read_bytes() for file in files)))
+            for file in files:
+                file.unlink()
+        assert len(answers) == 1
     assert cli("fit", "runs.csv", "--jobs", "0").status == 2
     release()
 

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import gzip
 import io
+import sys
 from unittest import mock
 
 import numpy as np
@@ -189,6 +190,22 @@ def both_in_batches(source, **options):
         return answer(lambda: read_runs(final_rows(source, batched=True), last=True, **options))
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=st.lists(rows.filter(lambda row: row[0] in ("a", "b")), min_size=1, max_size=24))
+def test_final_rows_of_metrics_and_keys_in_batches_are_those_of_the_whole(tmp_path, table):
+    """For each run, value of the key, and column of losses."""
+    path = tmp_path / "history.csv"
+    path.write_text(text_of(NAMES, [[*row[:3], "1e8", "1e9", *row[5:]] for row in table]), encoding="utf-8")
+    choice = {"keys": ["corpus", "state"], "losses": ["loss", "val_loss"]}
+    with small_batches():
+        reduced = final_rows(path, batched=True, **choice)
+    whole = final_rows(path, batched=False, **choice)
+    assert reduced.history == whole.history
+    records = dict(zip(whole.rows, whole.records, strict=True))
+    assert reduced.records == [records[row] for row in reduced.rows]
+    assert set().union(*reduced.history.finals.values()) <= set(reduced.rows)
+
+
 WIDE = [
     "run,corpus,step,params,tokens,c4_loss,code_loss",
     *("a,x,100,1e8,1e9,4.0,2.0", "a,x,200,1e8,2e9,3.6,", "a,x,300,1e8,3e9,,1.7", "a,x,400,1e8,4e9,,"),
@@ -222,9 +239,9 @@ def long_history(count):
     params = 1e7 * (1 + run)
     tokens = 1e9 + 1e6 * step
     loss = 1.7 + 400 / params**0.34 + 410 / tokens**0.28
-    return pa.table(
-        {"run": [f"run {i}" for i in run], "step": step, "params": params, "tokens": tokens, "loss": loss, "lr": params / 1e12}
-    )  # fmt: skip
+    names = [f"run {i}" for i in run]
+    columns = {"run": names, "step": step, "params": params, "tokens": tokens, "loss": loss, "lr": params / 1e12}
+    return pa.table(columns)
 
 
 def test_a_long_history_is_never_whole_in_memory(tmp_path, monkeypatch):
@@ -268,6 +285,15 @@ def test_a_csv_file_beyond_the_limit_is_reduced(tmp_path, monkeypatch, ending):
     assert "--last" in caught.value.hint
     runs = read_runs(path, last=True)
     assert runs.rows.tolist() == list(range(895, 902))
+
+
+def test_a_long_history_from_a_pipe_is_refused(monkeypatch):
+    """It is read twice; the error does not name --last again."""
+    monkeypatch.setattr("scaleplan.fitting.table.MAX_BYTES", 100)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"run,step,params,tokens,loss\n" * 90)))
+    with pytest.raises(FileError, match="larger than") as caught:
+        read_runs("-", last=True)
+    assert caught.value.hint == "name its file: more than this is read from no pipe"
 
 
 @pytest.mark.parametrize("bad", ["a,300,1e8\n", "# a comment\n", "\n", "b,100,2e8,1e9,3.9,extra\n", 'a,1,1,1,"3\n'])

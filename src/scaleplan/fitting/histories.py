@@ -185,7 +185,7 @@ def final_rows(
         try:
             return _marked(read_table(source) if is_path(source) else frame_table(source), reading)
         except TooLargeError:
-            if batched is not None or (is_path(source) and str(source) == "-"):
+            if batched is not None or (is_path(source) and not is_file(Path(source))):
                 raise
     table = _batches(source)
     digest = file_digest(source) if is_path(source) else None

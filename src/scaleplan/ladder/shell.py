@@ -93,7 +93,7 @@ pilot_start() {{
       return {busy}
     fi
   fi
-  if [ -e "$pilot_out/{about}" ] && [ "$(cat -- "$pilot_out/{about}")" != "$pilot_about" ]; then
+  if [ -f "$pilot_out/{about}" ] && [ "$(cat -- "$pilot_out/{about}")" != "$pilot_about" ]; then
     printf '%s: holds another run, by its {about}; this one is not started\\n' "$pilot_out" >&2
     return 1
   fi

@@ -8,9 +8,11 @@ No more of a file than the columns and the batch that are read is in memory, wha
 from __future__ import annotations
 
 import io
+import os
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 from urllib.parse import unquote
 
@@ -32,7 +34,6 @@ from scaleplan.tables.frames import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from scaleplan.arrays import Index
 
@@ -112,15 +113,14 @@ def arrow_parts(folder: Path) -> list[Path]:
 
     Names that begin with ``.`` or ``_`` are those of what writers keep beside a table.
     """
-    found = []
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder).parts
-        if any(part.startswith((".", "_")) for part in inside) or path.is_dir():
-            continue
-        if path.suffix.lower() not in ENDINGS:
+    found: list[Path] = []
+    for above, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        seen = [Path(above, name) for name in names if not name.startswith((".", "_"))]
+        if any(path.suffix.lower() not in ENDINGS for path in seen):
             return []
-        found.append(path)
-    return found
+        found += seen
+    return sorted(found)
 
 
 class ArrowTable:

@@ -118,13 +118,12 @@ def test_an_interrupt_while_workers_start_is_no_traceback(start):
 
 @pytest.mark.slow
 @needs_proc
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGSEGV], ids=lambda ending: ending.name)
-def test_a_worker_that_ends_early_is_one_error(start, ending):
+def test_a_worker_that_ends_early_is_one_error(start):
     """As where memory runs out."""
     work = start("2")
     workers = _until(lambda: found if len(found := _workers(work.pid)) == 2 else None)
     time.sleep(0.3)
-    os.kill(int(workers[0]), ending)
+    os.kill(int(workers[0]), signal.SIGKILL)
     out, err = work.communicate(timeout=20)
     assert (work.returncode, out) == (2, b"")
     assert err.decode() == (
@@ -137,13 +136,12 @@ def test_a_worker_that_ends_early_is_one_error(start, ending):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=lambda ending: ending.name)
-def test_a_cluster_is_free_when_the_command_has_ended(start, cluster, ending):
+def test_a_cluster_is_free_when_the_command_has_ended(start, cluster):
     work = start(f"dask:{cluster.scheduler_address}")
     assert _until(lambda: len(cluster.scheduler.tasks) > 2)
-    os.killpg(work.pid, ending)
+    os.killpg(work.pid, signal.SIGINT)
     out, err = work.communicate(timeout=20)
-    assert (out, err, work.returncode) == (b"", b"", 130 if ending is signal.SIGINT else -ending)
+    assert (out, err, work.returncode) == (b"", b"", 130)
     assert _until(lambda: not cluster.scheduler.tasks)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import gzip
 import io
+import sys
 from unittest import mock
 
 import numpy as np
@@ -47,14 +48,16 @@ def answer(read):
         runs = read()
     except ScaleplanError as error:
         return type(error).__name__, error.message.partition(": row")[0]
+    sizes = [getattr(runs, name) for name in ("params", "tokens", "flops", "loss")]
+    dropped = [each for each in runs.dropped if each.reason not in ("not_last", "heading")]
     return {
         "rows": runs.rows.tolist(),
-        "values": [np.nan_to_num(getattr(runs, name), nan=-1).tolist() for name in ("params", "tokens", "flops", "loss")],
+        "values": [np.nan_to_num(values, nan=-1).tolist() for values in sizes],
         "texts": (runs.labels, runs.group, runs.columns),
-        "dropped": [(each.row, each.reason, each.detail) for each in runs.dropped if each.reason not in ("not_last", "heading")],
-        "flagged": [(each.row, each.reason, each.detail) for each in runs.flagged],
-        "told": ([note for note in runs.notes if "of steps hold" not in note], [each.message for each in runs.warnings]),
-    }  # fmt: skip
+        "found": [(each.row, each.reason, each.detail) for each in (*dropped, *runs.flagged)],
+        "notes": [note for note in runs.notes if "of steps hold" not in note],
+        "warnings": [each.message for each in runs.warnings],
+    }
 
 
 def both(path, **options):
@@ -137,8 +140,15 @@ frames = st.lists(
     max_size=24,
 )
 SCHEMA = pa.schema(
-    {"run": pa.string(), "step": pa.int32(), "params": pa.int64(), "tokens": pa.float64(), "loss": pa.float32(), "seed": pa.uint8()}
-)  # fmt: skip
+    {
+        "run": pa.string(),
+        "step": pa.int32(),
+        "params": pa.int64(),
+        "tokens": pa.float64(),
+        "loss": pa.float32(),
+        "seed": pa.uint8(),
+    }
+)
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -151,7 +161,7 @@ def test_a_history_in_arrow_is_its_csv_file(tmp_path, records, kind, options):
         table = table.set_column(0, "run", table["run"].dictionary_encode())
     lines = [
         [
-            "" if cell is None or np.isreal(cell) and np.isnan(cell) else str(cell)
+            "" if cell is None or (np.isreal(cell) and np.isnan(cell)) else str(cell)
             for cell in map(record.get, SCHEMA.names)
         ]
         for record in records
@@ -169,7 +179,8 @@ def test_a_history_in_arrow_is_its_csv_file(tmp_path, records, kind, options):
             feather.write_feather(table, source, chunksize=4)
     named = [expected]
     if isinstance(expected, tuple):
-        named = [(expected[0], expected[1].replace("history.csv", name)) for name in ("the data frame", "data frame", "history.parquet", "history.feather")]  # fmt: skip
+        names = ("the data frame", "data frame", "history.parquet", "history.feather")
+        named = [(expected[0], expected[1].replace("history.csv", name)) for name in names]
     assert answer(lambda: read_runs(source, last=True, **options)) in named
     assert both_in_batches(source, **options) in named
 
@@ -177,6 +188,22 @@ def test_a_history_in_arrow_is_its_csv_file(tmp_path, records, kind, options):
 def both_in_batches(source, **options):
     with small_batches():
         return answer(lambda: read_runs(final_rows(source, batched=True), last=True, **options))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=st.lists(rows.filter(lambda row: row[0] in ("a", "b")), min_size=1, max_size=24))
+def test_final_rows_of_metrics_and_keys_in_batches_are_those_of_the_whole(tmp_path, table):
+    """For each run, value of the key, and column of losses."""
+    path = tmp_path / "history.csv"
+    path.write_text(text_of(NAMES, [[*row[:3], "1e8", "1e9", *row[5:]] for row in table]), encoding="utf-8")
+    choice = {"keys": ["corpus", "state"], "losses": ["loss", "val_loss"]}
+    with small_batches():
+        reduced = final_rows(path, batched=True, **choice)
+    whole = final_rows(path, batched=False, **choice)
+    assert reduced.history == whole.history
+    records = dict(zip(whole.rows, whole.records, strict=True))
+    assert reduced.records == [records[row] for row in reduced.rows]
+    assert set().union(*reduced.history.finals.values()) <= set(reduced.rows)
 
 
 WIDE = [
@@ -212,9 +239,9 @@ def long_history(count):
     params = 1e7 * (1 + run)
     tokens = 1e9 + 1e6 * step
     loss = 1.7 + 400 / params**0.34 + 410 / tokens**0.28
-    return pa.table(
-        {"run": [f"run {i}" for i in run], "step": step, "params": params, "tokens": tokens, "loss": loss, "lr": params / 1e12}
-    )  # fmt: skip
+    names = [f"run {i}" for i in run]
+    columns = {"run": names, "step": step, "params": params, "tokens": tokens, "loss": loss, "lr": params / 1e12}
+    return pa.table(columns)
 
 
 def test_a_long_history_is_never_whole_in_memory(tmp_path, monkeypatch):
@@ -226,9 +253,12 @@ def test_a_long_history_is_never_whole_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(histories, "_text_rows", lambda batch: held.append(batch.num_rows) or texts(batch))
     seen = []
     look = histories._Scan.see
-    monkeypatch.setattr(
-        histories._Scan, "see", lambda self, rows, batch: (seen.append(len(rows)), look(self, rows, batch))[1]
-    )
+
+    def see(self, rows, batch):
+        seen.append(len(rows))
+        look(self, rows, batch)
+
+    monkeypatch.setattr(histories._Scan, "see", see)
     runs = read_runs(tmp_path / "long.parquet", last=True)
     assert (len(runs), len(runs.dropped)) == (100, 0)
     assert runs.rows.tolist() == list(range(199_902, 200_002))
@@ -255,6 +285,15 @@ def test_a_csv_file_beyond_the_limit_is_reduced(tmp_path, monkeypatch, ending):
     assert "--last" in caught.value.hint
     runs = read_runs(path, last=True)
     assert runs.rows.tolist() == list(range(895, 902))
+
+
+def test_a_long_history_from_a_pipe_is_refused(monkeypatch):
+    """It is read twice; the error does not name --last again."""
+    monkeypatch.setattr("scaleplan.fitting.table.MAX_BYTES", 100)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"run,step,params,tokens,loss\n" * 90)))
+    with pytest.raises(FileError, match="larger than") as caught:
+        read_runs("-", last=True)
+    assert caught.value.hint == "name its file: more than this is read from no pipe"
 
 
 @pytest.mark.parametrize("bad", ["a,300,1e8\n", "# a comment\n", "\n", "b,100,2e8,1e9,3.9,extra\n", 'a,1,1,1,"3\n'])

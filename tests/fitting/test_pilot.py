@@ -352,10 +352,16 @@ def test_a_wrong_request_is_said(words, error, message):
 
 def test_runs_of_one_size_design_no_model_without_parameters():
     """A law that is hardly determined may put the best size below one."""
-    losses = {5.6e6: 10.0242, 2.8e7: 7.427, 1.126e8: 6.0971, 4.504e8: 5.2727, 1.126e9: 4.9084, 3.1165e10: 4.2402}
-    table = {"params": [5.63e6] * len(losses), "tokens": [*losses], "loss": [*losses.values()]}
+    losses = {
+        5629847: 10.02421130299119, 28149236: 7.426996938801878, 112596946: 6.097069441799024,
+        450387783: 5.272708762601514, 631933831: 5.1244794775261955, 1125969457: 4.908399226522861,
+        7142745753: 4.4465691684162065, 31164542847: 4.24015689949807,
+    }  # fmt: skip
+    order = [3, 0, 3, 1, 3, 2, 3, 2, 2, 3, 4, 2, 2, 0, 2, 3, 5, 6, 7, 1]
+    tokens = [[*losses][place] for place in order]
+    table = {"N": [5629847.0] * len(order), "D": tokens, "L": [losses[count] for count in tokens]}
     try:
-        runs = sp.design(table, target=3.2e22).runs
+        runs = sp.design(table, target=3.184289310513518e22).runs
     except UnreachableError:
         return
     assert all(run.params >= 1 and run.tokens >= 1 for run in runs)

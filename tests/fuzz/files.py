@@ -14,6 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+from pyarrow import ipc, parquet
 from tests.fuzz import values
 from tests.laws import forecasts
 from tests.trainers.kinds import KINDS
@@ -80,7 +82,7 @@ def runs(rng: Random) -> tuple[str, bytes]:
     if rng.random() < 0.3:
         dropped = rng.choice([*table[0]])
         table = [{key: value for key, value in row.items() if key != dropped} for row in table]
-    extension = rng.choice(["csv", "csv", "csv", "tsv", "jsonl", "json"])
+    extension = rng.choice(["csv", "csv", "csv", "csv", "tsv", "jsonl", "json", "parquet", "arrow", "arrows"])
     return extension, written(extension, table)
 
 
@@ -145,11 +147,41 @@ def _delimited(delimiter: str) -> Callable[[list[dict[str, Any]]], bytes]:
     return write
 
 
+def _in_columns(kind: str) -> Callable[[list[dict[str, Any]]], bytes]:
+    def write(rows: list[dict[str, Any]]) -> bytes:
+        columns = {key: [row.get(key) for row in rows] for key in dict.fromkeys(key for row in rows for key in row)}
+        arrays = []
+        for cells in columns.values():
+            try:
+                arrays.append(pa.array(cells))
+            except (pa.ArrowException, TypeError, ValueError, OverflowError):  # of several types
+                arrays.append(
+                    pa.array([None if cell is None else _encodable(str(cell)) for cell in cells], pa.string())
+                )
+        table = pa.Table.from_arrays(arrays, names=[_encodable(name) for name in columns])
+        out = io.BytesIO()
+        if kind == "parquet":
+            parquet.write_table(table, out, row_group_size=7)
+        else:
+            with (ipc.new_file if kind == "arrow" else ipc.new_stream)(out, table.schema) as writer:
+                writer.write_table(table, max_chunksize=5)
+        return out.getvalue()
+
+    return write
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
 _WRITERS: Mapping[str, Callable[[list[dict[str, Any]]], bytes]] = {
     "csv": _delimited(","),
     "tsv": _delimited("\t"),
     "jsonl": lambda rows: "".join(json.dumps(row) + "\n" for row in rows).encode(),
     "json": lambda rows: json.dumps(rows).encode(),
+    "parquet": _in_columns("parquet"),
+    "arrow": _in_columns("arrow"),
+    "arrows": _in_columns("stream"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import getpass
 import os
 import shutil
@@ -155,6 +156,7 @@ def started(folder: Path):
                         stdout=out,
                         stderr=out,
                         start_new_session=True,
+                        preexec_fn=_end_with_parent,  # noqa: PLW1509  the tests have one thread
                     )
                 )
             if words[0] == "munged":
@@ -171,6 +173,11 @@ def started(folder: Path):
 
 
 _MUNGE = (("socket", "socket"), ("pid-file", "pid"), ("log-file", "munged.log"), ("seed-file", "seed"))
+
+
+def _end_with_parent():
+    """Let Linux end this process with the tests, however they end."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _end(daemon):

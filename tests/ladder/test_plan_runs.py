@@ -69,13 +69,27 @@ def test_a_run_is_whole_steps_of_whole_sequences_of_a_shape_of_its_size(design, 
         assert run.batch == run.batch_sequences * run.context
         assert run.context == 2048
         assert run.flops == pytest.approx(6 * run.params * run.tokens, rel=1e-12)
-        shape = sp.shape(nearest.params)
+        shape = sp.shape(nearest.params, vocab=run.vocab)
         assert (shape.model.params, shape.model.architecture.layers) == (run.params, run.layers)
         assert run.width == shape.config["hidden_size"]
         assert run.ffn_width == shape.config["intermediate_size"]
         assert run.heads == shape.config["num_attention_heads"]
         assert run.head_width * run.heads == run.width
         assert run.vocab == shape.config["vocab_size"]
+
+
+def test_all_runs_have_one_vocabulary(design):
+    """That of the smallest with a warning, or the one that is given; losses of two tokenizers do not compare."""
+    found = made(design)
+    smallest = sp.shape(min(run.params for run in design.runs))
+    assert {run.vocab for run in found.runs} == {smallest.config["vocab_size"]} == {4096}
+    assert [notice.code for notice in found.warnings].count("small_vocabulary") == 1
+    given = made(design, vocab="8k")
+    assert {run.vocab for run in given.runs} == {8064}  # rows in whole tiles
+    assert "small_vocabulary" not in [notice.code for notice in given.warnings]
+    with pytest.raises(sp.ScaleplanError, match="there is no llama shape of") as error:
+        made(design, vocab=256_000)
+    assert "--limit 'params >= " in error.value.hint
 
 
 @pytest.mark.parametrize("rule", ["porian-2024", "step-law-2025", "deepseek-llm-2024", "moonlight-2025"])
@@ -164,7 +178,7 @@ def test_folders_are_as_they_were_given(design, output, shown):
 def test_folders_of_remote_engines_are_on_what_keeps_them(design):
     """A machine that vanishes writes to a mount."""
     found = made(design, engine="kubernetes", storage="claim", image="python:3.13")
-    assert all(run.out == f"/ladder/{run.name}" for run in found.runs)
+    assert all(run.out == f"/ladder/pilots/{run.name}" for run in found.runs)
     assert (found.file, found.storage, found.image) == ("kubernetes.yaml", "claim", "python:3.13")
 
 
@@ -216,6 +230,24 @@ def test_a_rule_beyond_its_range_and_few_steps_are_one_warning_each(design):
     assert [notice.code for notice in few.warnings].count("few_steps") == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "lacking"),
+    [
+        ("train {layers} {tokens} {batch} {lr} {seed} {out}", None),
+        ("train {params} {steps} {batch_sequences} {lr} {seed} {out}", None),
+        ("train {name} {out}", None),
+        ("train {layers} {tokens} {batch} {lr} {out}", "has no {seed}: "),
+        ("train {layers} {batch} {lr} {seed} {out}", "has no {tokens} or {steps}: "),
+        ("train {lr} {seed} {out}", "no {layers} or {width} or {params}, no {tokens} or {steps}, no {batch} or"),
+    ],
+)
+def test_a_command_that_leaves_out_what_runs_differ_by_is_warned_of(design, command, lacking):
+    """The runs would be alike to the program; once, with the placeholders."""
+    found = [notice.message for notice in made(design, command=command).warnings if notice.code == "values_unused"]
+    assert len(found) == (lacking is not None)
+    assert lacking is None or lacking in found[0]
+
+
 def test_the_same_question_has_the_same_answer(design, ladder):
     """Every digit."""
     assert made(design) == ladder
@@ -251,7 +283,7 @@ KNOWN = ", ".join(rules_for_runs(Context().rules))
         ({"command": "train"}, "has no {out}", "{out}"),
         ({"context": "8M"}, "a sequence of 8,000,000 tokens is longer than a run", "--context"),
         ({"context": 0}, "'0' is not a finite number above 0", ""),
-        ({"gpu": "rtx-4090", "context": "512k"}, "does not fit on 1 GPU", "a shorter --context"),
+        ({"gpu": "rtx-4090", "context": "512k"}, "does not fit on 1 GPU", "--gpus 4"),
     ],
 )
 def test_what_cannot_be_started_is_refused_with_the_way_out(design, options, message, hint):

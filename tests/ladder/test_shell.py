@@ -154,6 +154,16 @@ def test_a_run_that_ends_well_leaves_its_files_and_is_not_started_again(tmp_path
     assert names == {"exit", "lock", "output.log", "run.json", "started"}
 
 
+def test_a_folder_that_holds_another_run_is_left_alone(tmp_path, shell):
+    """Two ladders in one place have runs of one name: neither counts as the other, nor writes into its folder."""
+    Pilots(tmp_path, [ladder_run("r0", ("true",))]).start(shell, 0)
+    other = Pilots(tmp_path, [ladder_run("r0", ("true",), params=7)])
+    status, printed, said = other.start(shell, 0)
+    assert (status, printed) == (1, "")
+    assert said == "pilots/r0: holds another run, by its run.json; this one is not started\n"
+    assert '"params": 7,' not in (tmp_path / "pilots/r0/run.json").read_text()
+
+
 def test_a_run_that_fails_says_so_and_is_started_again(tmp_path, shell):
     pilots = Pilots(tmp_path, [*runs_of("echo try; test -e fixed || exit 3"), ladder_run("r1", ("no-such-program",))])
     assert pilots.start(shell, 0) == (3, "pilots/r0: exit status 3\n", "")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.ladder.folders import NOW, STEPS, loss_at, write_ladder_json, write_run
 from tests.ladder.records import ladder_of, ladder_run
+from tests.logs.event_writer import event_file
 
 from scaleplan.errors import FileError, UsageError
 from scaleplan.ladder.engines import ENGINES, Engine
@@ -54,7 +55,7 @@ def test_every_state_is_told_and_counted(pilots):
     runs = pilots.runs
     write_run("pilots", runs[0], exit_status=0)
     write_run("pilots", runs[1], exit_status=0, upto=500)
-    write_run("pilots", runs[2], upto=500, silent=0.01)
+    write_run("pilots", runs[2], upto=500, silent=0.25)
     write_run("pilots", runs[3], exit_status=1, upto=500, after="Traceback\nRuntimeError: out of memory\n")
     write_run("pilots", runs[4], upto=500, began=2.5, silent=2.0)
     found = status()
@@ -67,7 +68,7 @@ def test_every_state_is_told_and_counted(pilots):
     assert found.runs[3].reason == "exit status 1: 'RuntimeError: out of memory'"
     assert found.runs[4].reason == "no exit status, and nothing written for 2.00 h"
     assert (found.runs[3].exit_status, found.runs[2].exit_status) == (1, None)
-    assert found.runs[2].quiet_hours == pytest.approx(0.01)
+    assert found.runs[2].quiet_hours == pytest.approx(0.25)
     assert found.warnings == ()
 
 
@@ -98,6 +99,20 @@ def test_logs_of_the_trainer_itself_are_read(pilots):
     assert (found.state, found.step) == ("finished", STEPS)
     assert found.log == str(place / "metrics.jsonl")
     assert found.loss == pytest.approx(loss_at(990), abs=0.005)
+
+
+def test_event_files_and_states_of_a_trainer_are_read(pilots):
+    """In folders of their own, below that of the run; a log that is further counts."""
+    events = [(1.7e9 + step, step, {"train/loss": loss_at(step)}) for step in range(10, 501, 10)]
+    place = write_run("pilots", pilots.runs[0], log=False, exit_status=0)
+    (place / "tb").mkdir()
+    (place / "tb" / "events.out.tfevents.1700000000.host").write_bytes(event_file(events))
+    assert (only().state, only().step) == ("short", 500)
+    history = [{"step": step, "loss": loss_at(step), "epoch": 0.1} for step in range(10, STEPS + 1, 10)]
+    (place / "checkpoint-1000").mkdir()
+    state = {"global_step": STEPS, "max_steps": STEPS, "log_history": history}
+    (place / "checkpoint-1000" / "trainer_state.json").write_text(json.dumps(state))
+    assert (only().state, only().step) == ("finished", STEPS)
 
 
 def test_a_run_that_ended_well_without_a_log_is_finished_with_a_warning(pilots):
@@ -204,7 +219,9 @@ def test_a_run_that_resumes_goes_on(pilots):
     place = write_run("pilots", pilots.runs[0], upto=500, style="llm.c", exit_status=0)
     later = [f"s:{step} trl:{loss_at(step):.4f} lr:0.0003 norm:0.4" for step in range(400, STEPS, 10)]
     (place / "output.log").write_text((place / "output.log").read_text() + "\n".join(later) + "\n")
-    assert (only().state, only().step) == ("finished", 990)
+    found = status()
+    assert (found.runs[0].state, found.runs[0].step) == ("finished", 990)
+    assert found.speed_factor is None  # the hours of one start are not those of the run
 
 
 def test_a_lost_loss_is_told(pilots):
@@ -378,6 +395,13 @@ def test_the_file_of_the_rest_is_what_the_engine_writes_of_fewer_runs(pilots, en
     assert found.names == tuple(run.name for run in left)
     assert [notice.code for notice in found.notices] == ["no_sign_of_life", "ended_well"]
     assert "slurm.sh" not in found.text.replace("my rest.sh", "")
+
+
+def test_runs_that_may_be_in_the_queue_again_are_warned_of(pilots, engine):
+    """Slurm requeues what it preempts."""
+    write_run("pilots", pilots.runs[5], exit_status=143, upto=500)
+    (said,) = [notice for notice in rest().notices if notice.code == "may_be_requeued"]
+    assert said.message.startswith("05-5M-s0: stopped by a signal")
 
 
 def test_nothing_is_left_of_what_is_finished_or_at_work(pilots):

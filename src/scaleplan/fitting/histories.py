@@ -185,7 +185,7 @@ def final_rows(
         try:
             return _marked(read_table(source) if is_path(source) else frame_table(source), reading)
         except TooLargeError:
-            if batched is not None or (is_path(source) and str(source) == "-"):
+            if batched is not None or (is_path(source) and not is_file(Path(source))):
                 raise
     table = _batches(source)
     digest = file_digest(source) if is_path(source) else None
@@ -417,7 +417,7 @@ class _Reduction:
 
     def reduced(self, digest: str | None) -> RawTable:
         """Return the reduced table, which is that of a file with this digest, or of what is in memory."""
-        first = next((rows for rows, _ in self._table.batches() if len(rows)), None)
+        first = next((rows for rows, _ in self._table.batches(self._table.names[:1]) if len(rows)), None)
         if first is None:
             raise FileError(f"{self._table.name} has no rows", hint="give one row for each run")
         probe = set(first[:_PROBE].tolist())

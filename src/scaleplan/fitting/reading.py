@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, escape_control, quote
-from scaleplan.files import is_folder
+from scaleplan.files import is_file, is_folder
 from scaleplan.fitting.cleaning import ROUNDING, any_finished, cells_of, clean, read_condition
 from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
@@ -422,9 +422,11 @@ def open_table(
     try:
         table = read_table(source)
         return table, recognised(table)
-    except TooLargeError:
-        if reduced is None or str(source) == "-":
+    except TooLargeError as error:
+        if reduced is None:
             raise
+        if not is_file(Path(source)):  # a pipe, and a history is read twice
+            raise TooLargeError(error.message, hint="name its file: more than this is read from no pipe") from None
         table = reduced(source)
         return table, recognised(table)
     except FileError as error:

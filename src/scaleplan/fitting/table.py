@@ -248,15 +248,19 @@ def read_table(source: Path | str) -> RawTable:
     if arrow_kind(data[:_HEAD]) is not None:
         return text_records(ArrowTable(name, [(data, {})]).text(), name, hashlib.sha256(data).hexdigest())
     path = Path("" if str(source) == "-" else source)
-    suffix = path.suffix.lower()
+    suffix, digest = path.suffix.lower(), hashlib.sha256(data).hexdigest()
     if data.startswith(_GZIP):
         data, suffix = _unpacked(data, name), Path(path.stem).suffix.lower()
     if suffix == ".toml":
         what = f"{name}: this is a TOML file, as laws and plans are, not a table of runs"
         raise FileError(what, hint=f"--preset takes a law; runs are read from {KINDS}")
-    if suffix in ENDINGS and b"\0" in data:
-        raise FileError(f"{name}: this is no Parquet or Arrow file", hint=f"{KINDS} are read")
-    return _read_text(_decode(data, name), name, suffix, digest=hashlib.sha256(data).hexdigest())
+    try:
+        text = _decode(data, name)
+    except FileError:
+        if suffix not in ENDINGS:
+            raise
+        raise FileError(f"{name}: this is no Parquet or Arrow file", hint=f"{KINDS} are read") from None
+    return _read_text(text, name, suffix, digest=digest)
 
 
 def _read_text(text: str, name: str, suffix: str, *, digest: str) -> RawTable:

@@ -162,14 +162,16 @@ _INTERPRETERS = frozenset({"python", "perl", "ruby", "node"})
 
 def _is_script(words: Sequence[tuple[Part, ...]], position: int) -> bool:
     """Return whether a word is a script that an interpreter before it will read, as the one after ``sh -c``."""
-    texts = ["".join(text for text, _ in word) for word in words[:position]]
-    if not texts or re.fullmatch(r"-[A-Za-z]*[ce]", texts[-1]) is None:
+    *before, own = ["".join(text for text, _ in word) for word in words[: position + 1]]
+    if re.match(r"-[ce].", own):  # an option with its script in one word
+        before.append(own[:2])
+    if not before or re.fullmatch(r"-[A-Za-z]*[ce]", before[-1]) is None:
         return False
-    programs = [re.sub(r"[\d.]+$", "", text.rpartition("/")[2]) for text in texts[:-1]]
+    programs = [re.sub(r"[\d.]+$", "", text.rpartition("/")[2]) for text in before]
     if not _SHELLS.isdisjoint(programs):  # options of a shell may have words of their own: -o pipefail -c
         return True
-    last = next((text for text, whole in zip(programs[::-1], texts[-2::-1], strict=True) if whole[:1] != "-"), "")
-    return last in _INTERPRETERS
+    last = next((place for place in range(len(before))[::-1] if before[place][:1] != "-"), 0)
+    return programs[last] in _INTERPRETERS
 
 
 _READ_BY_A_SHELL = re.compile(

@@ -5,8 +5,11 @@ An engine is offered where a test gives its file to the engine itself, or to the
 
 from __future__ import annotations
 
+import re
 import shlex
+import unicodedata
 from importlib import import_module
+from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import UnknownNameError
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from scaleplan.ladder.ladder import Ladder, LadderRun
 
-__all__ = ["ENGINES", "Engine", "engine_of"]
+__all__ = ["ENGINES", "REMOTE_FOLDER", "Engine", "engine_of", "label_of", "remote_folder"]
 
 
 class Engine(NamedTuple):
@@ -46,7 +49,10 @@ class Engine(NamedTuple):
 
 
 REMOTE_FOLDER = "/ladder"
-"""Where an engine without the user's own disk mounts what keeps the folders of runs."""
+"""Where an engine without the user's own disk mounts what keeps the folders of ladders."""
+
+_LONGEST_LABEL = 40
+"""Of the 63 characters of a DNS label, so that engines can add theirs: a hash, the number of a run, five letters."""
 
 ENGINES: Mapping[str, Engine] = {
     "slurm": Engine(file="slurm.sh", writer="scaleplan.ladder.slurm:slurm_script", submit="sbatch {file}"),
@@ -73,3 +79,17 @@ def engine_of(name: str) -> Engine:
     if name not in ENGINES:
         raise UnknownNameError("engine", name, ENGINES)
     return ENGINES[name]
+
+
+def label_of(folder: str) -> str:
+    """Return a DNS label that starts with a letter and is like the last part of a path."""
+    plain = unicodedata.normalize("NFKD", PurePath(folder).name).encode("ascii", "ignore").decode().lower()
+    label = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    if not label[:1].isalpha():
+        label = f"pilots-{label}"
+    return label[:_LONGEST_LABEL].strip("-")
+
+
+def remote_folder(folder: str) -> str:
+    """Return where the folders of runs lie on what an engine mounts: ladders of several names share one place."""
+    return f"{REMOTE_FOLDER}/{label_of(folder)}"

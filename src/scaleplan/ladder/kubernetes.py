@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.hardware.accelerators import Accelerators
-from scaleplan.ladder.engines import REMOTE_FOLDER
+from scaleplan.ladder.engines import REMOTE_FOLDER, label_of, remote_folder
 from scaleplan.ladder.schedule import turns
 from scaleplan.ladder.shell import SECONDS_TO_SAVE, run_functions
 from scaleplan.ladder.spending import at_most, predicted
-from scaleplan.ladder.yaml_file import image_of, label_of, yaml_file
+from scaleplan.ladder.yaml_file import image_of, yaml_file
 from scaleplan.units.format import counted, format_bytes, format_hours, money_in
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ def kubernetes_job(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "stop": f"kubectl delete job {name}",
             "again": "the same file, after the Job has been deleted: runs that have ended well are left alone.",
             "results": f"a folder for each run in the claim {claim}. From a pod that mounts it at {REMOTE_FOLDER}, "
-            f"'kubectl cp POD:{REMOTE_FOLDER} {shlex.quote(ladder.folder)}' fetches them for 'scaleplan ladder "
-            "status' and 'scaleplan fit'.",
+            f"'kubectl cp POD:{remote_folder(ladder.folder)} {shlex.quote(ladder.folder)}' fetches them for "
+            "'scaleplan ladder status' and 'scaleplan fit'.",
             "needs": "an image with sh, timeout and the program, in whose working directory commands start; a claim "
             "that is ReadWriteMany where pods are on several nodes; and, where the cluster has other GPUs than "
             f"{ladder.gpu}, a nodeSelector, which is to be added.",

@@ -59,6 +59,12 @@ _EXPLAINED = {
 _OF_SHELL = "this run: "
 """How the line begins that the shell of a run puts behind what its command printed."""
 
+_AGAIN = frozenset({"restarted", "started_again"})
+"""Warnings of a log that was written by several starts."""
+
+_LONGER = 1.1
+"""Times the hours since a start that its steps cannot have taken: only clocks and rounded times lie between."""
+
 _WORD = re.compile(r"\w")
 
 
@@ -67,7 +73,7 @@ class RunFolder(NamedTuple):
 
     ``step`` is the last one of its log, ``share`` that of its steps; ``hours`` have been used since it last started,
     ``quiet`` are the hours since anything in its folder was written, of a run that has not ended. ``reason`` says why
-    it is not finished.
+    it is not finished. ``restarted`` tells that it had started before, so that it took longer than ``hours``.
     """
 
     state: PilotRunState
@@ -80,6 +86,7 @@ class RunFolder(NamedTuple):
     hours: float | None = None
     quiet: float | None = None
     log: str | None = None
+    restarted: bool = False
     warnings: tuple[Notice, ...] = ()
 
 
@@ -126,6 +133,7 @@ class _Looked:
             hours=self._hours(state),
             quiet=self._quiet() if state in ("running", "stopped") else None,
             log=None if self.log is None else self.log.source,
+            restarted=self._restarted(state),
             warnings=tuple(self.warnings),
         )
 
@@ -207,8 +215,8 @@ class _Looked:
         return f"no exit status, and nothing written for {format_hours(quiet)}" if quiet > QUIET_HOURS else None
 
     def _quiet(self) -> float | None:
-        """Return the hours since anything was written."""
-        return None if self.written is None else max(0.0, self.now - self.written) / 3600
+        """Return the hours since anything was written, in whole minutes: clocks of disks differ by seconds."""
+        return None if self.written is None else max(0.0, self.now - self.written) // 60 / 60
 
     def _hours(self, state: PilotRunState) -> float | None:
         """Return the hours since the last start, by the clock, else by the log; None where neither tells."""
@@ -222,6 +230,14 @@ class _Looked:
             return max(0.0, end - began) / 3600
         seconds = None if self.log is None else last_entry(self.log.curves.get("seconds"))
         return None if seconds is None else seconds[1] / 3600
+
+    def _restarted(self, state: PilotRunState) -> bool:
+        """Return whether the log has more in it than the last start: by its steps, or by its own clock."""
+        if self.log is None:
+            return False
+        hours, seconds = self._hours(state), last_entry(self.log.curves.get("seconds"))
+        longer = hours is not None and seconds is not None and seconds[1] / 3600 > _LONGER * hours
+        return longer or not _AGAIN.isdisjoint(notice.code for notice in self.log.warnings)
 
     def _warn(self, code: str, message: str) -> None:
         self.warnings.append(Notice(code=code, message=message))

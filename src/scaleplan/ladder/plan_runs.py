@@ -16,7 +16,7 @@ from scaleplan.advice.batch import RuleInput, rule_answer, whole_batch
 from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError
 from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.ladder.command import check_visible, parse_command
-from scaleplan.ladder.engines import ENGINES, REMOTE_FOLDER, engine_of
+from scaleplan.ladder.engines import ENGINES, engine_of, remote_folder
 from scaleplan.ladder.ladder import Ladder, LadderRun
 from scaleplan.ladder.spending import at_most, predicted
 from scaleplan.models.questions import parse_whole
@@ -35,7 +35,7 @@ from scaleplan.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from scaleplan.advice.batch import Outside, RuleAnswer
     from scaleplan.fitting.pilot import PilotDesign, PilotRun
@@ -82,6 +82,7 @@ class LaunchRequest(Record):
     command: CommandTemplate
     rule: Rule
     style: str
+    vocab: int | None
     gpus: int
     at_once: int
     image: str | None
@@ -97,6 +98,7 @@ class LaunchRequest(Record):
         command: str,
         engine: str = "slurm",
         rule: str = DEFAULT_RULE,
+        vocab: Amount | None = None,
         at_once: Amount = _AT_ONCE,
         image: str | None = None,
         storage: str | None = None,
@@ -136,6 +138,7 @@ class LaunchRequest(Record):
             command=parse_command(command),
             rule=_rule(rule, data.rules),
             style=style,
+            vocab=None if vocab is None else parse_integer(vocab),
             gpus=gpus,
             at_once=parse_integer(at_once),
             image=image,
@@ -209,12 +212,17 @@ class LaunchRequest(Record):
         )
 
     def _models(self, design: PilotDesign, convention: str) -> dict[int, Model]:
-        """Return a model of each size, found once; raises UsageError for sizes that no shape of the style has."""
+        """Return a model of each size, found once; raises UsageError for sizes that no shape of the style has.
+
+        All have one vocabulary, since losses by different tokenizers do not compare.
+        """
         models: dict[int, Model] = {}
         failed: dict[int, ScaleplanError] = {}
+        vocab = self.vocab
         for size in sorted({run.params for run in design.runs}):
             try:
-                models[size] = self._model(size, convention)
+                models[size] = self._model(size, convention, vocab)
+                vocab = models[size].architecture.vocab
             except ScaleplanError as error:
                 failed[size] = error
         if failed:
@@ -226,16 +234,16 @@ class LaunchRequest(Record):
             )
         return models
 
-    def _model(self, size: float, convention: str) -> Model:
+    def _model(self, size: float, convention: str, vocab: int | None) -> Model:
         """Return a model of a size as the law counts; raises ScaleplanError where the style has none."""
         longest = parse_whole(self.hardware.context, what="context")
-        return model_of(size, convention, style=self.style, context=longest)[0]
+        return model_of(size, convention, style=self.style, context=longest, vocab=vocab)[0]
 
     def _least(self, failed: float, models: Mapping[int, Model], convention: str) -> float | None:
         """Return a size above one that has no shape that has one: a round one, or the next of the design."""
         for size in (10.0 ** math.ceil(math.log10(failed)), *(size for size in models if size > failed)):
             with suppress(ScaleplanError):
-                self._model(size, convention)
+                self._model(size, convention, self.vocab)
                 return size
         return None
 
@@ -323,7 +331,7 @@ class LaunchRequest(Record):
     def _run(self, sized: _Sized, name: str, seed: int) -> LadderRun:
         """Return a run by its name and seed."""
         a = sized.model.architecture
-        place = REMOTE_FOLDER if engine_of(self.engine).remote else self.folder
+        place = remote_folder(self.folder) if engine_of(self.engine).remote else self.folder
         run = LadderRun(
             name=name,
             params=sized.model.params,
@@ -352,7 +360,21 @@ class LaunchRequest(Record):
     def _warnings(self, sized: Sequence[_Sized]) -> Iterable[Notice]:
         """Yield what all runs have in common, what the rule was not fitted on, and runs of few steps, each once."""
         yield from dict.fromkeys(notice for each in sized for notice in each.notices)
+        own, common = STYLES[self.style].vocab, sized[0].model.architecture.vocab
+        if self.vocab is None and common < own:
+            yield Notice(
+                code="small_vocabulary",
+                message=f"all runs have a vocabulary of {common:,}, as suits the smallest, so that losses compare: "
+                "--vocab gives that of your tokenizer, --limit 'params >= …' leaves out sizes too small for it",
+            )
         total = sum(each.seeds for each in sized)
+        lacking = [*self._lacking(sized)]
+        if lacking:
+            yield Notice(
+                code="values_unused",
+                message=f"--command has no {', no '.join(lacking)}: what the runs have of their own there does not "
+                "reach the program",
+            )
         outside = sum(each.seeds for each in sized if each.answer.outside)
         if outside:
             farthest = _farthest(gone for each in sized for gone in each.answer.outside)
@@ -370,6 +392,21 @@ class LaunchRequest(Record):
                 message=f"{number} of {counted(total, 'run')} have fewer than {_FEW_STEPS} steps, the least "
                 f"{least}, as many as a warm-up takes: --limit 'tokens_per_param >= …' leaves them out",
             )
+
+    def _lacking(self, sized: Sequence[_Sized]) -> Iterator[str]:
+        """Yield the placeholders by which runs differ and that the command does not have, nor their name."""
+        used = {name for word in self.command.words for _, name in word}
+        if "name" in used:  # by which a program may look the run up
+            return
+        for names, values in (
+            (("layers", "width", "params"), {each.model.params for each in sized}),
+            (("tokens", "steps"), {each.tokens for each in sized}),
+            (("batch", "batch_sequences"), {each.sequences for each in sized}),
+            (("lr",), {each.rate for each in sized}),
+            (("seed",), set(range(max(each.seeds for each in sized)))),
+        ):
+            if len(values) > 1 and used.isdisjoint(names):
+                yield " or ".join(f"{{{name}}}" for name in names)
 
 
 class _Sized(NamedTuple):
@@ -402,6 +439,7 @@ def make_ladder(
     command: str,
     engine: str = "slurm",
     rule: str = DEFAULT_RULE,
+    vocab: Amount | None = None,
     at_once: Amount = _AT_ONCE,
     image: str | None = None,
     storage: str | None = None,
@@ -424,6 +462,8 @@ def make_ladder(
         What starts the runs: ``slurm``, ``skypilot``, ``kubernetes``, or ``csv`` for a list.
     rule
         The rule of thumb for batch and learning rate.
+    vocab
+        Entries of the vocabulary of every run, that of your tokenizer; as many as suit the smallest if not given.
     at_once
         Runs at the same time.
     image
@@ -445,6 +485,7 @@ def make_ladder(
         command=command,
         engine=engine,
         rule=rule,
+        vocab=vocab,
         at_once=at_once,
         image=image,
         storage=storage,

@@ -93,6 +93,10 @@ pilot_start() {{
       return {busy}
     fi
   fi
+  if [ -f "$pilot_out/{about}" ] && [ "$(cat -- "$pilot_out/{about}")" != "$pilot_about" ]; then
+    printf '%s: holds another run, by its {about}; this one is not started\\n' "$pilot_out" >&2
+    return 1
+  fi
   if [ "$(cat -- "$pilot_out/{exit}" 2> /dev/null)" = 0 ]; then
     printf '%s: has ended well before\\n' "$pilot_out"
     return 0

@@ -8,10 +8,10 @@ import shlex
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import UsageError, quote
-from scaleplan.ladder.engines import REMOTE_FOLDER
+from scaleplan.ladder.engines import REMOTE_FOLDER, label_of
 from scaleplan.ladder.schedule import turns
 from scaleplan.ladder.shell import run_functions
-from scaleplan.ladder.yaml_file import image_of, label_of, yaml_file
+from scaleplan.ladder.yaml_file import image_of, yaml_file
 from scaleplan.units.format import counted, format_usd_per_hour
 from scaleplan.units.parse import USD
 
@@ -119,8 +119,8 @@ def skypilot_task(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "watch": "sky jobs queue",
             "stop": "sky jobs cancel ID...",
             "again": "the same file: runs that have ended well are left alone.",
-            "results": f"a folder for each run in {ladder.storage}. Copied into {shlex.quote(ladder.folder)}, they "
-            "are there for 'scaleplan ladder status' and 'scaleplan fit'.",
+            "results": f"a folder for each run in the folder {label} of {ladder.storage}. Copied into "
+            f"{shlex.quote(ladder.folder)}, they are there for 'scaleplan ladder status' and 'scaleplan fit'.",
             "needs": "what commands need, in the folder from which this is submitted and of which each machine has a "
             f"copy, or in {'the' if image else 'an'} image{'' if image else ' (image_id: docker:NAME)'}.",
             "limits": "each run has its own. max_hourly_cost is for one machine with all its GPUs: SkyPilot takes it "

@@ -19,6 +19,7 @@ from scaleplan.ladder.ladder import EXIT, MANIFEST
 from scaleplan.ladder.ladder_folder import read_ladder
 from scaleplan.ladder.ladder_state import PilotRunState, run_folder
 from scaleplan.ladder.schedule import turns
+from scaleplan.logs.ladder_run import STOPPED
 from scaleplan.logs.run_sizes import names_listed
 from scaleplan.record import Record, Result
 
@@ -224,7 +225,7 @@ class _Left(NamedTuple):
         ratios = [
             each.hours / expected[name]
             for name, each in found.items()
-            if each.state == "finished" and each.hours is not None and each.hours > 0
+            if each.state == "finished" and not each.restarted and each.hours is not None and each.hours > 0
         ]
         factor = statistics.median(ratios) if ratios else 1.0 if predicted else None
         left = {run.name: _hours_left(found[run.name], expected[run.name], factor) for run in ladder.runs}
@@ -289,12 +290,17 @@ def _refuse_own(ladder: Ladder, place: Path, target: Path) -> None:
 
 
 def _still_there(status: LadderStatus) -> Iterator[Notice]:
-    """Yield a warning for runs that are taken for stopped: nobody has seen them end."""
+    """Yield a warning for runs that nobody has seen end, and for those that an engine may have in its queue again."""
     names = [row.run for row in status.runs if row.state == "stopped"]
     if names:
         they = "it has" if len(names) == 1 else "they have"
         message = f"{names_listed(names)}: no sign of life; see that {they} ended before the file is submitted"
         yield Notice(code="no_sign_of_life", message=message)
+    names = [row.run for row in status.runs if row.exit_status == STOPPED]
+    if names:
+        them = "it" if len(names) == 1 else "them"
+        message = f"{names_listed(names)}: stopped by a signal; see that the engine does not start {them} again"
+        yield Notice(code="may_be_requeued", message=message)
 
 
 def _not_again(ladder: Ladder, status: LadderStatus) -> Iterator[Notice]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from itertools import starmap
-from pathlib import PurePath
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +17,7 @@ if TYPE_CHECKING:
 
     from scaleplan.ladder.ladder import Ladder, LadderRun
 
-__all__ = ["image_of", "label_of", "yaml_file"]
-
-_LONGEST_LABEL = 40
-"""Of the 63 characters of a DNS label, so that engines can add theirs: a hash, the number of a run, five letters."""
+__all__ = ["image_of", "yaml_file"]
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/._-]*(?: [A-Za-z0-9/._-]+)*")
 """Texts that no YAML reader takes for a number, a date or a mark; yes, no, null and the like are left to PyYAML.
@@ -71,15 +66,6 @@ def yaml_file(
 
 def _named(name: str, line: str) -> str:
     return f"{name + ':' if name else '':9}{line}"
-
-
-def label_of(folder: str) -> str:
-    """Return a DNS label that starts with a letter and is like the last part of a path."""
-    plain = unicodedata.normalize("NFKD", PurePath(folder).name).encode("ascii", "ignore").decode().lower()
-    label = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
-    if not label[:1].isalpha():
-        label = f"pilots-{label}"
-    return label[:_LONGEST_LABEL].strip("-")
 
 
 def image_of(ladder: Ladder) -> str | None:

@@ -69,7 +69,8 @@ def _read(path: Path, length: int, size: int) -> tuple[bytes, bytes]:
             tail = file.read()
     except OSError as error:
         raise FileError(f"cannot read {quote(path)}: {(error.strerror or 'not readable').lower()}") from None
-    return head[: head.rfind(b"\n") + 1], tail[tail.find(b"\n") + 1 :]
+    ends = [place for end in (b"\n", b"\r") if (place := tail.find(end)) >= 0]
+    return head[: max(head.rfind(b"\n"), head.rfind(b"\r")) + 1], tail[min(ends, default=-1) + 1 :]
 
 
 def _last_step(file: LogFile, known: LogFormat) -> float:

@@ -302,7 +302,7 @@ def _last_start(runs: Iterator[RunLog]) -> RunLog | None:
         return last
     notice = Notice(
         code="started_again",
-        message=f"{Path(last.source).name} has {count} starts from the first step; the last one counts",
+        message=f"{Path(last.source).name} holds {count} runs, each from its first step; the last one counts",
     )
     return replace(last, warnings=(*last.warnings, notice))
 

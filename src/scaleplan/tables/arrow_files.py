@@ -8,9 +8,11 @@ No more of a file than the columns and the batch that are read is in memory, wha
 from __future__ import annotations
 
 import io
+import os
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 from urllib.parse import unquote
 
@@ -32,7 +34,6 @@ from scaleplan.tables.frames import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from scaleplan.arrays import Index
 
@@ -98,7 +99,7 @@ def library(name: str = "pyarrow") -> Any:  # noqa: ANN401  it has no types
     try:
         return import_module(name)
     except ImportError:
-        needs = "Parquet and Arrow files and tables larger than memory are read by PyArrow"
+        needs = "Parquet and Arrow files, and long histories, are read by PyArrow"
         raise UsageError(f"{needs}, which is not installed", hint="pip install 'scaleplan[tables]'") from None
 
 
@@ -112,15 +113,14 @@ def arrow_parts(folder: Path) -> list[Path]:
 
     Names that begin with ``.`` or ``_`` are those of what writers keep beside a table.
     """
-    found = []
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder).parts
-        if any(part.startswith((".", "_")) for part in inside) or path.is_dir():
-            continue
-        if path.suffix.lower() not in ENDINGS:
+    found: list[Path] = []
+    for above, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        seen = [Path(above, name) for name in names if not name.startswith((".", "_"))]
+        if any(path.suffix.lower() not in ENDINGS for path in seen):
             return []
-        found.append(path)
-    return found
+        found += seen
+    return sorted(found)
 
 
 class ArrowTable:
@@ -307,8 +307,7 @@ class _Part:
         """Yield batches with the columns that are named, flat; of no name, with none but the number of their rows."""
         fields = list(dict.fromkeys(self._fields[name].name for name in columns)) or self._top[:1]
         with self._reading() as reading:
-            for batch in reading.batches(fields, self._top):
-                yield _flattened(batch)
+            yield from reading.batches(fields, self._top)
 
     def column(self, batch: Batch, name: str) -> Any:  # noqa: ANN401  an array of PyArrow
         """Return a column of a batch of this file, of its folders, or without a value."""
@@ -336,12 +335,16 @@ class _Reading:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.opened = None
         if self._handle is not None:
             self._handle.close()
+            if self.kind != "parquet":  # a batch may have been as large as the file
+                library().default_memory_pool().release_unused()
 
     def _open(self) -> None:
-        content = self._content
-        self._handle = io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+        content, pa = self._content, library()
+        # a file of Arrow reads the columns that are wanted; of another file it reads all that lies between
+        self._handle = pa.BufferReader(content) if isinstance(content, bytes) else pa.OSFile(str(content))
         kind = arrow_kind(self._handle.read(8))
         if kind is None:
             raise FileError(f"{self._name}: this is no Parquet or Arrow file")
@@ -375,8 +378,9 @@ class _Reading:
         """Yield batches of at most :data:`_ROWS` rows."""
         found = iter(self._guarded(lambda: self._batches(fields, top)))
         while (batch := self._guarded(lambda: next(found, None))) is not None:
+            self._guarded(partial(batch.validate, full=True))  # what is damaged is found here, or crashes later
             for start in range(0, batch.num_rows, _ROWS):
-                yield batch.slice(start, _ROWS)
+                yield self._guarded(partial(_flattened, batch.slice(start, _ROWS)))
 
     def _batches(self, fields: Sequence[str], top: Sequence[str]) -> Iterator[Batch]:
         if self.kind == "parquet":
@@ -423,12 +427,23 @@ def _flat_names(field: Any) -> list[str]:  # noqa: ANN401  of PyArrow
 
 
 def _flattened(batch: Batch) -> Batch:
-    """Return a batch whose structs are columns of their fields."""
+    """Return a batch whose structs are columns of their fields, and whose texts are of the type that all can read."""
     pa, types = library(), library("pyarrow.types")
     while any(types.is_struct(field.type) and field.type.num_fields for field in batch.schema):
         table = pa.Table.from_batches([batch]).flatten()
         batch = pa.record_batch([_whole(column) for column in table.columns], names=table.column_names)
+    if any(types.is_string_view(_values(field.type)) for field in batch.schema):
+        arrays = [
+            column.cast(pa.string()) if types.is_string_view(_values(column.type)) else column
+            for column in batch.columns
+        ]
+        batch = pa.record_batch(arrays, names=batch.schema.names)
     return batch
+
+
+def _values(kind: Any) -> Any:  # noqa: ANN401  a type of PyArrow
+    """Return the type of the values of a column, which may be coded."""
+    return kind.value_type if library("pyarrow.types").is_dictionary(kind) else kind
 
 
 def _whole(column: Any) -> Any:  # noqa: ANN401  of PyArrow

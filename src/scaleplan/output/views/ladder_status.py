@@ -14,7 +14,6 @@ from scaleplan.units import (
     format_fraction,
     format_hours,
     format_number,
-    format_seconds,
     money_in,
 )
 
@@ -32,6 +31,7 @@ _COLUMNS: dict[str, Callable[[PilotStatus], str]] = {
     "params": lambda run: format_count(run.params),
     "done": lambda run: _shown(run.share, lambda share: format_fraction(share, digits=2)),
     "loss": lambda run: _shown(run.loss, lambda loss: format_number(loss, digits=4)),
+    "silent": lambda run: _shown(run.quiet_hours, lambda hours: format_hours(hours, digits=2)),
     "took": lambda run: _shown(run.hours, lambda hours: format_hours(hours, digits=2)),
     "left": lambda run: (
         "" if run.state == "finished" else _shown(run.hours_left, lambda hours: format_hours(hours, digits=2))
@@ -87,7 +87,7 @@ _MOST_REASONS = 12  # that are shown; --json has all
 
 
 def _reasons(found: LadderStatus) -> Iterator[str]:
-    """Yield why runs are not finished, and since when one that runs has written nothing."""
+    """Yield why runs are not finished, alike reasons once."""
     alike: dict[str, list[str]] = {}
     for run in found.runs:
         if run.reason is not None:
@@ -96,10 +96,6 @@ def _reasons(found: LadderStatus) -> Iterator[str]:
         yield f"{names_listed(names)}: {reason}"
     if len(alike) > _MOST_REASONS:
         yield f"and {len(alike) - _MOST_REASONS:,} other reasons; --fields run,state,reason shows all"
-    quiet = [run for run in found.runs if run.state == "running" and run.quiet_hours is not None]
-    if quiet:
-        last = max(quiet, key=lambda run: run.quiet_hours or 0.0)
-        yield f"running: the longest without a word is {last.run}, {format_seconds((last.quiet_hours or 0.0) * 3600)}"
 
 
 def _remarks(found: LadderStatus) -> Iterator[str]:

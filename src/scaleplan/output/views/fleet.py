@@ -127,7 +127,8 @@ def _remarks(fleet: Fleet) -> Iterator[str]:
     if targets:
         where = format_flops(min(targets)) if len(targets) == 1 else "the target, ten times the largest run of each"
         shown = [*(["N*"] if any(law.params is not None for law in fleet.laws) else []), *_value_name(fleet)]
-        yield f"{' and '.join(shown)}: at {where}"
+        if shown:
+            yield f"{' and '.join(shown)} {'are those' if len(shown) > 1 else 'is that'} at {where}"
     if any(law.status == "not identified" and law.loss is not None for law in fleet.laws):
         yield "where N* is not known, the loss is that at the tokens per parameter of the largest run"
     yield f"--format csv has the sizes and {format_fraction(fleet.level)} intervals of each law too"

@@ -69,6 +69,16 @@ def test_who_shares_the_work_changes_nothing(cli, cluster):
     release()
 
 
+def test_what_lies_in_the_folder_is_not_imported(cli, runs):
+    """By none of the interpreters that are started: they look for modules where this one does."""
+    release()
+    for name in ("joblib", "numpy", "pickle", "argparse", "warnings", "signal", "scaleplan"):
+        Path(f"{name}.py").write_text("open('imported', 'w').close(); raise SystemExit(1)")
+    assert cli("fit", runs, "--samples", "200", "--jobs", "2").status == 0
+    release()
+    assert not Path("imported").exists()
+
+
 @pytest.mark.slow
 @needs_proc
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT], ids=lambda ending: ending.name)

@@ -102,13 +102,16 @@ def test_other_jobs_are_refused(value, message):
     assert refused.value.hint
 
 
-@pytest.mark.parametrize("value, library", [("2", "joblib"), ("auto", "joblib"), ("dask:a", "distributed")])
+@pytest.mark.parametrize(
+    "value, library", [("2", "joblib"), ("auto", "joblib"), ("dask:a", "joblib"), ("dask:a", "distributed")]
+)
 def test_a_missing_library_is_named(monkeypatch, value, library):
     """But one process needs none."""
     monkeypatch.setattr(parallel, "find_spec", lambda name: None if name == library else "there")
     with pytest.raises(UsageError, match=f"^{library}, which") as refused:
         Jobs.parse(value)
-    assert "pip install 'scaleplan[" in refused.value.hint
+    extra = "dask" if library == "distributed" else "parallel"
+    assert refused.value.hint == f"pip install 'scaleplan[{extra}]', or --jobs 1"
     assert list(spread(tasks.square, [1, 2], jobs=Jobs.parse("1"))) == [1, 4]
 
 
@@ -222,10 +225,10 @@ def test_a_part_that_ends_every_worker_is_an_error(cluster, dask, monkeypatch):
 
 def test_workers_that_are_all_gone_are_an_error(cluster, dask, monkeypatch):
     """In the middle of the work, and before it."""
-    monkeypatch.setattr(dask_cluster, "_WORKERS", 0.5)
-    monkeypatch.setattr(dask_cluster, "_LOOK", 0.1)
     results = spread(tasks.slow_square, range(500), jobs=dask)
     assert next(results) == 0
+    monkeypatch.setattr(dask_cluster, "_WORKERS", 0.5)
+    monkeypatch.setattr(dask_cluster, "_LOOK", 0.1)
     cluster.scale(0)
     with pytest.raises(UsageError, match=r"all workers of the Dask scheduler at 'tcp://127.0.0.1:[0-9]+' have gone"):
         list(results)
@@ -235,13 +238,13 @@ def test_workers_that_are_all_gone_are_an_error(cluster, dask, monkeypatch):
 
 
 def test_a_scheduler_that_goes_is_an_error(local_cluster, monkeypatch):
-    monkeypatch.setattr(dask_cluster, "_CONNECT", 0.5)
     with local_cluster(1) as started:
         jobs = Jobs.parse(f"dask:{started.scheduler_address}")
         results = spread(tasks.slow_square, range(500), jobs=jobs)
         assert next(results) == 0
     with pytest.raises(UsageError, match="has gone, and the work with it"):
         list(results)
+    monkeypatch.setattr(dask_cluster, "_CONNECT", 0.5)
     with pytest.raises(UsageError, match="does not answer"):
         list(spread(tasks.square, range(3), jobs=jobs))
 
@@ -280,7 +283,7 @@ def test_a_worker_without_scaleplan_is_named(dask, monkeypatch, tmp_path):
 
 
 def test_a_worker_that_hangs_is_no_wait_without_end(dask, monkeypatch):
-    monkeypatch.setattr(dask_cluster, "_WORKERS", 0.3)
+    monkeypatch.setattr(dask_cluster, "_ANSWER", 0.3)
     monkeypatch.setattr(worker, "introduce", partial(time.sleep, 1))
     with pytest.raises(UsageError, match=r"did not answer within 0\.3 seconds"):
         list(spread(tasks.square, range(3), jobs=dask))

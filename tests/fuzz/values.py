@@ -349,7 +349,7 @@ _GRAMMARS: dict[str, Callable[[Random], str]] = {
     "drop": lambda rng: rng.choice(names("keep")),
     "drop_rows": lambda rng: rng.choice(["2", "3-5", "2,4", "5-3", "0", "1-99999999999"]),
     "zero": lambda rng: rng.choice("0123"),
-    "jobs": lambda rng: rng.choice([*"111111111", "2"]),
+    "jobs": lambda rng: rng.choice([*"11111111", "2", "auto"]),
 }
 """Options whose text has a grammar of its own."""
 

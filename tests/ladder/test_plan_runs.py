@@ -69,13 +69,27 @@ def test_a_run_is_whole_steps_of_whole_sequences_of_a_shape_of_its_size(design, 
         assert run.batch == run.batch_sequences * run.context
         assert run.context == 2048
         assert run.flops == pytest.approx(6 * run.params * run.tokens, rel=1e-12)
-        shape = sp.shape(nearest.params)
+        shape = sp.shape(nearest.params, vocab=run.vocab)
         assert (shape.model.params, shape.model.architecture.layers) == (run.params, run.layers)
         assert run.width == shape.config["hidden_size"]
         assert run.ffn_width == shape.config["intermediate_size"]
         assert run.heads == shape.config["num_attention_heads"]
         assert run.head_width * run.heads == run.width
         assert run.vocab == shape.config["vocab_size"]
+
+
+def test_all_runs_have_one_vocabulary(design):
+    """That of the smallest with a warning, or the one that is given; losses of two tokenizers do not compare."""
+    found = made(design)
+    smallest = sp.shape(min(run.params for run in design.runs))
+    assert {run.vocab for run in found.runs} == {smallest.config["vocab_size"]} == {4096}
+    assert [notice.code for notice in found.warnings].count("small_vocabulary") == 1
+    given = made(design, vocab="8k")
+    assert {run.vocab for run in given.runs} == {8064}  # rows in whole tiles
+    assert "small_vocabulary" not in [notice.code for notice in given.warnings]
+    with pytest.raises(sp.ScaleplanError, match="there is no llama shape of") as error:
+        made(design, vocab=256_000)
+    assert "--limit 'params >= " in error.value.hint
 
 
 @pytest.mark.parametrize("rule", ["porian-2024", "step-law-2025", "deepseek-llm-2024", "moonlight-2025"])
@@ -269,7 +283,7 @@ KNOWN = ", ".join(rules_for_runs(Context().rules))
         ({"command": "train"}, "has no {out}", "{out}"),
         ({"context": "8M"}, "a sequence of 8,000,000 tokens is longer than a run", "--context"),
         ({"context": 0}, "'0' is not a finite number above 0", ""),
-        ({"gpu": "rtx-4090", "context": "512k"}, "does not fit on 1 GPU", "a shorter --context"),
+        ({"gpu": "rtx-4090", "context": "512k"}, "does not fit on 1 GPU", "--gpus 4"),
     ],
 )
 def test_what_cannot_be_started_is_refused_with_the_way_out(design, options, message, hint):

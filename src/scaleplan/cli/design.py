@@ -103,6 +103,13 @@ class LaunchOptions:
         str | None,
         typer.Option(metavar="NAME", help="Rule of thumb for batch and learning rate; porian-2024 if not given."),
     ] = None
+    vocab: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Entries of the vocabulary of every run, that of your tokenizer; as suit the smallest if not given.",
+        ),
+    ] = None
     at_once: Annotated[
         str | None, typer.Option(metavar="N", help="The most runs at the same time; 8 if not given.")
     ] = None

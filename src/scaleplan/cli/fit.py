@@ -234,7 +234,7 @@ class LawFormOptions:
         str,
         typer.Option(
             metavar="N",
-            help="Processes that resample: a number, auto, or dask:ADDRESS; the result is the same.",
+            help="Processes that share the work: a number, auto, or dask:ADDRESS; the answer is the same.",
         ),
     ] = "1"
     cluster: Annotated[

@@ -38,6 +38,7 @@ __all__ = ["cluster"]
 
 _CONNECT = 5.0  # seconds for the scheduler to answer
 _WORKERS = 10.0  # seconds for a worker to be there, at the beginning and when all are gone: restarts take a few
+_ANSWER = 30.0  # seconds for the workers to say what they compute with: they may read it from a slow disk
 _PAUSE = 3.0  # seconds until a result that is there is asked for again, then twice as many
 _LOOK = 1.0  # seconds between two looks at the cluster while nothing arrives
 
@@ -130,10 +131,10 @@ def _soon(question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
     Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=_WORKERS)
+        answer = answers.get(timeout=_ANSWER)
     except Empty:
         raise UsageError(
-            f"the workers of the Dask cluster did not answer within {format_plain(_WORKERS)} seconds",
+            f"the workers of the Dask cluster did not answer within {format_plain(_ANSWER)} seconds",
             hint="does one of them hang? the dashboard of the scheduler shows them",
         ) from None
     if isinstance(answer, Exception):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from scaleplan.errors import ScaleplanError, UsageError, quote
 from scaleplan.fitting.blas import one_thread
+from scaleplan.fitting.heap import keep_freed_memory
 from scaleplan.record import Record
 from scaleplan.units import parse_integer
 
@@ -34,6 +35,7 @@ Found = TypeVar("Found")
 _MOST = 256  # processes of one machine
 _AHEAD = 64  # parts a worker that may be in work, or done and not taken: what bounds the memory
 _LOCAL, _CLUSTER = "scaleplan.fitting.processes", "scaleplan.fitting.dask_cluster"
+_EXTRAS = {"joblib": "parallel", "distributed": "dask"}
 _PROTOCOLS = ("tcp", "tls", "ws", "wss", "ucx", "ucxx")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?P<port>:[0-9]{1,5})?")
 _PORT = 8786  # where the scheduler of Dask listens unless it is started with another
@@ -113,7 +115,7 @@ def _require(*libraries: str) -> None:
         if find_spec(name) is None:
             raise UsageError(
                 f"{name}, which shares work among processes, is not installed",
-                hint="pip install 'scaleplan[parallel]', or --jobs 1",
+                hint=f"pip install 'scaleplan[{_EXTRAS[name]}]', or --jobs 1",
             )
 
 
@@ -138,6 +140,7 @@ def spread(task: Callable[[Part], Found], parts: Iterable[Part], *, jobs: Jobs =
     the workers cannot be had or end early.
     """
     if jobs == ALONE:
+        keep_freed_memory()
         for part in parts:
             with one_thread():
                 found = task(part)

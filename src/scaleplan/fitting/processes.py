@@ -20,6 +20,7 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
 from scaleplan.errors import UsageError
+from scaleplan.fitting.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["processes", "release"]
 
 _IDLE = 60.0  # seconds after which a process without work ends; it took about one to start
+_SAFE = "PYTHONSAFEPATH"
 _LOOK = 0.2  # seconds between two looks whether the parent still runs
 
 
@@ -36,6 +38,7 @@ def processes(count: int) -> Iterator[tuple[Callable[[Iterable[Any]], Any], int]
     start = {"initializer": _follow, "initargs": (os.getpid(),), "idle_worker_timeout": _IDLE}
     try:
         with (
+            _apart_from_folder(),
             joblib.parallel_config("loky", inner_max_num_threads=1, **start),
             joblib.Parallel(count, return_as="generator", batch_size=1, max_nbytes=None) as parallel,
         ):
@@ -63,6 +66,20 @@ def release() -> None:
     executor = get_reusable_executor(reuse=True)
     end = getattr(executor, "terminate", executor.shutdown)  # the latter where there have been none
     end(kill_workers=True)
+
+
+@contextmanager
+def _apart_from_folder() -> Iterator[None]:
+    """Start interpreters that do not import what happens to lie in the user's folder, such as a ``random.py``."""
+    before = os.environ.get(_SAFE)
+    os.environ[_SAFE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE]
+        else:
+            os.environ[_SAFE] = before
 
 
 @contextmanager
@@ -97,4 +114,5 @@ def _follow(parent: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("PYTHONFAULTHANDLER", "0")  # joblib would have tracebacks of crashes printed
+    keep_freed_memory()
     Thread(target=watch, daemon=True).start()

@@ -82,6 +82,7 @@ class LaunchRequest(Record):
     command: CommandTemplate
     rule: Rule
     style: str
+    vocab: int | None
     gpus: int
     at_once: int
     image: str | None
@@ -97,6 +98,7 @@ class LaunchRequest(Record):
         command: str,
         engine: str = "slurm",
         rule: str = DEFAULT_RULE,
+        vocab: Amount | None = None,
         at_once: Amount = _AT_ONCE,
         image: str | None = None,
         storage: str | None = None,
@@ -136,6 +138,7 @@ class LaunchRequest(Record):
             command=parse_command(command),
             rule=_rule(rule, data.rules),
             style=style,
+            vocab=None if vocab is None else parse_integer(vocab),
             gpus=gpus,
             at_once=parse_integer(at_once),
             image=image,
@@ -209,12 +212,17 @@ class LaunchRequest(Record):
         )
 
     def _models(self, design: PilotDesign, convention: str) -> dict[int, Model]:
-        """Return a model of each size, found once; raises UsageError for sizes that no shape of the style has."""
+        """Return a model of each size, found once; raises UsageError for sizes that no shape of the style has.
+
+        All have one vocabulary, since losses by different tokenizers do not compare.
+        """
         models: dict[int, Model] = {}
         failed: dict[int, ScaleplanError] = {}
+        vocab = self.vocab
         for size in sorted({run.params for run in design.runs}):
             try:
-                models[size] = self._model(size, convention)
+                models[size] = self._model(size, convention, vocab)
+                vocab = models[size].architecture.vocab
             except ScaleplanError as error:
                 failed[size] = error
         if failed:
@@ -226,16 +234,16 @@ class LaunchRequest(Record):
             )
         return models
 
-    def _model(self, size: float, convention: str) -> Model:
+    def _model(self, size: float, convention: str, vocab: int | None) -> Model:
         """Return a model of a size as the law counts; raises ScaleplanError where the style has none."""
         longest = parse_whole(self.hardware.context, what="context")
-        return model_of(size, convention, style=self.style, context=longest)[0]
+        return model_of(size, convention, style=self.style, context=longest, vocab=vocab)[0]
 
     def _least(self, failed: float, models: Mapping[int, Model], convention: str) -> float | None:
         """Return a size above one that has no shape that has one: a round one, or the next of the design."""
         for size in (10.0 ** math.ceil(math.log10(failed)), *(size for size in models if size > failed)):
             with suppress(ScaleplanError):
-                self._model(size, convention)
+                self._model(size, convention, self.vocab)
                 return size
         return None
 
@@ -352,6 +360,13 @@ class LaunchRequest(Record):
     def _warnings(self, sized: Sequence[_Sized]) -> Iterable[Notice]:
         """Yield what all runs have in common, what the rule was not fitted on, and runs of few steps, each once."""
         yield from dict.fromkeys(notice for each in sized for notice in each.notices)
+        own, common = STYLES[self.style].vocab, sized[0].model.architecture.vocab
+        if self.vocab is None and common < own:
+            yield Notice(
+                code="small_vocabulary",
+                message=f"all runs have a vocabulary of {common:,}, as suits the smallest, so that losses compare: "
+                "--vocab gives that of your tokenizer, --limit 'params >= …' leaves out sizes too small for it",
+            )
         total = sum(each.seeds for each in sized)
         lacking = [*self._lacking(sized)]
         if lacking:
@@ -424,6 +439,7 @@ def make_ladder(
     command: str,
     engine: str = "slurm",
     rule: str = DEFAULT_RULE,
+    vocab: Amount | None = None,
     at_once: Amount = _AT_ONCE,
     image: str | None = None,
     storage: str | None = None,
@@ -446,6 +462,8 @@ def make_ladder(
         What starts the runs: ``slurm``, ``skypilot``, ``kubernetes``, or ``csv`` for a list.
     rule
         The rule of thumb for batch and learning rate.
+    vocab
+        Entries of the vocabulary of every run, that of your tokenizer; as many as suit the smallest if not given.
     at_once
         Runs at the same time.
     image
@@ -467,6 +485,7 @@ def make_ladder(
         command=command,
         engine=engine,
         rule=rule,
+        vocab=vocab,
         at_once=at_once,
         image=image,
         storage=storage,

@@ -246,24 +246,25 @@ def _step(placed: Placement, batch: Batch, sequence: int, plan: Plan) -> float:
 
 
 def model_of(
-    params: float, convention: str, *, style: str, context: int | None = None
+    params: float, convention: str, *, style: str, context: int | None = None, vocab: int | None = None
 ) -> tuple[Model, dict[str, object]]:
     """Return an architecture with ``params`` by the convention of a law, and its ``config.json``.
 
-    ``context`` is the longest sequence it is made for, that of the style if None.
+    ``context`` is the longest sequence it is made for, ``vocab`` the entries of its vocabulary; those of the style if
+    None, fewer in a small model.
     """
-    found = _shape_of(params, convention, style, context)
+    found = _shape_of(params, convention, style, context, vocab)
     return found.model, deepcopy(found.config)
 
 
 @lru_cache(maxsize=64)
-def _shape_of(params: float, convention: str, style: str, context: int | None) -> Shape:
+def _shape_of(params: float, convention: str, style: str, context: int | None, vocab: int | None) -> Shape:
     """Find the shape of a size; a plan needs it several times, and so does the same plan on another GPU."""
     if convention in {"total", "non_embedding"}:
-        return shape(params, style=style, convention=convention, context=context)
+        return shape(params, style=style, convention=convention, context=context, vocab=vocab)
     target = params / 6 if convention == "flops_per_token" else params
     for _ in range(_ROUNDS):  # the count by the law's convention is nearly in proportion to the total
-        found = shape(target, style=style, context=context)
+        found = shape(target, style=style, context=context, vocab=vocab)
         target *= params / found.model.params_as(convention)
     return found
 

@@ -59,8 +59,7 @@ def test_the_comments_say_what_it_takes():
         "# runs:    12, of 5.00M parameters, on 2 GPUs (H100) each, at most 4 at a time, longest first",
         "# time:    1.20 GPU-hours, 9.00 minutes",
         "# cost:    $2.40",
-        "# at most: 3.60 GPU-hours, 27.0 minutes, $7.20: if each run is started once, and stopped at its limit "
-        "of time",
+        "# at most: 3.60 GPU-hours, 27.0 minutes, $7.20: if each run is started once, and stopped at its limit",
     ]
     text = "\n".join(comments)
     assert "# submit:  sbatch pilots/slurm.sh" in text

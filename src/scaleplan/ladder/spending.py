@@ -80,5 +80,5 @@ def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], .
     else:
         time = f"{format_hours(most.gpu_hours, unit='GPU-hours')}, {format_days(most.days)}"
         price = "" if most.cost is None else f", {money(most.cost)}"
-        listed.append(("at most", f"{time}{price}: if each run is started once, and stopped at its limit of time"))
+        listed.append(("at most", f"{time}{price}: if each run is started once, and stopped at its limit"))
     return tuple((name, escape_control(line)) for name, line in listed)

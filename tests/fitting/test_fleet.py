@@ -15,7 +15,8 @@ import scaleplan as sp
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError
 from scaleplan.fitting import histories
 from scaleplan.fitting import reading as reading_module
-from scaleplan.fitting.fleet import _others, plan_fleet, safe_part
+from scaleplan.fitting.fleet import _others, plan_fleet
+from scaleplan.fitting.law_files import value_part
 from scaleplan.fitting.runs import span_text
 from scaleplan.laws.additive import Additive
 from scaleplan.presets.library import read_preset
@@ -256,7 +257,7 @@ def test_hostile_names_are_inert(tmp_path):
 def test_any_value_makes_a_safe_part_of_a_name(text):
     """Neither a separator nor a dot in front, and an id holds ASCII alone."""
     for ascii_only in (False, True):
-        part = safe_part(text, ascii_only=ascii_only)
+        part = value_part(text, ascii_only=ascii_only)
         assert part
         assert part[0] not in ".-_"
         assert not set(part) & set('/\\:*?"<>|\0 \n')

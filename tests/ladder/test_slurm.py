@@ -322,9 +322,9 @@ def test_an_array_with_all_that_can_happen(slurm, tmp_path):
     slurm.wait(again)
     assert set(slurm.states(again).values()) == {"COMPLETED"}
     assert sorted((tmp_path / f"slurm-{again}.out").read_text().splitlines()) == [
-        "pilots/r0: has ended well before",
+        "pilots/r0: has finished already",
         "pilots/r1: exit status 0",
-        "pilots/r4: has ended well before",
+        "pilots/r4: has finished already",
         "pilots/r6: exit status 0",
     ]
     assert read(4, "output.log") == "fine\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -24,6 +23,7 @@ from scaleplan.fitting.fit_tables import (
     scores,
     uncertainty_table,
 )
+from scaleplan.fitting.law_files import name_part
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text, rows_text
 from scaleplan.laws.base import Cost, Curve, LossSurface
@@ -62,9 +62,8 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Line, Preset, Uncertainty
 
-__all__ = ["FitAnswer", "FitResult", "name_part"]
+__all__ = ["FitAnswer", "FitResult"]
 
-_NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 _KNOWN = 10.0
 """The factor either way within which an optimum must be known to be called so: a hundredfold in all."""
@@ -631,11 +630,6 @@ class FitResult(Record, Result, eq=False):
 
 def _line_table(line: Line) -> dict[str, object]:
     return {"params": list(line.params), "tokens": list(line.tokens), "within": line.within}
-
-
-def name_part(text: str) -> str:
-    """Return a text as part of an id or of a file's name."""
-    return _NOT_NAME.sub("-", text).strip("-._").lower()[:60]
 
 
 def _printable(reading: Mapping[str, object]) -> dict[str, object]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.ladder.engines import REMOTE_FOLDER, label_of, remote_folder
-from scaleplan.ladder.schedule import turns
+from scaleplan.ladder.schedule import time_of_all
 from scaleplan.ladder.shell import SECONDS_TO_SAVE, run_functions
 from scaleplan.ladder.spending import at_most, predicted
 from scaleplan.ladder.yaml_file import image_of, yaml_file
@@ -114,7 +114,7 @@ def kubernetes_job(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
         {
             "watch": f"kubectl get pods -l job-name={name}",
             "stop": f"kubectl delete job {name}",
-            "again": "the same file, after the Job has been deleted: runs that have ended well are left alone.",
+            "again": "the same file, after the Job has been deleted: runs that have finished are skipped.",
             "results": f"a folder for each run in the claim {claim}. From a pod that mounts it at {REMOTE_FOLDER}, "
             f"'kubectl cp POD:{remote_folder(ladder.folder)} {shlex.quote(ladder.folder)}' fetches them for "
             "'scaleplan ladder status' and 'scaleplan fit'.",
@@ -180,7 +180,7 @@ def _deadline(ladder: Ladder, runs: Sequence[LadderRun]) -> int:
     Pods start in the order of their index, each as soon as one ends, so that shorter runs end all no later.
     """
     seconds = [math.ceil((run.limit_hours or 0.0) * 3600) + _START_SECONDS for run in runs]
-    return max(sum(seconds[run] for run in place) for place in turns(seconds, ladder.at_once))
+    return int(time_of_all(seconds, ladder.at_once))
 
 
 def _annotations(ladder: Ladder, runs: Sequence[LadderRun]) -> dict[str, str]:

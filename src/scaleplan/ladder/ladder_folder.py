@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from scaleplan.errors import FileError, is_visible, quote
 from scaleplan.files import is_folder, read_text, require_new_folder, write_folder
 from scaleplan.ladder.engines import ENGINES, engine_of
-from scaleplan.ladder.ladder import MANIFEST, Ladder
+from scaleplan.ladder.ladder import Ladder
+from scaleplan.logs.ladder_run import MANIFEST
 from scaleplan.project.saved import MAX_SAVED_BYTES, read_located
 from scaleplan.project.source import display_name
 

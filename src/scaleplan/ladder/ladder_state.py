@@ -1,4 +1,4 @@
-"""What the folder of a ladder's run tells of it: whether it ended, how, how far it is, and for how long it ran."""
+"""Read the folder of a ladder's run: its state, its last step and loss, the hours it took, and why it failed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scaleplan.errors import FileError, Notice, quote
 from scaleplan.files import is_file, is_folder
-from scaleplan.ladder.ladder import EXIT, LOG, STARTED
-from scaleplan.logs.ladder_run import PAST_LIMIT, RUN_FILE, STOPPED, LadderRunFile, exit_status_in, read_run_file
+from scaleplan.logs.ladder_run import (
+    EXIT,
+    LOG,
+    PAST_LIMIT,
+    RUN_FILE,
+    STARTED,
+    STOPPED,
+    LadderRunFile,
+    exit_status_in,
+    read_run_file,
+)
 from scaleplan.logs.last_part import final_loss, last_entry, reaches, step_text
 from scaleplan.logs.log_ends import ends_of
 from scaleplan.logs.log_file import plain
@@ -28,14 +37,14 @@ if TYPE_CHECKING:
 __all__ = ["QUIET_HOURS", "PilotRunState", "RunFolder", "run_folder"]
 
 PilotRunState = Literal["finished", "short", "running", "failed", "stopped", "to run"]
-"""``short``: ended well, and its log before its last step; ``stopped``: started, and without a sign of life."""
+"""``short``: exit status 0 before the last step of the log; ``stopped``: no exit status, and nothing written."""
 
 QUIET_HOURS = 1.0
-"""Hours without a sign of life after which a run is taken for stopped. Trainers print or save every few minutes at
-the longest, but what Python prints into a file is written by 8 KiB: a line of 80 bytes every 30 s is an hour."""
+"""Hours in which a run has written nothing, after which it counts as stopped. Trainers print or save every few
+minutes at the longest, but what Python prints into a file is written by 8 KiB: a line of 80 bytes every 30 s is an hour."""
 
 _LATE = 600.0
-"""Seconds beyond its limit from which on a run cannot be at work: its shell kills it a minute after the limit."""
+"""Seconds after its limit at which a run cannot be running: its shell kills it a minute after the limit."""
 
 _SAME_CLOCK = 120.0
 """Seconds by which the clock of a machine may differ from that of the disk it writes to. Where the time that a run
@@ -121,7 +130,7 @@ class _Looked:
         if self.log is not None and lost:
             self._warn("not_finite", "the loss is NaN or infinite to the end of the log")
         if state == "finished" and step is None:
-            self._warn("not_in_log", "ended well, and no log that can be read says how far it came")
+            self._warn("not_in_log", "exit status 0, and no readable log says how far it came")
         return RunFolder(
             state=state,
             exit_status=status,
@@ -139,17 +148,7 @@ class _Looked:
 
     def _about(self) -> LadderRunFile:
         """Return what the run is by its ladder; a file of another run in its folder is warned of."""
-        run = self.run
-        own = LadderRunFile(
-            name=run.name,
-            params=run.params,
-            tokens=run.tokens,
-            batch=run.batch,
-            context=run.context,
-            steps=run.steps,
-            seed=run.seed,
-            lr=run.lr,
-        )
+        own = self.run.of_file()
         try:
             there = read_run_file(self.folder)
         except FileError:  # of which the reader of its logs tells
@@ -167,7 +166,7 @@ class _Looked:
         """Return the state of the run, and why it is not finished."""
         at_end = self._at_end()
         if status == 0:
-            return ("finished", None) if at_end is not False else ("short", f"ended well, {self._place()}")
+            return ("finished", None) if at_end is not False else ("short", f"exit status 0 {self._place()}")
         if is_file(self.folder / EXIT):
             return "failed", self._failure(status)
         if self.started is None and not is_file(self.folder / STARTED):
@@ -205,7 +204,7 @@ class _Looked:
         return f"exit status {status}{'' if meaning is None else f', {meaning}'}{shown}"
 
     def _silence(self) -> str | None:
-        """Return why a run that has no exit status cannot be at work; None where it can."""
+        """Return why a run that has no exit status cannot be running; None where it can be."""
         limit = self.run.limit_hours
         if self.started is not None and limit is not None and self.now > self.started + 3600 * limit + _LATE:
             return f"no exit status, though its limit of {format_hours(limit)} is over"

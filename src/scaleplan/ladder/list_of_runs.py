@@ -30,7 +30,7 @@ def list_of_runs(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*PLACEHOLDERS, "hours", "limit_hours", "cost", "command"])
     for run in runs:
-        cost = None if run.hours is None or ladder.price is None else run.hours * ladder.gpus * ladder.price
+        cost = ladder.cost_of(None if run.hours is None else run.hours * ladder.gpus)
         row = [_cell(each) for each in (*run.values(ladder.gpus).values(), run.hours, run.limit_hours, cost)]
         writer.writerow([*row, _command(run.words)])
     return text.getvalue()

@@ -52,7 +52,7 @@ DEFAULT_RULE = "porian-2024"
 
 DEFAULT_STYLE = "llama"
 
-_AT_ONCE = 8  # runs: what an array job or a Kubernetes namespace usually gets without a word with its administrators
+_AT_ONCE = 8  # runs: what an array job or a Kubernetes namespace is usually allowed by default
 
 _MOST_GPUS = 8  # of one machine, in every server that the engines rent out by default
 
@@ -321,13 +321,13 @@ class LaunchRequest(Record):
         )
 
     def _time(
-        self, flops: float, beside: float, model: Model
+        self, flops: float, extra: float, model: Model
     ) -> tuple[float | None, float | None, str | None, tuple[Notice, ...]]:
-        """Return the hours that a run of some compute takes with its cost beside it, and the price of a GPU-hour."""
+        """Return the hours of a run with ``extra`` FLOP beyond its compute, the price of a GPU-hour, and warnings."""
         found = resolve_budget(self.data, self.hardware.paying(flops), params=model.active_params)
         if found.budget.gpu_hours is None:
             return None, None, None, found.notices
-        hours = found.budget.gpu_hours / self.gpus * (flops + beside) / flops
+        hours = found.budget.gpu_hours / self.gpus * (flops + extra) / flops
         return hours, found.budget.price_per_hour, found.budget.currency, found.notices
 
     def _run(self, sized: _Sized, name: str, seed: int) -> LadderRun:
@@ -503,7 +503,7 @@ def make_ladder(
 def _require_of_engine(engine: str, *, image: str | None, storage: str | None) -> None:
     """Refuse an image or a place to keep runs where an engine has no use for it, or lacks one that it needs."""
     chosen = engine_of(engine)
-    if not chosen.remote:
+    if chosen.storage is None:
         used = "--image" if image is not None else "--storage" if storage is not None else None
         if used is not None:
             remote = " and ".join(name for name, each in ENGINES.items() if each.remote)
@@ -512,7 +512,7 @@ def _require_of_engine(engine: str, *, image: str | None, storage: str | None) -
     if storage is None:
         raise UsageError(
             f"{engine} needs --storage, where the folders of runs are kept: its machines vanish with what they wrote",
-            hint="a bucket, s3://NAME" if engine == "skypilot" else "the name of a PersistentVolumeClaim",
+            hint=chosen.storage,
         )
     if chosen.image and image is None:
         raise UsageError(f"{engine} needs --image, in which the command runs", hint="--image python:3.13")

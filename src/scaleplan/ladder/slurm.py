@@ -8,9 +8,9 @@ import shlex
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import escape_control
-from scaleplan.ladder.ladder import MANIFEST
 from scaleplan.ladder.shell import run_functions
 from scaleplan.ladder.spending import facts
+from scaleplan.logs.ladder_run import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,8 +23,8 @@ _WARNING_SECONDS = 120
 """Seconds before Slurm ends a task at which it sends a signal: the time to save, and the minute by which Slurm may be
 early. Slurm's limit lies so far beyond those of runs that it comes only where somebody lowers it, or preempts."""
 
-_MINUTES_BESIDE = 5
-"""Minutes that a task has beside its run's limit: to start, to save after it, and the warning before the end."""
+_EXTRA_MINUTES = 5
+"""Minutes of a task on top of the limit of its run: to start, to save at the end, and the warning before the end."""
 
 _LARGEST_ARRAY = 1001
 """Tasks that an array may have as Slurm is delivered (MaxArraySize of slurm.conf)."""
@@ -75,7 +75,7 @@ def _time(runs: Sequence[LadderRun]) -> Iterator[str]:
     """Yield the option for the longest limit of the runs, if all have one; each is stopped at its own."""
     limits = [run.limit_hours for run in runs if run.limit_hours is not None]
     if len(limits) == len(runs) > 0:
-        minutes = math.ceil(max(limits) * 60) + _MINUTES_BESIDE
+        minutes = math.ceil(max(limits) * 60) + _EXTRA_MINUTES
         days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
         yield f"--time={days}-{hours:02}:{minutes:02}:00"
 
@@ -99,7 +99,7 @@ def _comments(ladder: Ladder, runs: Sequence[LadderRun]) -> Iterator[str]:
     yield "limits:  each run has its own, and --time is above the longest of them. A partition that allows less (see"
     yield "         sinfo -o '%P %l') starts no task: choose another, or give a shorter --time, which stops the"
     yield "         longest runs early. A run that is preempted starts again, which the costs above leave out."
-    yield "again:   the same file: runs that have ended well are left alone."
+    yield "again:   the same file: runs that have finished are skipped."
     yield "output:  messages of all tasks go to slurm-JOB.out, what a run prints to output.log in its folder."
     if len(runs) > _LARGEST_ARRAY:
         yield f"         {len(runs):,} tasks need a larger MaxArraySize than Slurm's usual {_LARGEST_ARRAY:,}:"

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import escape_control
-from scaleplan.ladder.schedule import turns
+from scaleplan.ladder.schedule import time_of_all
 from scaleplan.units.format import (
     counted,
     format_count,
@@ -48,8 +48,7 @@ def _spending(ladder: Ladder, hours: Sequence[float | None]) -> Spending | None:
     if len(known) < len(hours):
         return None
     total = math.fsum(known) * ladder.gpus
-    last = max((math.fsum(known[run] for run in place) for place in turns(known, ladder.at_once)), default=0.0)
-    return Spending(total, last / 24, None if ladder.price is None else ladder.price * total)
+    return Spending(total, time_of_all(known, ladder.at_once) / 24, ladder.cost_of(total))
 
 
 def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], ...]:

@@ -13,7 +13,7 @@ from scaleplan.units import counted, format_count, format_factor, format_flops, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scaleplan.fitting.fleet import Fleet, FleetLaw
+    from scaleplan.fitting.fleet_laws import Fleet, FleetLaw
 
 __all__ = ["fleet_report"]
 

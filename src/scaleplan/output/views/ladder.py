@@ -75,8 +75,8 @@ def _facts(ladder: Ladder) -> Iterator[Fact]:
 def _remarks(ladder: Ladder) -> Iterator[str]:
     """Yield what the numbers stand on, and how the runs are submitted."""
     yield (
-        f"for {format_flops(ladder.target)} by {ladder.law}; shape: layers x width, {ladder.style} style, vocabulary "
-        f"of {ladder.runs[0].vocab:,}; batch in tokens and learning rate by {ladder.rule}"
+        f"for {format_flops(ladder.target)} by {ladder.law}; shape: layers x width, {ladder.style} style, "
+        f"vocabulary of {ladder.runs[0].vocab:,}; batch in tokens and learning rate by {ladder.rule}"
     )
     machine = f"{counted(ladder.gpus, 'GPU')} each" if ladder.gpu is None else f"{ladder.gpus} x {ladder.gpu} each"
     price = "" if ladder.price is None else f" at {money_in(ladder.currency)(ladder.price)} per GPU-hour"

@@ -23,7 +23,7 @@ COMMAND = "train --layers {layers} --lr {lr} --seed {seed} --gpus {gpus} --out {
 @pytest.fixture(scope="module")
 def design():
     """Return a design of small runs, some of them repeated."""
-    return sp.design(flops="1e19", target="1e22", limit=["params >= 5M"], most_runs=12)
+    return sp.design(flops="1e19", target="1e22", limit="params >= 5M", most_runs=12)
 
 
 @pytest.fixture(scope="module")

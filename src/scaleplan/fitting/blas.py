@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
-
-import scipy.linalg  # noqa: F401  both bring a BLAS of their own, and both must be loaded to be found
 
 __all__ = ["one_thread"]
 
@@ -27,5 +26,8 @@ def one_thread() -> AbstractContextManager[object]:
 
 @cache
 def _libraries() -> Any | None:  # noqa: ANN401  threadpoolctl is not typed
-    """Return the BLAS libraries of this process, which takes a millisecond to find, or None where nothing does."""
-    return import_module("threadpoolctl").ThreadpoolController() if find_spec("threadpoolctl") else None
+    """Return the BLAS libraries of this process, or None where they have one thread, or nothing finds them."""
+    if os.environ.get("OPENBLAS_NUM_THREADS") == "1" or find_spec("threadpoolctl") is None:
+        return None
+    import_module("scipy.linalg")  # it and NumPy bring a BLAS each, and both must be loaded to be found
+    return import_module("threadpoolctl").ThreadpoolController()

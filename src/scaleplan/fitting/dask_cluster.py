@@ -96,8 +96,9 @@ def _threads(client: Client, address: str) -> int:
     end = time.monotonic() + _WORKERS
     while not (threads := sum(client.nthreads().values())):
         if time.monotonic() > end:
+            place = f"--scheduler-file {address}" if address.endswith(".json") else address
             raise UsageError(
-                f"the Dask scheduler at {quote(address)} has no workers", hint=f"'dask worker {address}' starts one"
+                f"the Dask scheduler at {quote(address)} has no workers", hint=f"'dask worker {place}' starts one"
             )
         time.sleep(0.1)
     return threads

@@ -69,9 +69,7 @@ def _columns(fleet: Fleet) -> Iterator[Column]:
     if fleet.metrics:
         yield _metric_title(fleet), lambda law: law.metric or ""
     yield "runs", lambda law: f"{law.rows_used:,}"
-    names = dict.fromkeys(name for law in fleet.laws for name in law.coefficients)
-    shown = [name for name in names if name not in ("A", "B")][:_COEFFICIENTS]
-    for name in shown:
+    for name in _shown(fleet):
         yield name, partial(_coefficient, name)
     if any(law.params is not None for law in fleet.laws):
         yield "N*", lambda law: _cell(None if law.status == "not identified" else law.params, format_count)
@@ -81,6 +79,17 @@ def _columns(fleet: Fleet) -> Iterator[Column]:
         yield "value", lambda law: _cell(law.value, _number)
     if any(law.status in ("identified", "not identified") for law in fleet.laws):
         yield "N* within", _within
+
+
+def _shown(fleet: Fleet) -> list[str]:
+    """Return the coefficients that stand in the table: those that the laws do not all share."""
+    values: dict[str, set[float]] = {}
+    for law in fleet.laws:
+        for name, value in law.coefficients.items():
+            values.setdefault(name, set()).add(value)
+    names = [name for name in values if name not in ("A", "B")]
+    varied = [name for name in names if len(values[name]) > 1]  # not those of a base law
+    return (varied if fleet.fitted > 1 and varied else names)[:_COEFFICIENTS]
 
 
 def _value_name(fleet: Fleet) -> Iterator[str]:
@@ -118,7 +127,8 @@ def _remarks(fleet: Fleet) -> Iterator[str]:
     if targets:
         where = format_flops(min(targets)) if len(targets) == 1 else "the target, ten times the largest run of each"
         shown = [*(["N*"] if any(law.params is not None for law in fleet.laws) else []), *_value_name(fleet)]
-        yield f"{' and '.join(shown)}: at {where}"
+        if shown:
+            yield f"{' and '.join(shown)} {'are those' if len(shown) > 1 else 'is that'} at {where}"
     if any(law.status == "not identified" and law.loss is not None for law in fleet.laws):
         yield "where N* is not known, the loss is that at the tokens per parameter of the largest run"
     yield f"--format csv has the sizes and {format_fraction(fleet.level)} intervals of each law too"

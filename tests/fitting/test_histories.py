@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyarrow import feather, parquet
 
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError
-from scaleplan.fitting import csv_batches, histories
+from scaleplan.fitting import batch_columns, csv_batches, histories
 from scaleplan.fitting.histories import final_rows
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.table import read_table
@@ -249,8 +249,9 @@ def test_a_long_history_is_never_whole_in_memory(tmp_path, monkeypatch):
     table = long_history(200_000)
     parquet.write_table(table, tmp_path / "long.parquet")  # one group of rows
     held = []
-    texts = histories._text_rows
-    monkeypatch.setattr(histories, "_text_rows", lambda batch: held.append(batch.num_rows) or texts(batch))
+    texts = batch_columns.text_rows
+    for module in (batch_columns, histories):
+        monkeypatch.setattr(module, "text_rows", lambda batch: held.append(batch.num_rows) or texts(batch))
     seen = []
     look = histories._Scan.see
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnreachableError, UsageError, escape_control, quote
-from scaleplan.files import write_atomic
+from scaleplan.files import write_atomic, write_together
 from scaleplan.fitting.diagnosed_fit import variations
 from scaleplan.fitting.fit_tables import (
     backtest_data,
@@ -297,17 +297,28 @@ class FitResult(Record, Result, eq=False):
             When the file cannot be written, or the law is none that a preset may hold.
 
         """
-        _ = self.preset  # refuses what would not read back
+        text = self._checked_toml()
         require_written_by_fit(Path(path))
-        write_atomic(Path(path), self.to_toml())
-        return Path(path)
+        return write_atomic(Path(path), text)
+
+    def _checked_toml(self) -> str:
+        """Return the text of a preset; raises FileError for one that would not read back."""
+        _ = self.preset
+        return self.to_toml()
 
     def write_all(self, path: str) -> list[Path]:
-        """Write one preset file, or of a grouped fit one a group with its name for ``{group}`` in the path."""
-        files = self.files(path)
+        """Write one preset file, or of a grouped fit one a group with its name for ``{group}`` in the path.
+
+        All files are written, or none is.
+        """
+        files, members = self.files(path), self.members or (self,)
+        if len(files) == 1:
+            return [members[0].write(files[0])]
+        texts = [member._checked_toml() for member in members]  # noqa: SLF001  of this class
         for file in files:
             require_written_by_fit(file)
-        return [member.write(file) for member, file in zip(self.members or (self,), files, strict=True)]
+        write_together(dict(zip(files, texts, strict=True)))
+        return files
 
     def files(self, path: str) -> list[Path]:
         """Return the files that :meth:`write_all` writes; raises UsageError where two groups would share one."""

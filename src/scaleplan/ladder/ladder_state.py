@@ -41,7 +41,8 @@ PilotRunState = Literal["finished", "short", "running", "failed", "stopped", "to
 
 QUIET_HOURS = 1.0
 """Hours in which a run has written nothing, after which it counts as stopped. Trainers print or save every few
-minutes at the longest, but what Python prints into a file is written by 8 KiB: a line of 80 bytes every 30 s is an hour."""
+minutes at the longest, but Python writes what it prints to a file by 8 KiB: a line of 80 bytes every 30 s takes an
+hour."""
 
 _LATE = 600.0
 """Seconds after its limit at which a run cannot be running: its shell kills it a minute after the limit."""

@@ -65,8 +65,8 @@ class LadderStatus(Record, Result):
     """How far the runs of a ladder are, in its order.
 
     ``total`` runs are ``finished``, ``short`` (exit status 0 before their last step), ``running``, ``failed``,
-    ``stopped`` (no exit status, and nothing written) or ``to_run``. ``gpu_hours`` and ``cost`` are those used since the
-    last start of each run; ``gpu_hours_left``, ``days_left`` and ``cost_left`` are expected for all that is left.
+    ``stopped`` (no exit status, and nothing written) or ``to_run``. ``gpu_hours`` and ``cost`` are those used since
+    the last start of each run; ``gpu_hours_left``, ``days_left`` and ``cost_left`` are expected for all that is left.
     ``speed_factor`` is the time that finished runs took over the time that was predicted; None where the prediction
     stands alone. ``rest`` is the file that was written of what is to be started, and ``submit`` the command for it.
     ``next_command`` is what to do next: submit the ladder or its rest, write the file of the rest, or fit the runs.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import escape_control
+from scaleplan.ladder.comments import comments
+from scaleplan.ladder.engines import label_of
 from scaleplan.ladder.shell import run_functions
-from scaleplan.ladder.spending import facts
 from scaleplan.logs.ladder_run import MANIFEST
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from scaleplan.ladder.ladder import Ladder, LadderRun
 
 __all__ = ["slurm_script"]
+
+_WHAT = "Pilot runs of a ladder as an array job for Slurm; a task writes to the folder of its run."
 
 _WARNING_SECONDS = 120
 """Seconds before Slurm ends a task at which it sends a signal: the time to save, and the minute by which Slurm may be
@@ -39,7 +40,7 @@ def slurm_script(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
     """
     last = len(runs) - 1
     options = [
-        f"--job-name={_job_name(ladder.folder)}",
+        f"--job-name={label_of(ladder.folder)}",
         f"--array=0-{last}%{max(1, min(ladder.at_once, len(runs)))}",
         "--nodes=1",
         "--ntasks=1",
@@ -56,8 +57,7 @@ def slurm_script(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "#!/bin/sh",
             *(f"#SBATCH {option}" for option in options),
             "#",
-            *(f"# {line}".rstrip() for line in _comments(ladder, runs)),
-            "",
+            comments(ladder, runs, _WHAT, dict(_notes(ladder, runs))),
             f"if [ ! -f {manifest} ]; then",
             "  printf 'there is no %s in %s: submit from the folder in which scaleplan design was run\\n' \\",
             f'    {manifest} "$(pwd)" >&2',
@@ -80,27 +80,32 @@ def _time(runs: Sequence[LadderRun]) -> Iterator[str]:
         yield f"--time={days}-{hours:02}:{minutes:02}:00"
 
 
-def _job_name(folder: str) -> str:
-    """Return a name for the job, of the last part of the folder, in letters that no tool of Slurm's reads."""
-    part = folder.rstrip("/").rpartition("/")[2]
-    return re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-")[:40] or "ladder"
-
-
-def _comments(ladder: Ladder, runs: Sequence[LadderRun]) -> Iterator[str]:
-    yield "Pilot runs of a ladder as an array job for Slurm; a task writes to the folder of its run."
-    yield ""
-    yield from (f"{name + ':':9}{line}" for name, line in facts(ladder, runs))
-    yield ""
-    yield f"{'submit:':9}{escape_control(ladder.submit)}"
-    yield "         in the folder in which scaleplan design was run, with the environment that the runs need."
-    yield "options: those given to sbatch override those of this file. Clusters may want --partition=NAME and"
-    yield "         --account=NAME; many give one core and little memory without --cpus-per-task=16 and --mem=64G;"
-    yield f"         --gres=gpu:TYPE:{ladder.gpus} chooses where there are several types of GPU."
-    yield "limits:  each run has its own, and --time is above the longest of them. A partition that allows less (see"
-    yield "         sinfo -o '%P %l') starts no task: choose another, or give a shorter --time, which stops the"
-    yield "         longest runs early. A run that is preempted starts again, which the costs above leave out."
-    yield "again:   the same file: runs that have finished are skipped."
-    yield "output:  messages of all tasks go to slurm-JOB.out, what a run prints to output.log in its folder."
+def _notes(ladder: Ladder, runs: Sequence[LadderRun]) -> Iterator[tuple[str, str]]:
+    """Yield what to know before the file is submitted, a name and a text for each."""
+    yield "where", "in the folder in which scaleplan design was run, with the environment that the runs need."
+    yield (
+        "options",
+        (
+            "those given to sbatch override those of this file. Clusters may want --partition=NAME and "
+            "--account=NAME; many give one core and little memory without --cpus-per-task=16 and --mem=64G; "
+            f"--gres=gpu:TYPE:{ladder.gpus} chooses where there are several types of GPU."
+        ),
+    )
+    yield (
+        "limits",
+        (
+            "each run has its own, and --time is above the longest of them. A partition that allows less (see "
+            "sinfo -o '%P %l') starts no task: choose another, or give a shorter --time, which stops the longest "
+            "runs early. A run that is preempted starts again, which the costs above leave out."
+        ),
+    )
+    yield "again", "the same file: runs that have finished are skipped."
+    yield "output", "messages of all tasks go to slurm-JOB.out, what a run prints to output.log in its folder."
     if len(runs) > _LARGEST_ARRAY:
-        yield f"         {len(runs):,} tasks need a larger MaxArraySize than Slurm's usual {_LARGEST_ARRAY:,}:"
-        yield "         'scontrol show config | grep MaxArraySize' tells that of the cluster."
+        yield (
+            "array",
+            (
+                f"{len(runs):,} tasks need a larger MaxArraySize than Slurm's usual {_LARGEST_ARRAY:,}: 'scontrol "
+                "show config | grep MaxArraySize' tells that of the cluster."
+            ),
+        )

@@ -57,7 +57,7 @@ def slurm_script(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "#!/bin/sh",
             *(f"#SBATCH {option}" for option in options),
             "#",
-            comments(ladder, runs, _WHAT, dict(_notes(ladder, runs))),
+            comments(ladder, runs, _WHAT, _notes(ladder, runs)),
             f"if [ ! -f {manifest} ]; then",
             "  printf 'there is no %s in %s: submit from the folder in which scaleplan design was run\\n' \\",
             f'    {manifest} "$(pwd)" >&2',
@@ -80,23 +80,18 @@ def _time(runs: Sequence[LadderRun]) -> Iterator[str]:
         yield f"--time={days}-{hours:02}:{minutes:02}:00"
 
 
-def _notes(ladder: Ladder, runs: Sequence[LadderRun]) -> Iterator[tuple[str, str]]:
-    """Yield what to know before the file is submitted, a name and a text for each."""
-    yield "where", "in the folder in which scaleplan design was run, with the environment that the runs need."
-    yield (
-        "options",
-        (
-            "those of sbatch come before those of this file: --partition=NAME, --account=NAME, --mem=64G, "
-            f"--cpus-per-task=16, and --gres=gpu:TYPE:{ladder.gpus} where there are several types of GPU."
-        ),
-    )
-    yield "again", "the same file: runs that have finished are skipped."
-    yield "output", "what a task says of its run goes to slurm-JOB.out, what the program prints to the run's folder."
+def _notes(ladder: Ladder, runs: Sequence[LadderRun]) -> dict[str, str]:
+    """Return what to know before the file is submitted, by a name."""
+    notes = {
+        "where": "in the folder in which scaleplan design was run, with the environment that the runs need.",
+        "options": "those of sbatch come before those of this file: --partition=NAME, --account=NAME, --mem=64G, "
+        f"--cpus-per-task=16, and --gres=gpu:TYPE:{ladder.gpus} where there are several types of GPU.",
+        "again": "the same file: runs that have finished are skipped.",
+        "output": "what a task says of its run goes to slurm-JOB.out, what the program prints to the run's folder.",
+    }
     if len(runs) > _LARGEST_ARRAY:
-        yield (
-            "array",
-            (
-                f"{len(runs):,} tasks need a larger MaxArraySize than Slurm's usual {_LARGEST_ARRAY:,}: 'scontrol show "
-                "config | grep MaxArraySize' tells that of the cluster."
-            ),
+        notes["array"] = (
+            f"{len(runs):,} tasks need a larger MaxArraySize than Slurm's usual {_LARGEST_ARRAY:,}: "
+            "'scontrol show config | grep MaxArraySize' tells that of the cluster."
         )
+    return notes

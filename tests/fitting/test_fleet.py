@@ -19,6 +19,8 @@ from scaleplan.fitting.fleet import _others, plan_fleet
 from scaleplan.fitting.law_files import value_part
 from scaleplan.fitting.runs import span_text
 from scaleplan.laws.additive import Additive
+from scaleplan.output.text import render_text
+from scaleplan.output.views.fleet import fleet_report
 from scaleplan.presets.library import read_preset
 
 LAW = Additive(E=1.7, A=460.0, B=1500.0, alpha=0.34, beta=0.35)
@@ -465,3 +467,51 @@ def test_frames_have_a_row_a_law(fleet):
     assert "6 laws" in str(fleet)
     with pytest.raises(UnknownNameError):
         fleet.write("law-{corpse}.toml")
+
+
+def test_a_history_without_its_last_rows_is_warned_of(tmp_path):
+    """Steps of one training are no runs: what a fit alone remarks, once for all laws."""
+    runs = rows_of(["c4", "pile"], metrics=("loss",))
+    steps = [
+        {**run, "tokens": run["tokens"] * step // 4, "loss": run["loss"] + 0.1 * (4 - step)}
+        for run in runs
+        for step in range(1, 5)
+    ]
+    found = sp.fit_each(write(tmp_path / "history.csv", steps), each="corpus")
+    (said,) = [notice.message for notice in found.warnings if notice.code == "shared_names"]
+    assert said.startswith(
+        "2 of 2 laws ('c4, loss', 'pile, loss'): 80 points have 20 names: --last keeps the final row"
+    )
+    last = sp.fit_each(write(tmp_path / "history.csv", steps), each="corpus", last=True)
+    assert "shared_names" not in [notice.code for notice in last.warnings]
+
+
+def test_metrics_in_rows_of_another_unit_are_warned_of(tmp_path):
+    """By the names of the values, as columns of such a name are refused."""
+    rows = [
+        {**row, "task": task}
+        for task in ("wiki_bpb", "pile_bpb", "c4_nll")
+        for row in rows_of(["c4"], metrics=("value",))
+    ]
+    path = write(tmp_path / "long.csv", rows)
+    found = sp.fit_each(path, each="task", map="loss=value")
+    (said,) = [notice.message for notice in found.warnings if notice.code == "other_unit"]
+    assert said.startswith(
+        "'wiki_bpb', 'pile_bpb': in bits/byte by their name, and read as nats/token: --loss-unit bpb"
+    )
+    named = sp.fit_each(path, each="task", map="loss=value", loss_unit="bpb", where="task ~ bpb")
+    assert "other_unit" not in [notice.code for notice in named.warnings]
+
+
+def test_the_report_names_the_column_of_the_loss(table):
+    """Which was chosen by its name among several."""
+    chosen = fleet_report(sp.fit_each(table, each="corpus", map="loss=eval/pile").fleet)
+    assert "the loss is column 'eval/pile'" in chosen.remarks
+
+
+def test_each_part_of_a_wide_table_has_the_values_of_the_groups(fleet):
+    """Rows with the corpus alone would be alike."""
+    lines = render_text(fleet_report(fleet.fleet), width=60).splitlines()
+    heads = [line.split()[:3] for line in lines if line.startswith("  corpus")]
+    assert len(heads) > 1
+    assert all(head == ["corpus", "loss", "column"] for head in heads)

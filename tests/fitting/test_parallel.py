@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 from functools import partial
@@ -177,7 +178,7 @@ def test_large_arrays_are_copies(jobs):
 def test_each_part_has_one_thread_of_blas(way, request):
     """Whatever the threads of this process are, and they are afterwards what they were."""
     jobs = {"alone": ALONE, "processes": TWO}.get(way) or request.getfixturevalue("dask")
-    libraries = blas._libraries()
+    libraries = blas._libraries(with_scipy="scipy.linalg" in sys.modules)
     with libraries.limit(limits=2, user_api="blas"):
         assert list(spread(tasks.threads_of_blas, range(3), jobs=jobs)) == [{1}] * 3
         assert 2 in {each["num_threads"] for each in libraries.info()} | {os.cpu_count() == 1 and 2}

@@ -55,16 +55,19 @@ def test_the_comments_say_what_it_takes():
     comments = [line for line in script(RUNS, gpus=2, at_once=4).splitlines() if line.startswith("# ")]
     assert comments[:6] == [
         "# Pilot runs of a ladder as an array job for Slurm; a task writes to the folder of its run.",
-        "# design:  pilots for a run of 1e21 FLOP, by chinchilla; rates by porian-2024",
+        "# design:  pilots for a run of 1e21 FLOP, by chinchilla; batch and rate by porian-2024",
         "# runs:    12, of 5.00M parameters, on 2 GPUs (H100) each, at most 4 at a time, longest first",
         "# time:    1.20 GPU-hours, 9.00 minutes",
         "# cost:    $2.40",
-        "# at most: 3.60 GPU-hours, 27.0 minutes, $7.20: if each run is started once, as its limit of time stops it",
+        "# at most: 3.60 GPU-hours, 27.0 minutes, $7.20: if each run is started once, and stopped at its limit",
     ]
     text = "\n".join(comments)
     assert "# submit:  sbatch pilots/slurm.sh" in text
     assert "in the folder in which scaleplan design was run" in text
-    assert "--partition=NAME, --account=NAME" in text
+    assert all(
+        name in text for name in ("--partition=NAME", "--account=NAME", "--cpus-per-task=", "--mem=", "gpu:TYPE:2")
+    )
+    assert "sinfo -o '%P %l'" in text  # a partition that allows less than --time starts nothing
     assert "MaxArraySize" not in text
 
 

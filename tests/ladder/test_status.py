@@ -18,6 +18,7 @@ from scaleplan.ladder.engines import ENGINES, Engine
 from scaleplan.ladder.status import ladder_status, rest_of
 from scaleplan.logs import log_ends
 from scaleplan.logs.ladder_run import run_file
+from scaleplan.output.views.ladder_status import ladder_status_report
 
 BATCH = 65_536
 
@@ -318,8 +319,9 @@ def test_what_is_no_ladder_is_one_clear_error(pilots, tmp_path):
         Path("broken/ladder.json").write_text(content)
         with pytest.raises(FileError, match=r"ladder\.json"):
             status("broken")
-    with pytest.raises(FileError):
+    with pytest.raises(FileError, match="is a file") as error:
         status("pilots/ladder.json")
+    assert error.value.hint == "name its folder: 'pilots'"
     Path("pilots/00-5M-s0").write_text("")
     with pytest.raises(FileError, match="is a file"):
         status()
@@ -438,6 +440,24 @@ def test_where_the_rest_is_to_be_submitted(pilots, engine, monkeypatch):
     monkeypatch.chdir("..")
     shutil.move("pilots", "other")
     assert "moved" in [notice.code for notice in rest(folder="other").notices]
+
+
+def test_the_report_says_what_comes_next(pilots):
+    """To submit, to start the rest again, nothing while the last are at work, to fit."""
+
+    def said():
+        return " ".join(ladder_status_report(status()).remarks)
+
+    assert "start them: sbatch pilots/slurm.sh" in said()
+    for run in pilots.runs[:4]:
+        write_run("pilots", run, exit_status=0)
+    write_run("pilots", pilots.runs[4], exit_status=1)
+    assert "starts the other 2: scaleplan ladder status pilots -o pilots/rest-slurm.sh" in said()
+    write_run("pilots", pilots.runs[4], exit_status=0)
+    write_run("pilots", pilots.runs[5], upto=500, silent=0.01)
+    assert status().next_command is None
+    write_run("pilots", pilots.runs[5], exit_status=0)
+    assert said().endswith("fit them: scaleplan fit pilots --target 1e21 -o law.toml")
 
 
 def test_a_saved_run_file_is_what_the_shell_writes(pilots):

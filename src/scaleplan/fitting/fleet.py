@@ -36,6 +36,8 @@ from scaleplan.fitting.parallel import ALONE, spread
 from scaleplan.fitting.reading import check_choices, open_table, rows_of
 from scaleplan.presets.library import require_written_by_fit
 from scaleplan.record import Record, Result
+from scaleplan.tables.headings import listed
+from scaleplan.tables.loss_units import LOSS_UNITS, contradicted_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     Recognised = tuple[dict[str, ColumnMapping], list[str]]
 
 __all__ = ["FittedFleet", "FleetPlan", "fit_each", "plan_fleet"]
+
+_MOST_NAMED = 3  # metrics in a warning
 
 _MOST_IN_BLOCK = 16  # laws that a process is given at once: some seconds of work, which one line reports
 _BLOCKS = 8  # for each process at least, so that none waits long for another at the end
@@ -337,10 +341,10 @@ class FleetPlan(Record, eq=False):
 
     def _reading(self, group: FleetGroup, metric: FleetMetric) -> dict[str, object]:
         """Return the keywords of reading by which a fit alone has the runs of a group."""
-        reading = {**self.keywords, "where": [*(self.keywords.get("where") or ()), *group.conditions]}
+        given = reading_arguments(self.keywords)
+        reading = {**self.keywords, "where": [*given.get("where", ()), *group.conditions]}
         if metric.role == "loss":
-            mapped = reading_arguments(self.keywords).get("mapping", {})
-            reading["map"] = {**mapped, "loss": metric.column}
+            reading["map"] = {**given.get("mapping", {}), "loss": metric.column}
         return reading
 
     def files(self, path: str) -> list[Path]:
@@ -381,7 +385,7 @@ class FleetPlan(Record, eq=False):
             fitted=fitted,
             not_fitted=len(laws) - fitted,
             laws=tuple(laws),
-            warnings=(*self._left_out(), *common_warnings(laws)),
+            warnings=(*self._left_out(), *self._other_units(), *common_warnings(laws)),
         )
         return FittedFleet(fleet=fleet, plan=self, presets=tuple(presets))
 
@@ -389,6 +393,24 @@ class FleetPlan(Record, eq=False):
         parts = self._parts()
         while block := tuple(islice(parts, size)):
             yield _Block(block, self.source, with_presets)
+
+    def _other_units(self) -> Iterator[Notice]:
+        """Yield a warning for metrics in rows whose names state another unit than that of the loss, once a unit."""
+        if "loss" not in self.request.needed_roles or self.request.y != "loss":
+            return
+        wanted = str(self.keywords.get("loss_unit") or "nats")
+        found: dict[str, list[str]] = {}
+        for value in dict.fromkeys(value for group in self.groups for value in group.values.values()):
+            unit = contradicted_unit(value, wanted)
+            if unit is not None:
+                found.setdefault(unit, []).append(value)
+        for unit, names in found.items():
+            meaning, read = LOSS_UNITS[unit].meaning, LOSS_UNITS[wanted].meaning
+            yield Notice(
+                code="other_unit",
+                message=f"{listed(names, most=_MOST_NAMED)}: in {meaning} by {'its' if len(names) == 1 else 'their'} "
+                f"name, and read as {read}: --loss-unit {unit}, with --where, reads it",
+            )
 
     def _left_out(self) -> tuple[Notice, ...]:
         without = int(np.count_nonzero(self.codes < 0))

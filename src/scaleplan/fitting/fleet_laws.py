@@ -8,6 +8,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.errors import Notice, ScaleplanError, UsageError, quote
+from scaleplan.fitting.methods import shared_names
 from scaleplan.fitting.objective import rms
 from scaleplan.planning.uncertainty import Interval
 from scaleplan.record import Record, Result
@@ -114,8 +115,14 @@ def law_of_fit(result: FitResult, *, group: Mapping[str, str], metric: str | Non
         value=None if value is None or of_loss else value.value,
         value_interval=None if value is None or of_loss else value.interval,
         reason=result.refusal,
-        warnings=result.warnings,
+        warnings=(*result.warnings, *_of_one_training(result)),
     )
+
+
+def _of_one_training(result: FitResult) -> Iterator[Notice]:
+    """Yield the warning that several rows are steps of one training, which a fit alone has among its remarks."""
+    for message in shared_names(result.request, result.runs):
+        yield Notice(code="shared_names", message=message)
 
 
 def law_without_fit(

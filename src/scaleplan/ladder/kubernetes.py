@@ -119,8 +119,10 @@ def kubernetes_job(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             f"'kubectl cp POD:{remote_folder(ladder.folder)} {shlex.quote(ladder.folder)}' fetches them for "
             "'scaleplan ladder status' and 'scaleplan fit'.",
             "needs": "an image with sh, timeout and the program, in whose working directory commands start; a claim "
-            "that is ReadWriteMany where pods are on several nodes; and, where the cluster has other GPUs than "
-            f"{ladder.gpu}, a nodeSelector, which is to be added.",
+            "that is ReadWriteMany where pods are on several nodes.",
+            "add": "what the cluster wants of a pod: requests of cpu and memory, without which it may share a core "
+            f"and is evicted first; a nodeSelector, where there are other GPUs than {ladder.gpu}; tolerations, where "
+            "nodes with GPUs are tainted; imagePullSecrets; a namespace.",
             "limits": "each run has its own. activeDeadlineSeconds is what they come to, with ten minutes to start "
             "each pod; it counts waiting for GPUs, too, so raise it in a busy cluster. A run that fails stops no "
             "other. A pod that is preempted or drained starts its run again.",

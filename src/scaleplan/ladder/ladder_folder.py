@@ -54,6 +54,8 @@ def read_ladder(folder: str | Path) -> Ladder:
             f"folder {quote(place)} is no ladder: there is no {MANIFEST} in it",
             hint="'scaleplan design … --format slurm -o FOLDER' writes one",
         )
+    if place.name == MANIFEST and place.is_file():
+        raise FileError(f"{quote(place)} is a file", hint=f"name its folder: {quote(place.parent)}")
     text = read_text(path, what="ladder", limit=MAX_SAVED_BYTES)
     try:
         found = read_located(text, name=display_name(path))

@@ -228,8 +228,10 @@ class LaunchRequest(Record):
         if failed:
             largest = max(failed)
             least = self._least(largest, models, convention)
+            of = "" if self.vocab is None else f" with a vocabulary of {self.vocab:,}"
             raise UsageError(
-                f"there is no {self.style} shape of {format_count(largest)} parameters: {failed[largest].message}",
+                f"there is no {self.style} shape of {format_count(largest)} parameters{of}: "
+                f"{failed[largest].message}",
                 hint=failed[largest].hint if least is None else f"--limit 'params >= {exact('params', least)}'",
             )
         return models
@@ -375,6 +377,12 @@ class LaunchRequest(Record):
                 message=f"--command has no {', no '.join(lacking)}: what the runs have of their own there does not "
                 "reach the program",
             )
+        if self.gpus > 1 and not self.command.has("gpus"):
+            yield Notice(
+                code="gpus_unused",
+                message=f"each run has {self.gpus} GPUs, and --command has no {{gpus}} that tells the program: "
+                "'torchrun --nproc-per-node {gpus} train.py …' starts a process on each",
+            )
         outside = sum(each.seeds for each in sized if each.answer.outside)
         if outside:
             farthest = _farthest(gone for each in sized for gone in each.answer.outside)
@@ -395,8 +403,7 @@ class LaunchRequest(Record):
 
     def _lacking(self, sized: Sequence[_Sized]) -> Iterator[str]:
         """Yield the placeholders by which runs differ and that the command does not have, nor their name."""
-        used = {name for word in self.command.words for _, name in word}
-        if "name" in used:  # by which a program may look the run up
+        if self.command.has("name"):  # by which a program may look the run up
             return
         for names, values in (
             (("layers", "width", "params"), {each.model.params for each in sized}),
@@ -405,7 +412,7 @@ class LaunchRequest(Record):
             (("lr",), {each.rate for each in sized}),
             (("seed",), set(range(max(each.seeds for each in sized)))),
         ):
-            if len(values) > 1 and used.isdisjoint(names):
+            if len(values) > 1 and not self.command.has(*names):
                 yield " or ".join(f"{{{name}}}" for name in names)
 
 

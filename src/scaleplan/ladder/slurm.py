@@ -84,10 +84,14 @@ def _notes(ladder: Ladder, runs: Sequence[LadderRun]) -> dict[str, str]:
     """Return what to know before the file is submitted, by a name."""
     notes = {
         "where": "in the folder in which scaleplan design was run, with the environment that the runs need.",
-        "options": "those of sbatch come before those of this file: --partition=NAME, --account=NAME, --mem=64G, "
-        f"--cpus-per-task=16, and --gres=gpu:TYPE:{ladder.gpus} where there are several types of GPU.",
+        "options": "those given to sbatch override those of this file. Clusters may want --partition=NAME and "
+        "--account=NAME; many give one core and little memory without --cpus-per-task=16 and --mem=64G; "
+        f"--gres=gpu:TYPE:{ladder.gpus} chooses where there are several types of GPU.",
+        "limits": "each run has its own, and --time is above the longest of them. A partition that allows less (see "
+        "sinfo -o '%P %l') starts no task: choose another, or give a shorter --time, which stops the longest runs "
+        "early. A run that is preempted starts again, which the costs above leave out.",
         "again": "the same file: runs that have finished are skipped.",
-        "output": "what a task says of its run goes to slurm-JOB.out, what the program prints to the run's folder.",
+        "output": "messages of all tasks go to slurm-JOB.out, what a run prints to output.log in its folder.",
     }
     if len(runs) > _LARGEST_ARRAY:
         notes["array"] = (

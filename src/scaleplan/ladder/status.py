@@ -21,9 +21,10 @@ from scaleplan.ladder.schedule import time_of_all
 from scaleplan.logs.ladder_run import EXIT, MANIFEST, STOPPED
 from scaleplan.logs.run_sizes import names_listed
 from scaleplan.record import Record, Result
+from scaleplan.units.format import format_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scaleplan.ladder.ladder import Ladder, LadderRun
     from scaleplan.ladder.ladder_state import RunFolder
@@ -68,6 +69,7 @@ class LadderStatus(Record, Result):
     the last start of each run; ``gpu_hours_left``, ``days_left`` and ``cost_left`` are expected for all that is left.
     ``speed_factor`` is the time that finished runs took over the time that was predicted; None where the prediction
     stands alone. ``rest`` is the file that was written of what is to be started, and ``submit`` the command for it.
+    ``next_command`` is what to do next: submit the ladder or its rest, write the file of the rest, or fit the runs.
     """
 
     schema: ClassVar[str] = "scaleplan/ladder-status/1"
@@ -94,6 +96,7 @@ class LadderStatus(Record, Result):
     runs: tuple[PilotStatus, ...]
     rest: str | None = None
     submit: str | None = None
+    next_command: str | None = None
     warnings: tuple[Notice, ...] = ()
 
     @property
@@ -163,8 +166,21 @@ def ladder_status(folder: str | Path, *, now: float | None = None) -> LadderStat
         currency=ladder.currency,
         speed_factor=left.factor,
         runs=rows,
+        next_command=_next_command(ladder, folder, states),
         warnings=tuple(_warnings(found)),
     )
+
+
+def _next_command(ladder: Ladder, folder: str | Path, states: Sequence[PilotRunState]) -> str | None:
+    """Return the command for what comes next; None while the last runs are at work, and for a list of runs."""
+    place = Path(folder)
+    if set(states) == {"finished"}:
+        return f"scaleplan fit {shlex.quote(str(place))} --target {format_plain(ladder.target, digits=4)} -o law.toml"
+    if set(states) == {"to run"}:
+        return ladder.submit or None
+    if set(states).isdisjoint(_REST):
+        return None
+    return f"scaleplan ladder status {shlex.quote(str(place))} -o {shlex.quote(str(place / f'rest-{ladder.file}'))}"
 
 
 def _row(run: LadderRun, found: RunFolder, hours_left: float | None) -> PilotStatus:

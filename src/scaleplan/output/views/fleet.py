@@ -33,6 +33,7 @@ def fleet_report(fleet: Fleet) -> Report:
             [name for name, _ in columns],
             rows=[tuple(written(law) for _, written in columns) for law in fleet.laws],
             text=text,
+            keys=len(fleet.each) + bool(fleet.metrics),
         ),
         remarks=[*_remarks(fleet)],
     )
@@ -129,6 +130,9 @@ def _remarks(fleet: Fleet) -> Iterator[str]:
         shown = [*(["N*"] if any(law.params is not None for law in fleet.laws) else []), *_value_name(fleet)]
         if shown:
             yield f"{' and '.join(shown)} {'are those' if len(shown) > 1 else 'is that'} at {where}"
+    columns = {law.metric for law in fleet.laws if law.status != "not fitted"}
+    if not fleet.metrics and _is_of_loss(fleet) and len(columns) == 1 and columns.isdisjoint({None, "loss"}):
+        yield f"the loss is column {quote(str(columns.pop()))}"
     if any(law.status == "not identified" and law.loss is not None for law in fleet.laws):
         yield "where N* is not known, the loss is that at the tokens per parameter of the largest run"
     yield f"--format csv has the sizes and {format_fraction(fleet.level)} intervals of each law too"

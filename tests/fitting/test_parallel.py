@@ -111,7 +111,7 @@ def test_a_missing_library_is_named(monkeypatch, value, library):
     monkeypatch.setattr(parallel, "find_spec", lambda name: None if name == library else "there")
     with pytest.raises(UsageError, match=f"^{library}, which") as refused:
         Jobs.parse(value)
-    extra = "dask" if library == "distributed" else "parallel"
+    extra = "dask" if value.startswith("dask") else "parallel"
     assert refused.value.hint == f"pip install 'scaleplan[{extra}]', or --jobs 1"
     assert list(spread(tasks.square, [1, 2], jobs=Jobs.parse("1"))) == [1, 4]
 

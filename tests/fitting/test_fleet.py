@@ -376,6 +376,12 @@ def test_a_metric_that_some_groups_lack(tmp_path):
 def test_groups_that_the_user_leaves_out_are_no_rows(table):
     found = sp.fit_each(table, each=["corpus", "loss=eval/c4"], where=["corpus != code"])
     assert {law.group["corpus"] for law in found.laws} == {"c4", "pile"}
+    with table.open(newline="", encoding="utf-8") as stream:
+        code = [str(row) for row, run in enumerate(csv.DictReader(stream), 2) if run["corpus"] == "code"]
+    pairs = plan_fleet(table, each=["corpus", "loss=eval/*"], drop_rows=[",".join(code)]).pairs
+    assert [corpora(table)[group] for group, _ in pairs] == [
+        name for name in corpora(table) if name != "code" for _ in "ab"
+    ]
 
 
 def history(rows):

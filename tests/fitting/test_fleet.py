@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import scaleplan as sp
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError
-from scaleplan.fitting import histories
+from scaleplan.fitting import histories, table_source
 from scaleplan.fitting import reading as reading_module
 from scaleplan.fitting.fleet import _others, plan_fleet
 from scaleplan.fitting.law_files import value_part
@@ -376,6 +376,12 @@ def test_a_metric_that_some_groups_lack(tmp_path):
 def test_groups_that_the_user_leaves_out_are_no_rows(table):
     found = sp.fit_each(table, each=["corpus", "loss=eval/c4"], where=["corpus != code"])
     assert {law.group["corpus"] for law in found.laws} == {"c4", "pile"}
+    with table.open(newline="", encoding="utf-8") as stream:
+        code = [str(row) for row, run in enumerate(csv.DictReader(stream), 2) if run["corpus"] == "code"]
+    pairs = plan_fleet(table, each=["corpus", "loss=eval/*"], drop_rows=[",".join(code)]).pairs
+    assert [corpora(table)[group] for group, _ in pairs] == [
+        name for name in corpora(table) if name != "code" for _ in "ab"
+    ]
 
 
 def history(rows):
@@ -435,10 +441,10 @@ def test_a_table_is_read_and_recognised_once(tmp_path, monkeypatch):
     rows = rows_of([f"c{i}" for i in range(300)], per=3, metrics=("loss",)) + rows_of(["good"], metrics=("loss",))
     file = write(tmp_path / "runs.csv", rows)
     calls = []
-    for name in ("read_table", "own_count"):
-        real = getattr(reading_module, name)
+    for module, name in ((table_source, "read_table"), (reading_module, "own_count")):
+        real = getattr(module, name)
         monkeypatch.setattr(
-            reading_module,
+            module,
             name,
             lambda *given, name=name, real=real, **more: calls.append(name) or real(*given, **more),
         )

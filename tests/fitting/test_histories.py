@@ -125,6 +125,16 @@ def test_a_history_in_batches_is_the_history_read_whole(tmp_path, table, options
     assert reduced == whole
 
 
+def test_sizes_are_those_of_the_last_row_before_the_final_one(tmp_path):
+    """Of a run whose loss is in a row without its tokens, with rows after it that have tokens and no loss."""
+    steps = ["100,1e8,1e9,4.0", "200,1e8,2e9,3.8", "300,,3e9,", "400,,,3.5", "500,,5e9,", "600,,6e9,"]
+    path = tmp_path / "history.csv"
+    path.write_text("\n".join(["run,step,params,tokens,loss", *(f"{run},{row}" for row in steps for run in "abc")]))
+    whole, reduced = both(path)
+    assert whole["values"][1] == [3e9] * 3
+    assert reduced == whole
+
+
 frames = st.lists(
     st.fixed_dictionaries(
         {

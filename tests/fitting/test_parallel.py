@@ -117,9 +117,10 @@ def test_a_missing_library_is_named(monkeypatch, value, library):
 
 
 def test_results_come_in_order(jobs):
-    """Also where there are fewer parts than workers, or none."""
+    """Also where there are fewer parts than workers, or none, and where the first part takes longest."""
     for number in (0, 1, 3, 300):
         assert list(spread(tasks.square, range(number), jobs=jobs)) == [k * k for k in range(number)]
+    assert list(spread(tasks.later_square, range(6), jobs=jobs)) == [0, 1, 4, 9, 16, 25]
 
 
 def test_parts_are_taken_as_workers_need_them():

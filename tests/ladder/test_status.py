@@ -279,6 +279,8 @@ def test_the_times_of_a_copy_are_not_taken_for_those_of_the_runs(pilots):
     write_run("pilots", pilots.runs[0], exit_status=0, style="torchtitan")
     write_run("pilots", pilots.runs[1], exit_status=0, style="nanotron")
     shutil.copytree("pilots", "elsewhere/copied", copy_function=shutil.copyfile)
+    for file in Path("elsewhere/copied").rglob("*"):
+        os.utime(file, (NOW, NOW))
     found = status("elsewhere/copied")
     assert [run.state for run in found.runs[:2]] == ["finished", "finished"]
     logged = found.runs[0].hours

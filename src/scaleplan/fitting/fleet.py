@@ -33,7 +33,8 @@ from scaleplan.fitting.histories import final_rows, headings_of
 from scaleplan.fitting.law_files import LONGEST_ID, files_of_laws, name_part, value_part
 from scaleplan.fitting.methods import fit_runs
 from scaleplan.fitting.parallel import ALONE, spread
-from scaleplan.fitting.reading import check_choices, open_table, rows_of
+from scaleplan.fitting.reading import check_choices, rows_of
+from scaleplan.fitting.table_source import open_table
 from scaleplan.presets.library import require_written_by_fit
 from scaleplan.record import Record, Result
 from scaleplan.tables.headings import listed

@@ -79,11 +79,11 @@ _WORD = re.compile(r"\w")
 
 
 class RunFolder(NamedTuple):
-    """What the folder of a run tells.
+    """What is known of a run by its folder.
 
     ``step`` is the last one of its log, ``share`` that of its steps; ``hours`` have been used since it last started,
     ``quiet`` are the hours since anything in its folder was written, of a run that has not ended. ``reason`` says why
-    it is not finished. ``restarted`` tells that it had started before, so that it took longer than ``hours``.
+    it is not finished. ``restarted`` is whether it had started before, so that it took longer than ``hours``.
     """
 
     state: PilotRunState
@@ -101,16 +101,16 @@ class RunFolder(NamedTuple):
 
 
 def run_folder(folder: Path, run: LadderRun, *, now: float) -> RunFolder:
-    """Return what the folder of a run tells; raises FileError where it cannot be looked into."""
+    """Return the state of a run by its folder; raises FileError where it cannot be read."""
     if not is_folder(folder):
         if is_file(folder):
             raise FileError(f"{quote(folder)} is a file, not the folder of a run", hint="move it away")
         return RunFolder(state="to run")
-    return _Looked(folder, run, now).found()
+    return _FolderReader(folder, run, now).found()
 
 
-class _Looked:
-    """The folder of a run while it is looked at."""
+class _FolderReader:
+    """What lies in the folder of a run, and what follows from it at a time."""
 
     def __init__(self, folder: Path, run: LadderRun, now: float) -> None:
         self.folder, self.run, self.now = folder, run, now
@@ -120,7 +120,7 @@ class _Looked:
         self.log = read_run_folder(folder, self._about(), opened=ends_of, tell=self.warnings.append)
 
     def found(self) -> RunFolder:
-        """Return what the folder tells."""
+        """Return what is known of the run."""
         status = exit_status_in(self.folder)
         state, reason = self._state(status)
         step = None if self.log is None or math.isnan(last := last_step(self.log)) else last
@@ -219,7 +219,7 @@ class _Looked:
         return None if self.written is None else max(0.0, self.now - self.written) // 60 / 60
 
     def _hours(self, state: PilotRunState) -> float | None:
-        """Return the hours since the last start, by the clock, else by the log; None where neither tells."""
+        """Return the hours since the last start, by the clock, else by the log; None where neither has them."""
         if state == "to run":
             return None
         began, end = self.started, _written(self.folder / EXIT)
@@ -281,7 +281,7 @@ def _last_written(folder: Path) -> float | None:
             pass
     except OSError as error:
         reason = (error.strerror or "not readable").lower()
-        raise FileError(f"cannot read {quote(folder)}: {reason}", hint="what the run did cannot be told") from None
+        raise FileError(f"cannot read {quote(folder)}: {reason}", hint="make it readable, or move it away") from None
     times = [time for time, _ in zip(_times(folder), range(_MOST_ENTRIES), strict=False)]
     return max(times, default=None)
 

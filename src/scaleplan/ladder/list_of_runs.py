@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from scaleplan.ladder.ladder import Ladder, LadderRun
 
-__all__ = ["list_of_runs"]
+__all__ = ["ACTIVE_STARTS", "list_of_runs"]
 
-_ACTIVE_STARTS = ("=", "+", "-", "@")
+ACTIVE_STARTS = ("=", "+", "-", "@")
 """Beginnings of what a spreadsheet runs as a formula; none of them begins a word in quotation marks."""
 
 
@@ -45,6 +45,6 @@ def _cell(value: str | float | None) -> str:
 def _command(words: Sequence[str]) -> str:
     """Return a program and its arguments, quoted for a shell, the first word always where it looks like a formula."""
     text = shlex.join(words)
-    if not text.startswith(_ACTIVE_STARTS):
+    if not text.startswith(ACTIVE_STARTS):
         return text
     return " ".join([f"'{words[0]}'", *map(shlex.quote, words[1:])])

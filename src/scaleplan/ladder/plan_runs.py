@@ -18,6 +18,7 @@ from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.ladder.command import check_visible, parse_command
 from scaleplan.ladder.engines import ENGINES, engine_of, remote_folder
 from scaleplan.ladder.ladder import Ladder, LadderRun
+from scaleplan.ladder.list_of_runs import ACTIVE_STARTS
 from scaleplan.ladder.spending import at_most, predicted
 from scaleplan.models.questions import parse_whole
 from scaleplan.models.styles import STYLES
@@ -280,7 +281,7 @@ class LaunchRequest(Record):
                 hint="give a shorter --context, or --limit 'tokens >= …'",
             )
         per_token = run.flops / (run.params * run.tokens) * model.params_as(design.params_convention or "total")
-        asked = RuleInput(
+        sizes = RuleInput(
             law=design.law,
             params=model.params,
             params_convention="total",
@@ -289,7 +290,7 @@ class LaunchRequest(Record):
         )
         answer = rule_answer(
             self.rule,
-            asked,
+            sizes,
             Embedding.of(vocabulary=model.architecture.vocab),
             lambda tokens: whole_batch(tokens / sequence, self.gpus),
         )
@@ -541,14 +542,11 @@ def _rule(name: str, library: RuleLibrary) -> Rule:
     raise UsageError(f"rule {name} {lack}", hint=f"rules that give both: {', '.join(known)}")
 
 
-_ACTIVE = ("-", "=", "+", "@")  # beginnings that a program or a spreadsheet takes for something else than a path
-
-
 def _shown_folder(output: str | os.PathLike[str]) -> str:
-    """Return a folder as commands are given it: with slashes but none at its end, and never like an option."""
+    """Return a folder as commands get it: with slashes but none at its end, and never like an option or a formula."""
     text = os.fspath(output).replace(os.sep, "/")
     text = text.rstrip("/") or "/"
-    return f"./{text}" if text.startswith(_ACTIVE) else text
+    return f"./{text}" if text.startswith(ACTIVE_STARTS) else text
 
 
 def _limit(hours: float) -> float:

@@ -57,7 +57,7 @@ def slurm_script(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "#!/bin/sh",
             *(f"#SBATCH {option}" for option in options),
             "#",
-            comments(ladder, runs, _WHAT, dict(_notes(ladder, runs))),
+            comments(ladder, runs, _WHAT, _notes(ladder, runs)),
             f"if [ ! -f {manifest} ]; then",
             "  printf 'there is no %s in %s: submit from the folder in which scaleplan design was run\\n' \\",
             f'    {manifest} "$(pwd)" >&2',
@@ -80,32 +80,22 @@ def _time(runs: Sequence[LadderRun]) -> Iterator[str]:
         yield f"--time={days}-{hours:02}:{minutes:02}:00"
 
 
-def _notes(ladder: Ladder, runs: Sequence[LadderRun]) -> Iterator[tuple[str, str]]:
-    """Yield what to know before the file is submitted, a name and a text for each."""
-    yield "where", "in the folder in which scaleplan design was run, with the environment that the runs need."
-    yield (
-        "options",
-        (
-            "those given to sbatch override those of this file. Clusters may want --partition=NAME and "
-            "--account=NAME; many give one core and little memory without --cpus-per-task=16 and --mem=64G; "
-            f"--gres=gpu:TYPE:{ladder.gpus} chooses where there are several types of GPU."
-        ),
-    )
-    yield (
-        "limits",
-        (
-            "each run has its own, and --time is above the longest of them. A partition that allows less (see "
-            "sinfo -o '%P %l') starts no task: choose another, or give a shorter --time, which stops the longest "
-            "runs early. A run that is preempted starts again, which the costs above leave out."
-        ),
-    )
-    yield "again", "the same file: runs that have finished are skipped."
-    yield "output", "messages of all tasks go to slurm-JOB.out, what a run prints to output.log in its folder."
+def _notes(ladder: Ladder, runs: Sequence[LadderRun]) -> dict[str, str]:
+    """Return what to know before the file is submitted, by a name."""
+    notes = {
+        "where": "in the folder in which scaleplan design was run, with the environment that the runs need.",
+        "options": "those given to sbatch override those of this file. Clusters may want --partition=NAME and "
+        "--account=NAME; many give one core and little memory without --cpus-per-task=16 and --mem=64G; "
+        f"--gres=gpu:TYPE:{ladder.gpus} chooses where there are several types of GPU.",
+        "limits": "each run has its own, and --time is above the longest of them. A partition that allows less (see "
+        "sinfo -o '%P %l') starts no task: choose another, or give a shorter --time, which stops the longest runs "
+        "early. A run that is preempted starts again, which the costs above leave out.",
+        "again": "the same file: runs that have finished are skipped.",
+        "output": "messages of all tasks go to slurm-JOB.out, what a run prints to output.log in its folder.",
+    }
     if len(runs) > _LARGEST_ARRAY:
-        yield (
-            "array",
-            (
-                f"{len(runs):,} tasks need a larger MaxArraySize than Slurm's usual {_LARGEST_ARRAY:,}: 'scontrol "
-                "show config | grep MaxArraySize' tells that of the cluster."
-            ),
+        notes["array"] = (
+            f"{len(runs):,} tasks need a larger MaxArraySize than Slurm's usual {_LARGEST_ARRAY:,}: "
+            "'scontrol show config | grep MaxArraySize' tells that of the cluster."
         )
+    return notes

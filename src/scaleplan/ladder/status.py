@@ -139,7 +139,7 @@ def ladder_status(folder: str | Path, *, now: float | None = None) -> LadderStat
     ladder = read_ladder(folder)
     at = time.time() if now is None else now
     found = {run.name: run_folder(Path(folder) / run.name, run, now=at) for run in ladder.runs}
-    left = _Left.of(ladder, found)
+    left = _Remaining.of(ladder, found)
     rows = tuple(_row(run, found[run.name], left.hours[run.name]) for run in ladder.runs)
     states = [row.state for row in rows]
     used = [row.hours for row in rows if row.hours is not None]
@@ -213,7 +213,7 @@ def _warnings(found: Mapping[str, RunFolder]) -> Iterator[Notice]:
         yield Notice(code=notice.code, message=f"{names_listed(names)}: {notice.message}")
 
 
-class _Left(NamedTuple):
+class _Remaining(NamedTuple):
     """What is left: the hours of each run, and of all of them the GPU-hours and the days; None where unknown.
 
     ``factor`` is the time of finished runs over the time that was predicted for them.
@@ -225,7 +225,7 @@ class _Left(NamedTuple):
     factor: float | None
 
     @classmethod
-    def of(cls, ladder: Ladder, found: Mapping[str, RunFolder]) -> _Left:
+    def of(cls, ladder: Ladder, found: Mapping[str, RunFolder]) -> _Remaining:
         """Return what is left of a ladder: by the prediction, times what finished runs took of theirs.
 
         Where none was predicted, finished runs tell the time of a FLOP.

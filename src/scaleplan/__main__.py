@@ -44,11 +44,12 @@ def _end(*_: object) -> NoReturn:
 
 def _leave(status: int) -> NoReturn:
     """End the process at once: taking the interpreter apart would cost as much as the plan itself."""
-    if (parallel := sys.modules.get("scaleplan.fitting.parallel")) is not None:
-        parallel.release()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # closed, or never there
             stream.flush()
+    if (parallel := sys.modules.get("scaleplan.fitting.parallel")) is not None:
+        with suppress(Exception):  # processes that are not ended here end with this one
+            parallel.release()
     os._exit(status)
 
 

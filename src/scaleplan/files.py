@@ -375,24 +375,21 @@ def write_folder(folder: Path, files: Mapping[str, str], *, hint: str) -> tuple[
     Raises FileError as :func:`require_new_folder` does, or if a file cannot be written.
     """
     require_new_folder(folder, hint=hint)
-    written: list[Path] = []
+    texts = {folder / name: text for name, text in files.items()}
     made = False
     with _Uninterrupted():
         try:
             made = not folder.is_dir()
             if made:
                 folder.mkdir()
-            for name, text in files.items():
-                written.append(write_atomic(folder / name, text))
+            write_together(texts)
         except BaseException as error:
-            for path in written:
-                path.unlink(missing_ok=True)
             if made and folder.is_dir():
                 folder.rmdir()
             if isinstance(error, OSError | ValueError):
                 raise _failed(f"make {quote(folder)}", error) from None
             raise
-    return tuple(written)
+    return tuple(texts)
 
 
 class _Uninterrupted:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import resource
 import subprocess
 import sys
 import time
@@ -40,10 +41,13 @@ def table(groups, seed=0):
 
 def command(path, jobs):
     """Return the seconds that the command takes, and a digest of its answer."""
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     arguments = [sys.executable, "-m", "scaleplan", "fit", path, "--each", "group", "--jobs", str(jobs), "--json"]
     done = subprocess.run(arguments, capture_output=True, check=True)
-    return time.perf_counter() - start, hashlib.sha256(done.stdout).hexdigest()
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    work = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"{jobs} at once: {seconds:.1f} s, in which processors worked {work:.1f} s")
+    return seconds, hashlib.sha256(done.stdout).hexdigest()
 
 
 def pieces(path, jobs):

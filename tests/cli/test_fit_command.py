@@ -366,6 +366,27 @@ def test_two_groups_never_share_a_file(cli, runs):
     assert not [*Path().glob("law-*")]
 
 
+def test_files_of_groups_are_written_together(cli, runs, monkeypatch):
+    """A disk that is full at the second file has none of them."""
+    head, *rows = runs.read_text().splitlines()
+    lines = [f"{head},corpus", *(f"{row},{name}" for name in ("web", "books") for row in rows)]
+    Path("two.csv").write_text("\n".join(lines))
+    real, renamed = Path.replace, []
+
+    def failing(self, target):
+        if renamed:
+            raise OSError(28, "No space left on device")
+        renamed.append(target)
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    found = cli("fit", "two.csv", "--group", "corpus", "--samples", "0", "-o", "law-{group}.toml")
+    assert found.status == 2
+    assert "no space left" in found.err
+    assert len(renamed) == 1
+    assert not [*Path().glob("law-*")]
+
+
 @pytest.mark.parametrize(
     ("law", "verdict"),
     [(BUSBRIDGE, "no simpler form explains the runs as well"), (EPOCH, "explains the runs as well, ")],

@@ -82,14 +82,14 @@ def test_fields_of_the_whole_and_of_its_rows(cli, runs):
         (["--each", "corpus,loss=eval/c4"], "--each corpus --each 'loss=eval/c4'"),
     ],
 )
-def test_what_cannot_be_answered_is_refused(cli, runs, options, says, monkeypatch, tmp_path):
+def test_what_cannot_be_answered_is_refused(cli, runs, options, says, monkeypatch):
     """By exit status 2, in a line with the way out, before anything is written."""
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(runs.parent)
     refused = cli("fit", runs, "--each", "corpus", "--map", "loss=eval/c4", *options)
     assert refused.status == 2
     assert refused.out == ""
     assert says in refused.err
-    assert [each.name for each in tmp_path.iterdir()] == ["runs.csv"]
+    assert [each.name for each in runs.parent.iterdir()] == ["runs.csv"]
 
 
 def test_a_file_that_no_fit_wrote_stays(cli, runs, tmp_path):
@@ -108,7 +108,7 @@ def test_many_files_are_one_line(cli, tmp_path):
     lines = ["corpus,flops,loss"]
     lines += [f"c{i},{10.0 ** (18 + k / 2)},{1.5 + 3 * 0.7**k + i / 100}" for i in range(30) for k in range(8)]
     (tmp_path / "runs.csv").write_text("\n".join(lines) + "\n")
-    words = "--each corpus --form power --x flops --samples 0 -o".split()
+    words = ["--each", "corpus", "--form", "power", "--x", "flops", "--samples", "0", "-o"]
     written = cli("fit", tmp_path / "runs.csv", *words, tmp_path / "law-{corpus}.toml")
     assert written.status == 0
     (line,) = [line for line in written.err.splitlines() if line.startswith("wrote")]

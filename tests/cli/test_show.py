@@ -142,7 +142,8 @@ IN_EVERY_FORMAT = [  # one of each schema
     "families show llama --config config.json", "families validate mine.toml", "presets path kaplan",
     "presets validate scaleplan.toml",
     "evaluate besiroglu-2024 params=7B tokens=2T", "model config.json", "model levanter.yaml", "shape 7B",
-    "init new.toml --force", "fit runs.csv --samples 40", "fit runs.csv --each corpus --form kaplan", "backtest runs.csv --samples 0",
+    "init new.toml --force", "fit runs.csv --samples 40", "fit runs.csv --each corpus --form kaplan",
+    "backtest runs.csv --samples 0",
     "runs main.log --steps 40",
 ]  # fmt: skip
 

@@ -98,3 +98,54 @@ def test_the_api_plans_without_arrays_and_without_typer(process):
     modules, out = imported(process, "-c", "import scaleplan as sp; print(sp.optimal(flops='1e21').params)")
     assert float(out) > 1e9
     assert meddling(modules, HEAVY | SLOW | {"typer", "click", "scaleplan.cli"}) == set()
+
+
+OF_EXTRAS = {
+    "joblib",
+    "threadpoolctl",
+    "distributed",
+    "dask",
+    "pyarrow",
+    "narwhals",
+    "pandas",
+    "polars",
+    "matplotlib",
+}
+RUNS = "params,tokens,loss\n" + "".join(
+    f"{n:g},{n * r:g},{1.8 + 480 / n**0.35 + 2000 / (n * r) ** 0.37 + 1e-3 * (i % 3):.6f}\n"
+    for i, (n, r) in enumerate((n, r) for n in (3e7, 1e8, 3e8, 1e9) for r in (3, 20, 90))
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("fit", "runs.csv"), ("fit", "runs.csv", "--each", "corpus"), ("design", "--flops", "1e19", "--target", "1e21")],
+    ids=" ".join,
+)
+def test_a_fit_in_one_process_loads_no_library_that_it_does_not_use(process, words, tmp_path, monkeypatch):
+    """SciPy is for few methods, and the libraries of extras for their files and for several processes."""
+    monkeypatch.chdir(tmp_path)
+    lines = RUNS.splitlines()
+    text = "\n".join([f"{lines[0]},corpus", *(f"{line},web" for line in lines[1:])])
+    (tmp_path / "runs.csv").write_text(text)
+    modules, out = imported(process, "-m", "scaleplan", *words)
+    assert out
+    assert "numpy" in modules
+    unused = OF_EXTRAS - {"threadpoolctl"} if "--each" in words else OF_EXTRAS
+    assert meddling(modules, unused | {"scipy", "yaml"}) == set()
+
+
+def test_a_ladder_loads_no_library_that_it_does_not_use(process, tmp_path, monkeypatch):
+    """PyYAML neither for Slurm; the planner finds the runs with arrays, and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    words = ("--flops", "1e20", "--target", "1e22", "--most-runs", "4", "--gpu", "h100", "-o", "pilots")
+    modules, _ = imported(
+        process, "-m", "scaleplan", "design", *words, "--format", "slurm", "--command", "train --out {out}"
+    )
+    assert meddling(modules, OF_EXTRAS | {"scipy", "yaml"}) == set()
+
+
+def test_a_plan_is_of_few_modules(process):
+    """Each costs a third of a millisecond of what everybody waits for."""
+    modules, _ = imported(process, *OPTIMAL)
+    assert len(meddling(modules, {"scaleplan"})) <= 45

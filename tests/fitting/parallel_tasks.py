@@ -19,6 +19,12 @@ def slow_square(number):
     return number * number
 
 
+def later_square(number):
+    """Take longer for a smaller number."""
+    time.sleep(max(0.0, 0.2 - 0.1 * number))
+    return number * number
+
+
 def refuse_odd(number):
     """Fail for odd numbers, sooner for later ones."""
     if number % 2:

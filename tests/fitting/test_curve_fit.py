@@ -124,7 +124,7 @@ def test_unknown_forms_and_bad_columns_are_refused():
         fit_curve("M1", [1.0, 2.0], [1.0, 2.0, 3.0])
     with pytest.raises(UsageError, match="2 rows are too few for 3 coefficients"):
         fit_curve("M2", [1.0, 2.0], [2.0, 1.0])
-    with pytest.raises(UsageError, match="1 rows are too few for 12 coefficients"):
+    with pytest.raises(UsageError, match="1 row is too few for 12 coefficients"):
         fit_curve("bnsl3", [1.0], [2.0])
 
 

@@ -78,9 +78,9 @@ def test_the_evidence_is_the_density_of_the_runs(kernel, common):
     weights = np.where(np.arange(40) == 7, 9.0, 1.0)
     linear = _Linear.at(THETA, runs, PRIOR)
     base = Whitened.of(kernel.between((runs.x, runs.y), (runs.x, runs.y)), runs.noise, weights, common)
-    whitened = base.rows @ linear.observed, base.rows @ linear.slopes
+    whitened = base.rows @ np.concatenate([linear.slopes, linear.observed[:, None]], axis=1)
     cases = np.array([[0.01**2, 0.02**2], [0.03**2, 0.005**2]])
-    found = _evidence(base, whitened, PRIOR, (cases[:, 0], cases[:, 1]))
+    ((found,),) = _evidence([base], whitened[None, None], [PRIOR], (cases[:, 0], cases[:, 1]))
     expected = []
     for noise, misfit in cases:
         covariance = dense(runs, kernel, noise=noise, misfit=misfit**0.5, common=common, weights=weights)

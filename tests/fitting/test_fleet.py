@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 import scaleplan as sp
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError
-from scaleplan.fitting import histories
+from scaleplan.fitting import histories, table_source
 from scaleplan.fitting import reading as reading_module
-from scaleplan.fitting.fleet import _others, plan_fleet, safe_part
+from scaleplan.fitting.fleet import _others, plan_fleet
+from scaleplan.fitting.law_files import value_part
 from scaleplan.fitting.runs import span_text
 from scaleplan.laws.additive import Additive
+from scaleplan.output.text import render_text
+from scaleplan.output.views.fleet import fleet_report
 from scaleplan.presets.library import read_preset
 
 LAW = Additive(E=1.7, A=460.0, B=1500.0, alpha=0.34, beta=0.35)
@@ -256,7 +259,7 @@ def test_hostile_names_are_inert(tmp_path):
 def test_any_value_makes_a_safe_part_of_a_name(text):
     """Neither a separator nor a dot in front, and an id holds ASCII alone."""
     for ascii_only in (False, True):
-        part = safe_part(text, ascii_only=ascii_only)
+        part = value_part(text, ascii_only=ascii_only)
         assert part
         assert part[0] not in ".-_"
         assert not set(part) & set('/\\:*?"<>|\0 \n')
@@ -373,6 +376,12 @@ def test_a_metric_that_some_groups_lack(tmp_path):
 def test_groups_that_the_user_leaves_out_are_no_rows(table):
     found = sp.fit_each(table, each=["corpus", "loss=eval/c4"], where=["corpus != code"])
     assert {law.group["corpus"] for law in found.laws} == {"c4", "pile"}
+    with table.open(newline="", encoding="utf-8") as stream:
+        code = [str(row) for row, run in enumerate(csv.DictReader(stream), 2) if run["corpus"] == "code"]
+    pairs = plan_fleet(table, each=["corpus", "loss=eval/*"], drop_rows=[",".join(code)]).pairs
+    assert [corpora(table)[group] for group, _ in pairs] == [
+        name for name in corpora(table) if name != "code" for _ in "ab"
+    ]
 
 
 def history(rows):
@@ -432,10 +441,10 @@ def test_a_table_is_read_and_recognised_once(tmp_path, monkeypatch):
     rows = rows_of([f"c{i}" for i in range(300)], per=3, metrics=("loss",)) + rows_of(["good"], metrics=("loss",))
     file = write(tmp_path / "runs.csv", rows)
     calls = []
-    for name in ("read_table", "own_count"):
-        real = getattr(reading_module, name)
+    for module, name in ((table_source, "read_table"), (reading_module, "own_count")):
+        real = getattr(module, name)
         monkeypatch.setattr(
-            reading_module,
+            module,
             name,
             lambda *given, name=name, real=real, **more: calls.append(name) or real(*given, **more),
         )
@@ -464,3 +473,51 @@ def test_frames_have_a_row_a_law(fleet):
     assert "6 laws" in str(fleet)
     with pytest.raises(UnknownNameError):
         fleet.write("law-{corpse}.toml")
+
+
+def test_a_history_without_its_last_rows_is_warned_of(tmp_path):
+    """Steps of one training are no runs: what a fit alone remarks, once for all laws."""
+    runs = rows_of(["c4", "pile"], metrics=("loss",))
+    steps = [
+        {**run, "tokens": run["tokens"] * step // 4, "loss": run["loss"] + 0.1 * (4 - step)}
+        for run in runs
+        for step in range(1, 5)
+    ]
+    found = sp.fit_each(write(tmp_path / "history.csv", steps), each="corpus")
+    (said,) = [notice.message for notice in found.warnings if notice.code == "shared_names"]
+    assert said.startswith(
+        "2 of 2 laws ('c4, loss', 'pile, loss'): 80 points have 20 names: --last keeps the final row"
+    )
+    last = sp.fit_each(write(tmp_path / "history.csv", steps), each="corpus", last=True)
+    assert "shared_names" not in [notice.code for notice in last.warnings]
+
+
+def test_metrics_in_rows_of_another_unit_are_warned_of(tmp_path):
+    """By the names of the values, as columns of such a name are refused."""
+    rows = [
+        {**row, "task": task}
+        for task in ("wiki_bpb", "pile_bpb", "c4_nll")
+        for row in rows_of(["c4"], metrics=("value",))
+    ]
+    path = write(tmp_path / "long.csv", rows)
+    found = sp.fit_each(path, each="task", map="loss=value")
+    (said,) = [notice.message for notice in found.warnings if notice.code == "other_unit"]
+    assert said.startswith(
+        "'wiki_bpb', 'pile_bpb': in bits/byte by their name, and read as nats/token: --loss-unit bpb"
+    )
+    named = sp.fit_each(path, each="task", map="loss=value", loss_unit="bpb", where="task ~ bpb")
+    assert "other_unit" not in [notice.code for notice in named.warnings]
+
+
+def test_the_report_names_the_column_of_the_loss(table):
+    """Which was chosen by its name among several."""
+    chosen = fleet_report(sp.fit_each(table, each="corpus", map="loss=eval/pile").fleet)
+    assert "the loss is column 'eval/pile'" in chosen.remarks
+
+
+def test_each_part_of_a_wide_table_has_the_values_of_the_groups(fleet):
+    """Rows with the corpus alone would be alike."""
+    lines = render_text(fleet_report(fleet.fleet), width=60).splitlines()
+    heads = [line.split()[:3] for line in lines if line.startswith("  corpus")]
+    assert len(heads) > 1
+    assert all(head == ["corpus", "loss", "column"] for head in heads)

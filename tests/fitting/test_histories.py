@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyarrow import feather, parquet
 
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError
-from scaleplan.fitting import csv_batches, histories
+from scaleplan.fitting import batch_columns, csv_batches, histories
 from scaleplan.fitting.histories import final_rows
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.table import read_table
@@ -122,6 +122,16 @@ def test_a_history_in_batches_is_the_history_read_whole(tmp_path, table, options
     path = tmp_path / "history.csv"
     path.write_text(text_of(NAMES, table), encoding="utf-8")
     whole, reduced = both(path, **options)
+    assert reduced == whole
+
+
+def test_sizes_are_those_of_the_last_row_before_the_final_one(tmp_path):
+    """Of a run whose loss is in a row without its tokens, with rows after it that have tokens and no loss."""
+    steps = ["100,1e8,1e9,4.0", "200,1e8,2e9,3.8", "300,,3e9,", "400,,,3.5", "500,,5e9,", "600,,6e9,"]
+    path = tmp_path / "history.csv"
+    path.write_text("\n".join(["run,step,params,tokens,loss", *(f"{run},{row}" for row in steps for run in "abc")]))
+    whole, reduced = both(path)
+    assert whole["values"][1] == [3e9] * 3
     assert reduced == whole
 
 
@@ -249,8 +259,9 @@ def test_a_long_history_is_never_whole_in_memory(tmp_path, monkeypatch):
     table = long_history(200_000)
     parquet.write_table(table, tmp_path / "long.parquet")  # one group of rows
     held = []
-    texts = histories._text_rows
-    monkeypatch.setattr(histories, "_text_rows", lambda batch: held.append(batch.num_rows) or texts(batch))
+    texts = batch_columns.text_rows
+    for module in (batch_columns, histories):
+        monkeypatch.setattr(module, "text_rows", lambda batch: held.append(batch.num_rows) or texts(batch))
     seen = []
     look = histories._Scan.see
 

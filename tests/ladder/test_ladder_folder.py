@@ -78,19 +78,20 @@ def test_an_empty_folder_is_filled_and_any_other_left_alone(ladder):
 
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("fails", [0, 1])
-def test_all_files_are_written_or_none(ladder, monkeypatch, there, fails):
+@pytest.mark.parametrize("where", [(files, "_stage"), (Path, "replace")], ids=["written", "renamed"])
+def test_all_files_are_written_or_none(ladder, monkeypatch, there, fails, where):
     """A full disk leaves the place as it was."""
     if there:
         Path("pilots").mkdir()
-    write, done = files.write_atomic, []
+    write, done = getattr(*where), []
 
-    def failing(path, content):
+    def failing(*given):
         if len(done) == fails:
-            raise FileError(f"cannot write {path}: no space left on device")
-        done.append(path)
-        return write(path, content)
+            raise OSError(28, "No space left on device")
+        done.append(given)
+        return write(*given)
 
-    monkeypatch.setattr(files, "write_atomic", failing)
+    monkeypatch.setattr(*where, failing)
     with pytest.raises(FileError, match="no space"):
         ladder.write()
     assert Path("pilots").is_dir() == there

@@ -14,6 +14,7 @@ import scaleplan as sp
 from scaleplan.fitting.pilot import PilotRun
 from scaleplan.ladder.plan_runs import LIMIT, make_ladder, rules_for_runs
 from scaleplan.models.shape import shape as shape_of
+from scaleplan.output.views.ladder import ladder_report
 from scaleplan.planning.context import Context
 
 COMMAND = "train --layers {layers} --lr {lr} --seed {seed} --gpus {gpus} --out {out}"
@@ -22,7 +23,7 @@ COMMAND = "train --layers {layers} --lr {lr} --seed {seed} --gpus {gpus} --out {
 @pytest.fixture(scope="module")
 def design():
     """Return a design of small runs, some of them repeated."""
-    return sp.design(flops="1e19", target="1e22", limit=["params >= 5M"], most_runs=12)
+    return sp.design(flops="1e19", target="1e22", limit="params >= 5M", most_runs=12)
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +249,32 @@ def test_a_command_that_leaves_out_what_runs_differ_by_is_warned_of(design, comm
     assert lacking is None or lacking in found[0]
 
 
+def test_gpus_that_the_command_does_not_name_are_warned_of(design):
+    """A program that is started once uses one; of one GPU nothing need be known."""
+    plain = "train {layers} {tokens} {batch} {lr} {seed} {out}"
+    for command, gpus, warned in (
+        (plain, 2, 1),
+        (plain, 1, 0),
+        (f"torchrun --nproc-per-node {{gpus}} {plain}", 2, 0),
+    ):
+        codes = [notice.code for notice in made(design, command=command, gpus=gpus).warnings]
+        assert codes.count("gpus_unused") == warned
+
+
+def test_the_report_says_what_is_not_known_and_what_is_to_be_done_first(design):
+    """Time and cost of a list without a GPU; folders that lie elsewhere, for the status."""
+    listed = make_report(made(design, engine="csv", gpu=None, gpus=2))
+    assert "8 runs at once on 2 GPUs each; no time or cost: --gpu predicts them" in listed
+    remote = make_report(made(design, engine="skypilot", storage="s3://pilots-of-us"))
+    assert "at $2.95 per GPU-hour; waiting in a queue is not counted" in remote
+    assert "how far they are, once their folders are copied from s3://pilots-of-us: scaleplan ladder status" in remote
+
+
+def make_report(ladder):
+    """Return the remarks of the report of a ladder."""
+    return "\n".join(ladder_report(ladder).remarks)
+
+
 def test_the_same_question_has_the_same_answer(design, ladder):
     """Every digit."""
     assert made(design) == ladder
@@ -304,7 +331,8 @@ def with_sizes(design, *sizes):
 @pytest.mark.parametrize(
     ("sizes", "options", "message", "hint"),
     [
-        ((500_000, 5_000_000), {}, "there is no llama shape of 500k parameters", "--limit 'params >= 1M'"),
+        ((500_000, 5_000_000), {}, "there is no llama shape of 500k parameters: ", "--limit 'params >= 1M'"),
+        ((1_400_000, 10_000_000), {"vocab": 32_000}, "shape of 1.40M parameters with a vocabulary of 32,000", "10M"),
         (
             (1_000_000_000, 9_000_000_000),
             {},

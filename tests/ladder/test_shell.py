@@ -148,7 +148,7 @@ def test_a_run_that_ends_well_leaves_its_files_and_is_not_started_again(tmp_path
     assert pilots.read(0, "exit") == "0\n"
     assert json.loads(pilots.read(0, "run.json")) == run_file(pilots.runs[0])
     assert before <= int(pilots.read(0, "started")) <= time.time()
-    assert pilots.start(shell, 0) == (0, "pilots/r0: has ended well before\n", "")
+    assert pilots.start(shell, 0) == (0, "pilots/r0: has finished already\n", "")
     assert pilots.read(0, "output.log") == "once\nproblem\n"
     names = {path.name for path in (tmp_path / "pilots/r0").iterdir()}
     assert names == {"exit", "lock", "output.log", "run.json", "started"}
@@ -319,7 +319,7 @@ def test_two_starts_of_a_run_run_it_once(tmp_path, shell):
     pilots = Pilots(tmp_path, runs_of("echo at work; sleep 0.5; echo done"))
     both = [pilots.begin(shell, 0) for _ in range(2)]
     said = sorted(process.communicate(timeout=30)[0] for process in both)
-    assert said == ["pilots/r0: exit status 0\n", "pilots/r0: has ended well before\n"]
+    assert said == ["pilots/r0: exit status 0\n", "pilots/r0: has finished already\n"]
     assert pilots.read(0, "output.log") == "at work\ndone\n"
 
 
@@ -328,7 +328,7 @@ def test_a_start_beside_a_long_one_gives_way(tmp_path, dash):
     pilots = Pilots(tmp_path, runs_of(SAVES), replace=[("flock -w 90", "flock -w 0")])
     first = pilots.begin(dash, 0)
     pilots.wait_for(0, "up")
-    assert pilots.start(dash, 0) == (75, "", "pilots/r0: another start of this run is at work\n")
+    assert pilots.start(dash, 0) == (75, "", "pilots/r0: this run is running already\n")
     assert pilots.read(0, "exit") is None
     os.kill(first.pid, signal.SIGKILL)  # the command lives on, and the run stays locked
     try:

@@ -204,7 +204,7 @@ def test_a_machine_that_replaces_another_goes_on(tmp_path):
     assert on_machine(task(runs[:2]), tmp_path)[0] == 0
     status, text = on_machine(found, tmp_path)
     assert status == 0
-    assert text.count("has ended well before") == 2
+    assert text.count("has finished already") == 2
     assert done(tmp_path) == [f"r{n}" for n in range(5)]
 
 

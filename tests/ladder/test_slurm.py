@@ -55,16 +55,19 @@ def test_the_comments_say_what_it_takes():
     comments = [line for line in script(RUNS, gpus=2, at_once=4).splitlines() if line.startswith("# ")]
     assert comments[:6] == [
         "# Pilot runs of a ladder as an array job for Slurm; a task writes to the folder of its run.",
-        "# design:  pilots for a run of 1e21 FLOP, by chinchilla; rates by porian-2024",
+        "# design:  pilots for a run of 1e21 FLOP, by chinchilla; batch and rate by porian-2024",
         "# runs:    12, of 5.00M parameters, on 2 GPUs (H100) each, at most 4 at a time, longest first",
         "# time:    1.20 GPU-hours, 9.00 minutes",
         "# cost:    $2.40",
-        "# at most: 3.60 GPU-hours, 27.0 minutes, $7.20: if each run is started once, as its limit of time stops it",
+        "# at most: 3.60 GPU-hours, 27.0 minutes, $7.20: if each run is started once, and stopped at its limit",
     ]
     text = "\n".join(comments)
     assert "# submit:  sbatch pilots/slurm.sh" in text
     assert "in the folder in which scaleplan design was run" in text
-    assert "--partition=NAME, --account=NAME" in text
+    assert all(
+        name in text for name in ("--partition=NAME", "--account=NAME", "--cpus-per-task=", "--mem=", "gpu:TYPE:2")
+    )
+    assert "sinfo -o '%P %l'" in text  # a partition that allows less than --time starts nothing
     assert "MaxArraySize" not in text
 
 
@@ -116,7 +119,7 @@ def test_the_array(count, at_once, array):
 def test_a_large_array_needs_a_setting_of_the_cluster():
     runs = [ladder_run(f"r{number}") for number in range(1002)]
     assert "MaxArraySize" not in script(runs[:1001])
-    assert "# " + " " * 9 + "1,002 tasks need a larger MaxArraySize than Slurm's usual 1,001:" in script(runs)
+    assert "# array:   1,002 tasks need a larger MaxArraySize than Slurm's usual 1,001:" in script(runs)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +128,10 @@ def test_a_large_array_needs_a_setting_of_the_cluster():
         ("pilots", "pilots"),
         ("/home/a/pilots 2/", "pilots-2"),
         ("--rf", "rf"),
-        ("l'été $(touch pwned)", "l-t-touch-pwned"),
-        ("%A%j\\", "A-j"),
-        ("日本", "ladder"),
-        ("/", "ladder"),
+        ("l'été $(touch pwned)", "l-ete-touch-pwned"),
+        ("%A%j\\", "a-j"),
+        ("日本", "pilots"),
+        ("/", "pilots"),
         ("x" * 200, "x" * 40),
     ],
 )
@@ -319,9 +322,9 @@ def test_an_array_with_all_that_can_happen(slurm, tmp_path):
     slurm.wait(again)
     assert set(slurm.states(again).values()) == {"COMPLETED"}
     assert sorted((tmp_path / f"slurm-{again}.out").read_text().splitlines()) == [
-        "pilots/r0: has ended well before",
+        "pilots/r0: has finished already",
         "pilots/r1: exit status 0",
-        "pilots/r4: has ended well before",
+        "pilots/r4: has finished already",
         "pilots/r6: exit status 0",
     ]
     assert read(4, "output.log") == "fine\n"

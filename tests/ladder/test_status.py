@@ -18,6 +18,7 @@ from scaleplan.ladder.engines import ENGINES, Engine
 from scaleplan.ladder.status import ladder_status, rest_of
 from scaleplan.logs import log_ends, log_reading
 from scaleplan.logs.ladder_run import run_file
+from scaleplan.output.views.ladder_status import ladder_status_report
 
 BATCH = 65_536
 
@@ -64,7 +65,7 @@ def test_every_state_is_told_and_counted(pilots):
     assert counts == (6, 1, 1, 1, 1, 1, 1)
     assert [run.run for run in found.runs] == [run.name for run in runs]
     assert [run.share for run in found.runs] == [1.0, 0.49, 0.49, 0.49, 0.49, None]
-    assert found.runs[1].reason == "ended well, at step 490 of 1,000"
+    assert found.runs[1].reason == "exit status 0 at step 490 of 1,000"
     assert found.runs[3].reason == "exit status 1: 'RuntimeError: out of memory'"
     assert found.runs[4].reason == "no exit status, and nothing written for 2.00 h"
     assert (found.runs[3].exit_status, found.runs[2].exit_status) == (1, None)
@@ -115,14 +116,16 @@ def test_event_files_and_states_of_a_trainer_are_read(pilots):
     assert (only().state, only().step) == ("finished", STEPS)
 
 
-def test_a_run_that_ended_well_without_a_log_is_finished_with_a_warning(pilots):
+def test_a_run_of_exit_status_0_without_a_log_is_finished_with_a_warning(pilots):
     """Nothing says that it did not reach its steps."""
     for run in pilots.runs:
         write_run("pilots", run, log=False, exit_status=0)
     found = status()
     assert {run.state for run in found.runs} == {"finished"}
     assert codes(found) == ["not_in_log"]
-    assert found.warnings[0].message.startswith("00-5M-s0, 01-5M-s0, 02-5M-s0, 03-5M-s0 and 2 more: ended well")
+    assert found.warnings[0].message.startswith(
+        "00-5M-s0, 01-5M-s0, 02-5M-s0, 03-5M-s0 and 2 more: exit status 0, and no"
+    )
 
 
 @pytest.mark.parametrize(
@@ -225,7 +228,7 @@ def test_a_run_that_resumes_goes_on(pilots):
 
 
 def test_a_lost_loss_is_told(pilots):
-    """It ended well, and its loss is none."""
+    """Its exit status is 0, and its loss is none."""
     place = write_run("pilots", pilots.runs[0], exit_status=0, style="llm.c", upto=500)
     later = [f"s:{step} trl:nan lr:0.0003 norm:nan" for step in range(500, STEPS, 10)]
     (place / "output.log").write_text((place / "output.log").read_text() + "\n".join(later) + "\n")
@@ -276,6 +279,8 @@ def test_the_times_of_a_copy_are_not_taken_for_those_of_the_runs(pilots):
     write_run("pilots", pilots.runs[0], exit_status=0, style="torchtitan")
     write_run("pilots", pilots.runs[1], exit_status=0, style="nanotron")
     shutil.copytree("pilots", "elsewhere/copied", copy_function=shutil.copyfile)
+    for file in Path("elsewhere/copied").rglob("*"):
+        os.utime(file, (NOW, NOW))
     found = status("elsewhere/copied")
     assert [run.state for run in found.runs[:2]] == ["finished", "finished"]
     logged = found.runs[0].hours
@@ -314,8 +319,9 @@ def test_what_is_no_ladder_is_one_clear_error(pilots, tmp_path):
         Path("broken/ladder.json").write_text(content)
         with pytest.raises(FileError, match=r"ladder\.json"):
             status("broken")
-    with pytest.raises(FileError):
+    with pytest.raises(FileError, match="is a file") as error:
         status("pilots/ladder.json")
+    assert error.value.hint == "name its folder: 'pilots'"
     Path("pilots/00-5M-s0").write_text("")
     with pytest.raises(FileError, match="is a file"):
         status()
@@ -431,7 +437,7 @@ def test_the_file_of_the_rest_is_what_the_engine_writes_of_fewer_runs(pilots, en
     assert found.text == engine.write(named, left)
     assert found.submit == "sbatch 'my rest.sh'"
     assert found.names == tuple(run.name for run in left)
-    assert [notice.code for notice in found.notices] == ["no_sign_of_life", "ended_well"]
+    assert [notice.code for notice in found.notices] == ["may_be_running", "not_started_again"]
     assert "slurm.sh" not in found.text.replace("my rest.sh", "")
 
 
@@ -472,6 +478,24 @@ def test_where_the_rest_is_to_be_submitted(pilots, engine, monkeypatch):
     monkeypatch.chdir("..")
     shutil.move("pilots", "other")
     assert "moved" in [notice.code for notice in rest(folder="other").notices]
+
+
+def test_the_report_says_what_comes_next(pilots):
+    """To submit, to start the rest again, nothing while the last are at work, to fit."""
+
+    def said():
+        return " ".join(ladder_status_report(status()).remarks)
+
+    assert "start them: sbatch pilots/slurm.sh" in said()
+    for run in pilots.runs[:4]:
+        write_run("pilots", run, exit_status=0)
+    write_run("pilots", pilots.runs[4], exit_status=1)
+    assert "starts the other 2: scaleplan ladder status pilots -o pilots/rest-slurm.sh" in said()
+    write_run("pilots", pilots.runs[4], exit_status=0)
+    write_run("pilots", pilots.runs[5], upto=500, silent=0.01)
+    assert status().next_command is None
+    write_run("pilots", pilots.runs[5], exit_status=0)
+    assert said().endswith("fit them: scaleplan fit pilots --target 1e21 -o law.toml")
 
 
 def test_a_saved_run_file_is_what_the_shell_writes(pilots):

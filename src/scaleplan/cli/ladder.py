@@ -62,7 +62,7 @@ def status(
     path = Path(output_file)
     require_writable(path)
     replaced = (Notice(code="replaced", message=f"replaced {quote(output_file)}"),) if is_file(path) else ()
-    shown = replace(found, rest=output_file, submit=rest.submit or None)
+    shown = replace(found, rest=output_file, submit=rest.submit or None, next_command=rest.submit or None)
     notices = (*found.warnings, *rest.notices, *replaced)
     return Answer(result=shown, notices=notices, write=partial(write_atomic, path, rest.text))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-import scipy.linalg  # noqa: F401  both bring a BLAS of their own, and both must be loaded to be found
+import numpy as np  # noqa: F401  its BLAS must be loaded to be found
 
 __all__ = ["one_thread"]
 
@@ -18,7 +19,7 @@ def one_thread() -> AbstractContextManager[object]:
 
     The command line starts with one; elsewhere it takes threadpoolctl, which comes with ``scaleplan[parallel]``.
     """
-    found = _libraries()
+    found = _libraries(with_scipy="scipy.linalg" in sys.modules)
     limits: AbstractContextManager[object] = (
         nullcontext() if found is None else found.limit(limits=1, user_api="blas")
     )
@@ -26,6 +27,9 @@ def one_thread() -> AbstractContextManager[object]:
 
 
 @cache
-def _libraries() -> Any | None:  # noqa: ANN401  threadpoolctl is not typed
-    """Return the BLAS libraries of this process, which takes a millisecond to find, or None where nothing does."""
+def _libraries(*, with_scipy: bool) -> Any | None:  # noqa: ANN401, ARG001  threadpoolctl is not typed
+    """Return the BLAS libraries of this process, or None where nothing finds them.
+
+    SciPy has a second one, which is found once it is loaded: a fit that does not use it need not wait for it.
+    """
     return import_module("threadpoolctl").ThreadpoolController() if find_spec("threadpoolctl") else None

@@ -25,7 +25,7 @@ from scaleplan.fitting.mapping import ColumnMapping, read_mapping, with_heading
 from scaleplan.logs.metrics import EVALUATION, stated_names
 from scaleplan.tables.cells import to_numbers, to_text
 from scaleplan.tables.headings import SIZE_ROLES, forms, headings, listed, normalised
-from scaleplan.tables.loss_units import LOSS_UNITS, NOT_A_LOSS, stated_unit, unit_in_name
+from scaleplan.tables.loss_units import LOSS_UNITS, NOT_A_LOSS, contradicted_unit, stated_unit, unit_in_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -238,12 +238,10 @@ def _require_runs(
 def _require_unit(mapped: ColumnMapping, loss_unit: str) -> None:
     """Refuse a column of the loss whose name states another unit than the user."""
     for name in mapped.columns:
-        (scale, per), wanted = unit_in_name(name), LOSS_UNITS[loss_unit]
-        agrees = per in {None, wanted.per} and (scale in {None, "nats"} or scale == wanted.scale)
-        unit = stated_unit(name) if scale is not None else None
-        if not agrees and unit is not None and unit != loss_unit:
+        unit = contradicted_unit(name, loss_unit)
+        if unit is not None:
             raise UsageError(
-                f"{quote(name)} is in {LOSS_UNITS[unit].meaning} by its name, not in {wanted.meaning}",
+                f"{quote(name)} is in {LOSS_UNITS[unit].meaning} by its name, not in {LOSS_UNITS[loss_unit].meaning}",
                 hint=f"--loss-unit {unit} reads it",
             )
 

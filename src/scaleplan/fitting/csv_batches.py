@@ -103,9 +103,10 @@ class CsvTable:
         pa, reader = library(), library("pyarrow.csv")
         names = [str(place) for place in range(self._cells)]
         try:
+            # a piece at once: between blocks of it, earlier versions wait for ever where a row is wrong
             table = reader.read_csv(
                 pa.BufferReader(piece),
-                read_options=reader.ReadOptions(column_names=names, block_size=_PIECE // 4),
+                read_options=reader.ReadOptions(column_names=names, block_size=len(piece) + 1, use_threads=False),
                 parse_options=reader.ParseOptions(
                     delimiter=self._delimiter, newlines_in_values=b'"' in piece, ignore_empty_lines=False
                 ),

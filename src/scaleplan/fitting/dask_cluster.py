@@ -96,8 +96,9 @@ def _threads(client: Client, address: str) -> int:
     end = time.monotonic() + _WORKERS
     while not (threads := sum(client.nthreads().values())):
         if time.monotonic() > end:
+            place = f"--scheduler-file {address}" if address.endswith(".json") else address
             raise UsageError(
-                f"the Dask scheduler at {quote(address)} has no workers", hint=f"'dask worker {address}' starts one"
+                f"the Dask scheduler at {quote(address)} has no workers", hint=f"'dask worker {place}' starts one"
             )
         time.sleep(0.1)
     return threads
@@ -105,7 +106,7 @@ def _threads(client: Client, address: str) -> int:
 
 def _check(client: Client, here: dict[str, str]) -> None:
     """Refuse workers that lack scaleplan, or would compute other results."""
-    for place, found in sorted(_soon(lambda: client.run(worker.introduce, on_error="return")).items()):
+    for place, found in sorted(_answers(lambda: client.run(worker.introduce, on_error="return")).items()):
         if missing := re.search(r"No module named '([\w.]+)'", str(found)):
             raise UsageError(
                 f"worker {place} cannot import {missing[1]}",
@@ -119,7 +120,7 @@ def _check(client: Client, here: dict[str, str]) -> None:
             raise error
 
 
-def _soon(question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _answers(question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return an answer of all workers, which one that hangs would keep from coming."""
     answers: SimpleQueue[dict[str, Any] | Exception] = SimpleQueue()
 
@@ -221,12 +222,12 @@ class _Backend(ParallelBackendBase):  # type: ignore[misc]  # joblib is not type
         return found
 
     def _hand_over(self) -> None:
-        lonely: float | None = None
+        empty_since: float | None = None
         while True:
             try:
                 arrived = self._arrived.get(timeout=_LOOK)
             except Empty:
-                error, lonely = self._look(lonely)
+                error, empty_since = self._look(empty_since)
                 if error is None:
                     continue
                 arrived = next(iter(self._waiting)), _Failure(error=error)
@@ -235,24 +236,24 @@ class _Backend(ParallelBackendBase):  # type: ignore[misc]  # joblib is not type
             key, found = arrived
             _, callback = self._waiting.pop(key, (None, None))
             if callback is not None:
-                lonely = None
+                empty_since = None
                 callback(found)
 
-    def _look(self, lonely: float | None) -> tuple[UsageError | None, float | None]:
+    def _look(self, empty_since: float | None) -> tuple[UsageError | None, float | None]:
         """Return an error where the cluster will not answer any more, and since when it has had no workers."""
         try:
             there = bool(self._client.nthreads())
         except Exception:  # noqa: BLE001  whatever it is, the scheduler does not answer
-            return self._gone(), lonely
+            return self._gone(), empty_since
         now = time.monotonic()
         if there or not self._waiting:
             return None, None
-        if lonely is None or now - lonely < _WORKERS:
-            return None, lonely or now
+        if empty_since is None or now - empty_since < _WORKERS:
+            return None, empty_since or now
         return UsageError(
             f"all workers of the Dask scheduler at {quote(self._address)} have gone",
             hint="where memory ran out, give them more; fewer threads a worker need less",
-        ), lonely
+        ), empty_since
 
     def _gone(self) -> UsageError:
         return UsageError(

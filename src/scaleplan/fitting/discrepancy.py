@@ -350,16 +350,13 @@ def fit_members(kernel: Kernel, runs: Observations, priors: Sequence[Prior], sta
             bases, commons = [], list(runs.commons)
         if not bases or np.max(np.abs(np.log(weights / bases[0].run_weights))) > _SAME_WEIGHTS:
             bases = [Whitened.of(correlations, runs.noise, weights, common) for common in commons]
-        estimates, longest, behind = [], 0.0, np.full(len(commons), np.inf)
-        for i, prior in enumerate(priors):
-            linear = _Linear.at(thetas[i], runs, prior)
-            tried = [_estimate(base, linear, deviation) for base in bases]
-            found = max(tried, key=lambda one: one.evidence)
-            behind = np.minimum(behind, [found.evidence - one.evidence for one in tried])
-            move = _shortened(found.theta - thetas[i], np.minimum(prior.spread, 1.0))
+        linears = [_Linear.at(theta, runs, prior) for theta, prior in zip(thetas, priors, strict=True)]
+        found_by, behind = _estimates(bases, linears, deviation)
+        estimates, longest = [*zip(found_by, linears, strict=True)], 0.0
+        for i, (found, linear) in enumerate(estimates):
+            move = _shortened(found.theta - thetas[i], np.minimum(linear.prior.spread, 1.0))
             thetas[i] = thetas[i] + move
-            longest = max(longest, float(np.max(np.abs(move / prior.spread))))
-            estimates.append((found, linear))
+            longest = max(longest, float(np.max(np.abs(move / linear.prior.spread))))
         if number == _PASSES or (number > 1 and longest < _CONVERGED):
             break
         if number > 1:
@@ -410,27 +407,39 @@ _OFF, _FAR = (
 """The grid of ln s and ln tau, off their priors in sd."""
 
 
-def _estimate(base: Whitened, linear: _Linear, deviation: float) -> _Estimate:
-    """Return the posterior means of ln s and ln tau over a grid, the evidence of the grid, and theta at the means.
+def _estimates(
+    bases: Sequence[Whitened], linears: Sequence[_Linear], deviation: float
+) -> tuple[list[_Estimate], Array]:
+    """Return for each law the estimate under the common error of most evidence, and how far each error is behind.
 
-    Means, where a mode would do: they move smoothly with the runs, and so do forecasts.
+    An estimate has the posterior means of ln s and ln tau over a grid, the evidence of the grid, and theta at the
+    means. Means, where a mode would do: they move smoothly with the runs, and so do forecasts. How far an error is
+    behind the best is the least of all laws.
     """
-    t, T = base.rows @ linear.observed, base.rows @ linear.slopes
-    evidence = _evidence(base, (t, T), linear.prior, _variances(_OFF, _FAR, deviation))
-    evidence += base.common.log_prior - 0.5 * (_OFF**2 + _FAR**2)
-    chances = np.exp(evidence - np.max(evidence))
-    total = float(np.sum(chances))
-    means = chances @ _OFF / total, chances @ _FAR / total
-    noise, misfit = _variances(*means, deviation)
-    weighted = T.T / (misfit * base.spectrum + noise)
-    solution = np.linalg.solve(weighted @ T + linear.prior.precision, weighted @ t)
-    return _Estimate(
-        evidence=float(np.max(evidence)) + math.log(total),
-        whitened=base,
-        noise=float(noise),
-        misfit=math.sqrt(misfit),
-        theta=linear.prior.centre + solution,
-    )
+    columns = np.stack([np.concatenate([each.slopes, each.observed[:, None]], axis=1) for each in linears])
+    whitened = np.stack([base.rows for base in bases])[:, None] @ columns
+    evidence = _evidence(bases, whitened, [each.prior for each in linears], _variances(_OFF, _FAR, deviation))
+    evidence += np.array([base.common.log_prior for base in bases])[:, None, None] - 0.5 * (_OFF**2 + _FAR**2)
+    most = np.max(evidence, axis=2, keepdims=True)
+    chances = np.exp(evidence - most)
+    totals = np.sum(chances, axis=2)
+    noise, misfit = _variances(chances @ _OFF / totals, chances @ _FAR / totals, deviation)
+    total = most[:, :, 0] + np.log(totals)
+    estimates = []
+    for i, linear in enumerate(linears):
+        best = int(np.argmax(total[:, i]))
+        slopes, observed = whitened[best, i, :, :6], whitened[best, i, :, 6]
+        weighted = slopes.T / (misfit[best, i] * bases[best].spectrum + noise[best, i])
+        solution = np.linalg.solve(weighted @ slopes + linear.prior.precision, weighted @ observed)
+        estimate = _Estimate(
+            evidence=float(total[best, i]),
+            whitened=bases[best],
+            noise=float(noise[best, i]),
+            misfit=math.sqrt(misfit[best, i]),
+            theta=linear.prior.centre + solution,
+        )
+        estimates.append(estimate)
+    return estimates, np.min(np.max(total, axis=0) - total, axis=1)
 
 
 def _variances(off: Array, far: Array, deviation: float) -> tuple[Array, Array]:
@@ -442,29 +451,30 @@ _LOWER = np.tril_indices(7)
 _DIAGONAL = np.arange(6)
 
 
-def _evidence(base: Whitened, whitened: tuple[Array, Array], prior: Prior, variances: tuple[Array, Array]) -> Array:
-    """Return the log evidence of the linearised law for many (s^2, tau^2).
+def _evidence(
+    bases: Sequence[Whitened], whitened: Array, priors: Sequence[Prior], variances: tuple[Array, Array]
+) -> Array:
+    """Return the log evidence (bases, laws, pairs) of linearised laws for many (s^2, tau^2), under each common error.
 
-    With d = s^2 + tau^2 spectrum, t and T the whitened ``observed`` and ``slopes``, P the prior covariance,
-    A = T' d^-1 T + P^-1 and g = T' d^-1 t, it is -1/2 (sum ln d + ln|M| + ln|A| + ln|P| + t' d^-1 t - g' A^-1 g) and
-    a constant. One Cholesky factor of A bordered by g has both ln|A| and g' A^-1 g, which t' d^-1 t bounds: the
-    corner is large enough for every rounding.
+    ``whitened`` (bases, laws, runs, 7) are the slopes T and what is observed, t. With d = s^2 + tau^2 spectrum, P the
+    prior covariance, A = T' d^-1 T + P^-1 and g = T' d^-1 t, the evidence is -1/2 (sum ln d + ln|M| + ln|A| + ln|P| +
+    t' d^-1 t - g' A^-1 g) and a constant. One Cholesky factor of A bordered by g has both ln|A| and g' A^-1 g, which
+    t' d^-1 t bounds: the corner is large enough for every rounding.
     """
-    t, T = whitened
-    spread = variances[1][:, None] * base.spectrum + variances[0][:, None]
-    columns = np.concatenate([T, t[:, None]], axis=1)
-    sums = (1.0 / spread) @ (columns[:, _LOWER[0]] * columns[:, _LOWER[1]])
-    matrix = np.zeros((len(spread), 7, 7))
-    matrix[:, *_LOWER] = sums
-    matrix[:, _DIAGONAL, _DIAGONAL] += prior.spread**-2.0
-    squares = sums[:, -1]
+    spectra = np.stack([base.spectrum for base in bases])
+    spread = variances[1][:, None] * spectra[:, None] + variances[0][:, None]
+    sums = (1.0 / spread)[:, None] @ (whitened[..., _LOWER[0]] * whitened[..., _LOWER[1]])
+    matrix = np.zeros((*sums.shape[:-1], 7, 7))
+    matrix[..., _LOWER[0], _LOWER[1]] = sums
+    spreads = np.stack([prior.spread for prior in priors])
+    matrix[..., _DIAGONAL, _DIAGONAL] += spreads[:, None] ** -2.0
+    squares = sums[..., -1]
     corner = 2.0 * squares + 1.0
-    matrix[:, 6, 6] = corner
-    ends = np.diagonal(np.linalg.cholesky(matrix), axis1=1, axis2=2)
-    log_dets = np.sum(np.log(spread), axis=1) + 2.0 * np.sum(np.log(ends[:, :6]), axis=1)
-    constant = base.log_det + 2.0 * np.sum(np.log(prior.spread))
-    rest = squares - (corner - ends[:, 6] ** 2)
-    evidence: Array = -0.5 * (log_dets + constant + rest)
+    matrix[..., 6, 6] = corner
+    ends = np.diagonal(np.linalg.cholesky(matrix), axis1=-2, axis2=-1)
+    log_dets = np.sum(np.log(spread), axis=-1)[:, None] + 2.0 * np.sum(np.log(ends[..., :6]), axis=-1)
+    constant = np.array([base.log_det for base in bases])[:, None] + 2.0 * np.sum(np.log(spreads), axis=1)
+    evidence: Array = -0.5 * (log_dets + constant[..., None] + squares - (corner - ends[..., 6] ** 2))
     return evidence
 
 

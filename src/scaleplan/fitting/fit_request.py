@@ -276,16 +276,24 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
 """How each keyword is read, in the order in which wrong ones are reported."""
 
 
+_LISTS = frozenset({"where", "log10", "keep", "drop", "drop_rows"})
+"""The keywords of reading that may be given several times."""
+
+
 def reading_arguments(keywords: Mapping[str, object]) -> dict[str, Any]:
     """Return the arguments of :func:`scaleplan.fitting.reading.read_runs` among keywords.
 
-    Raises UsageError for a mapping without ``=``, or a role that is given twice.
+    A text alone stands for a list of it. Raises UsageError for a mapping without ``=``, or a role given twice.
     """
     found: dict[str, Any] = {}
     for name in ("group", *ReadingKeywords.__annotations__):
         value: Any = keywords.get(name)
-        if value is not None:
-            found["mapping" if name == "map" else name] = _mapping(value) if name == "map" else value
+        if value is None:
+            continue
+        if name == "map":
+            found["mapping"] = _mapping(value)
+        else:
+            found[name] = [value] if name in _LISTS and isinstance(value, str) else value
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnreachableError, UsageError, escape_control, quote
-from scaleplan.files import write_atomic
+from scaleplan.files import write_atomic, write_together
 from scaleplan.fitting.diagnosed_fit import variations
 from scaleplan.fitting.fit_tables import (
     backtest_data,
@@ -24,6 +23,7 @@ from scaleplan.fitting.fit_tables import (
     scores,
     uncertainty_table,
 )
+from scaleplan.fitting.law_files import name_part
 from scaleplan.fitting.objective import rms
 from scaleplan.fitting.runs import row_text, rows_text
 from scaleplan.laws.base import Cost, Curve, LossSurface
@@ -62,9 +62,8 @@ if TYPE_CHECKING:
     from scaleplan.planning.plan import Plan
     from scaleplan.presets.preset import Line, Preset, Uncertainty
 
-__all__ = ["FitAnswer", "FitResult", "name_part"]
+__all__ = ["FitAnswer", "FitResult"]
 
-_NOT_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 _KNOWN = 10.0
 """The factor either way within which an optimum must be known to be called so: a hundredfold in all."""
@@ -298,17 +297,28 @@ class FitResult(Record, Result, eq=False):
             When the file cannot be written, or the law is none that a preset may hold.
 
         """
-        _ = self.preset  # refuses what would not read back
+        text = self._checked_toml()
         require_written_by_fit(Path(path))
-        write_atomic(Path(path), self.to_toml())
-        return Path(path)
+        return write_atomic(Path(path), text)
+
+    def _checked_toml(self) -> str:
+        """Return the text of a preset; raises FileError for one that would not read back."""
+        _ = self.preset
+        return self.to_toml()
 
     def write_all(self, path: str) -> list[Path]:
-        """Write one preset file, or of a grouped fit one a group with its name for ``{group}`` in the path."""
-        files = self.files(path)
+        """Write one preset file, or of a grouped fit one a group with its name for ``{group}`` in the path.
+
+        All files are written, or none is.
+        """
+        files, members = self.files(path), self.members or (self,)
+        if len(files) == 1:
+            return [members[0].write(files[0])]
+        texts = [member._checked_toml() for member in members]  # noqa: SLF001  of this class
         for file in files:
             require_written_by_fit(file)
-        return [member.write(file) for member, file in zip(self.members or (self,), files, strict=True)]
+        write_together(dict(zip(files, texts, strict=True)))
+        return files
 
     def files(self, path: str) -> list[Path]:
         """Return the files that :meth:`write_all` writes; raises UsageError where two groups would share one."""
@@ -631,11 +641,6 @@ class FitResult(Record, Result, eq=False):
 
 def _line_table(line: Line) -> dict[str, object]:
     return {"params": list(line.params), "tokens": list(line.tokens), "within": line.within}
-
-
-def name_part(text: str) -> str:
-    """Return a text as part of an id or of a file's name."""
-    return _NOT_NAME.sub("-", text).strip("-._").lower()[:60]
 
 
 def _printable(reading: Mapping[str, object]) -> dict[str, object]:

@@ -6,121 +6,61 @@ is given are the rows of some groups; what comes back are a row of the answer an
 
 from __future__ import annotations
 
-import math
-import re
-import unicodedata
 from bisect import bisect_right
-from collections import Counter
-from dataclasses import field, replace
+from dataclasses import replace
 from functools import cached_property
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Unpack
 
 import numpy as np
 
-from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError, escape_control, is_visible, quote
+from scaleplan.errors import Notice, ScaleplanError, UsageError, escape_control, quote
 from scaleplan.files import is_file, write_together
-from scaleplan.fitting.cleaning import number_in
 from scaleplan.fitting.columns import recognise
-from scaleplan.fitting.fit_request import CURVES, FitRequest, changed_reading, reading_arguments
-from scaleplan.fitting.fit_result import name_part
+from scaleplan.fitting.fit_request import FitRequest, changed_reading, reading_arguments
+from scaleplan.fitting.fleet_groups import FleetGroup, FleetMetric, columns_of_each, positions_by_code, split_rows
+from scaleplan.fitting.fleet_laws import (
+    NOT_FITTED,
+    Fleet,
+    FleetLaw,
+    common_warnings,
+    law_of_fit,
+    law_without_fit,
+    none_fitted,
+)
 from scaleplan.fitting.histories import final_rows, headings_of
-from scaleplan.fitting.mapping import column_called
+from scaleplan.fitting.law_files import LONGEST_ID, files_of_laws, name_part, value_part
 from scaleplan.fitting.methods import fit_runs
-from scaleplan.fitting.objective import rms
 from scaleplan.fitting.parallel import ALONE, spread
-from scaleplan.fitting.reading import check_choices, open_table, rows_of
-from scaleplan.planning.uncertainty import Interval
+from scaleplan.fitting.reading import check_choices, rows_of
+from scaleplan.fitting.table_source import open_table
 from scaleplan.presets.library import require_written_by_fit
 from scaleplan.record import Record, Result
-from scaleplan.tables.cells import is_missing, to_text
-from scaleplan.units import format_flops
+from scaleplan.tables.headings import listed
+from scaleplan.tables.loss_units import LOSS_UNITS, contradicted_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from scaleplan.arrays import Index
     from scaleplan.fitting.fit_request import FitKeywords
-    from scaleplan.fitting.fit_result import FitResult
     from scaleplan.fitting.mapping import ColumnMapping
     from scaleplan.fitting.reading import RunRows
     from scaleplan.fitting.runs import Finding
     from scaleplan.fitting.table import RawTable
     from scaleplan.logs.logged_run import LoggedRuns
-    from scaleplan.tables.cells import Cell
     from scaleplan.tables.frames import TableLike
 
     Progress = Callable[[int], None]
     Recognised = tuple[dict[str, ColumnMapping], list[str]]
 
-__all__ = ["FittedFleet", "Fleet", "FleetLaw", "FleetPlan", "fit_each", "plan_fleet"]
+__all__ = ["FittedFleet", "FleetPlan", "fit_each", "plan_fleet"]
+
+_MOST_NAMED = 3  # metrics in a warning
 
 _MOST_IN_BLOCK = 16  # laws that a process is given at once: some seconds of work, which one line reports
 _BLOCKS = 8  # for each process at least, so that none waits long for another at the end
-
-_NOT_FITTED = "not fitted"
-
-
-class FleetLaw(Record):
-    """The law of one group and metric, or why there is none.
-
-    ``group`` are the values of the group by column, and ``metric`` is the column that was fitted: of the loss, or
-    what a curve gives. ``status`` is ``identified`` or ``not identified`` as of a fit, ``fitted`` for a form without
-    a split, and ``not fitted``; ``reason`` says why for the second and the last, and ``hint`` what to do. The plan is
-    that of the fit at ``target_flops``, with ``known_within`` the factor, either way, within which N* is known there;
-    ``value`` is what a curve of another quantity than the loss gives there. ``file`` is the preset written.
-    """
-
-    group: Mapping[str, str]
-    metric: str | None
-    status: str
-    rows_used: int
-    rows_dropped: int
-    target_flops: float | None
-    params: float | None
-    tokens: float | None
-    loss: float | None
-    interval: Interval[float]
-    known_within: float | None
-    rms_residual: float | None
-    coefficients: Mapping[str, float] = field(default_factory=dict)
-    value: float | None = None
-    value_interval: tuple[float, float] | None = None
-    reason: str | None = None
-    hint: str | None = None
-    file: str | None = None
-    warnings: tuple[Notice, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The values of the group, and the metric where one is known."""
-        return ", ".join([*self.group.values(), *([] if self.metric is None else [self.metric])])
-
-
-class Fleet(Record, Result):
-    """The laws of all groups and metrics of a table, in the order of their first rows.
-
-    ``each`` are the columns whose values separate groups, ``metrics`` those that were fitted in turn, if any were
-    named. ``rows`` are those of the table, of which ``rows_without_group`` lack a value in a column of ``each``.
-    """
-
-    schema: ClassVar[str] = "scaleplan/fleet/1"
-
-    file: str
-    sha256: str
-    form: str
-    method: str
-    each: tuple[str, ...]
-    metrics: tuple[str, ...]
-    loss_unit: str
-    level: float
-    rows: int
-    rows_without_group: int
-    fitted: int
-    not_fitted: int
-    laws: tuple[FleetLaw, ...]
-    warnings: tuple[Notice, ...] = ()
 
 
 class FittedFleet(Record, Result, eq=False):
@@ -215,24 +155,6 @@ def fit_each(
     return plan_fleet(runs, each=each, **keywords).fit(progress=progress)
 
 
-class _Metric(NamedTuple):
-    """A role and the column that plays it in turn; both are empty where the usual columns do."""
-
-    role: str = ""
-    column: str = ""
-
-    def request(self, request: FitRequest) -> FitRequest:
-        """Return the request for the fit of this metric."""
-        return replace(request, y=self.column) if self.role == "y" else request
-
-
-class _Group(NamedTuple):
-    """The values of a group by column, and the positions of its rows."""
-
-    values: dict[str, str]
-    positions: Index
-
-
 class _Part(NamedTuple):
     """What a process needs for one law; ``rows`` is the error instead where the metric cannot be read at all."""
 
@@ -259,13 +181,13 @@ def plan_fleet(
     request = _request(texts, keywords)
     reading = reading_arguments(keywords)
     check_choices(**reading)
-    found: list[tuple[_Metric, Recognised | ScaleplanError]] = []
+    found: list[tuple[FleetMetric, Recognised | ScaleplanError]] = []
     columns: tuple[str, ...] = ()
 
     def recognised(table: RawTable) -> None:
         """Find the columns of ``each``, and recognise those of the law for each metric; raises where none can be."""
         nonlocal columns
-        columns, metrics = _columns_of_each(texts, table, request, reading)
+        columns, metrics = columns_of_each(texts, table, request, reading)
         found[:] = [(metric, _recognised(table, metric, request, reading)) for metric in metrics]
         errors = [known for _, known in found if isinstance(known, ScaleplanError)]
         if len(errors) == len(found):
@@ -273,7 +195,7 @@ def plan_fleet(
 
     def reduced(source: TableLike | RawTable) -> RawTable:
         """Return the final rows of the runs of a large history, by group and metric."""
-        columns, metrics = _columns_of_each(texts, headings_of(source), request, reading)
+        columns, metrics = columns_of_each(texts, headings_of(source), request, reading)
         return final_rows(
             source,
             **{name: reading[name] for name in ("mapping", "log10", "loss_unit") if name in reading},
@@ -289,7 +211,7 @@ def plan_fleet(
         by_step=last or "params" not in request.needed_roles,
         reduced=reduced if last else None,
     )
-    groups, apart = _split(table, columns)
+    groups, apart = split_rows(table, columns)
     metrics = [
         (metric, _read(table, known, metric.request(request), reading, apart if columns else None))
         for metric, known in found
@@ -348,9 +270,9 @@ class FleetPlan(Record, eq=False):
     request: FitRequest
     keywords: Mapping[str, Any]
     columns: tuple[str, ...]
-    groups: tuple[_Group, ...]
+    groups: tuple[FleetGroup, ...]
     codes: Index
-    metrics: tuple[tuple[_Metric, RunRows | ScaleplanError], ...]
+    metrics: tuple[tuple[FleetMetric, RunRows | ScaleplanError], ...]
 
     @cached_property
     def members(self) -> tuple[tuple[Index, ...], ...]:
@@ -358,7 +280,7 @@ class FleetPlan(Record, eq=False):
         found = []
         for _, rows in self.metrics:
             codes = self.codes if isinstance(rows, ScaleplanError) else self.codes[rows.places]
-            found.append(_by_code(codes, len(self.groups)))
+            found.append(positions_by_code(codes, len(self.groups)))
         return tuple(found)
 
     @cached_property
@@ -399,7 +321,7 @@ class FleetPlan(Record, eq=False):
                 metric.request(self.request),
                 jobs=ALONE,
                 reading=changed_reading(self._reading(group, metric)),
-                id="-".join([made, *(safe_part(value, ascii_only=True) for value in names.values())])[:_LONGEST_ID],
+                id="-".join([made, *(value_part(value, ascii_only=True) for value in names.values())])[:LONGEST_ID],
                 title=self.request.title or escape_control(about),
             )
             if not isinstance(found, ScaleplanError):
@@ -418,13 +340,12 @@ class FleetPlan(Record, eq=False):
                 found.setdefault(int(self.codes[position]), {})[position] = finding
         return found
 
-    def _reading(self, group: _Group, metric: _Metric) -> dict[str, object]:
+    def _reading(self, group: FleetGroup, metric: FleetMetric) -> dict[str, object]:
         """Return the keywords of reading by which a fit alone has the runs of a group."""
-        conditions = [_condition(column, value) for column, value in group.values.items()]
-        reading = {**self.keywords, "where": [*(self.keywords.get("where") or ()), *conditions]}
+        given = reading_arguments(self.keywords)
+        reading = {**self.keywords, "where": [*given.get("where", ()), *group.conditions]}
         if metric.role == "loss":
-            mapped = reading_arguments(self.keywords).get("mapping", {})
-            reading["map"] = {**mapped, "loss": metric.column}
+            reading["map"] = {**given.get("mapping", {}), "loss": metric.column}
         return reading
 
     def files(self, path: str) -> list[Path]:
@@ -432,34 +353,9 @@ class FleetPlan(Record, eq=False):
 
         Raises UsageError for a path that does not tell the laws apart, or a placeholder that is none.
         """
-        values = [self._names(group, number) for group, number in self.pairs]
-        known = dict.fromkeys([*self.columns, *(metric.role for metric, _ in self.metrics if metric.role)])
-        used = _PLACEHOLDER.findall(path)
-        for name in used:
-            if name not in known:
-                raise UnknownNameError("placeholder", f"{{{name}}}", [f"{{{each}}}" for each in known])
-        varied = [name for name in known if len({value[name] for value in values}) > 1]
-        lacking = [name for name in varied if name not in used]
-        if lacking:
-            needed = "-".join(f"{{{name}}}" for name in varied)
-            raise UsageError(
-                f"output {quote(path)} does not say one file for each law: {quote(f'{{{lacking[0]}}}')} is not in it",
-                hint=f"-o 'law-{needed}.toml' does",
-            )
-        if not path.endswith(".toml"):
-            raise UsageError(f"output {quote(path)} does not end in .toml", hint="presets are .toml files")
-        files = [_filled(path, value) for value in values]
-        first: dict[str, int] = {}
-        for i, file in enumerate(files):
-            # file systems of macOS and Windows tell no case apart
-            other = first.setdefault(str(file).casefold(), i)
-            if other != i:
-                names = " and ".join(quote(", ".join(values[each].values())) for each in (other, i))
-                raise UsageError(
-                    f"the laws of {names} would be written to one file, {quote(file)}",
-                    hint="rename one of them, or keep some with --where",
-                )
-        return files
+        roles = [metric.role for metric, _ in self.metrics if metric.role]
+        laws = [self._names(group, number) for group, number in self.pairs]
+        return files_of_laws(path, laws, dict.fromkeys([*self.columns, *roles]))
 
     def fit(self, *, progress: Progress | None = None, with_presets: bool = True) -> FittedFleet:
         """Fit each law; raises UsageError where no law at all can be fitted."""
@@ -473,9 +369,9 @@ class FleetPlan(Record, eq=False):
                 presets.append(preset)
             if progress is not None:
                 progress(len(laws))
-        fitted = sum(law.status != _NOT_FITTED for law in laws)
+        fitted = sum(law.status != NOT_FITTED for law in laws)
         if not fitted:
-            raise _none_fitted(laws)
+            raise none_fitted(laws)
         fleet = Fleet(
             file=self.table.source,
             sha256=self.table.sha256,
@@ -490,7 +386,7 @@ class FleetPlan(Record, eq=False):
             fitted=fitted,
             not_fitted=len(laws) - fitted,
             laws=tuple(laws),
-            warnings=(*self._left_out(), *_common(laws)),
+            warnings=(*self._left_out(), *self._other_units(), *common_warnings(laws)),
         )
         return FittedFleet(fleet=fleet, plan=self, presets=tuple(presets))
 
@@ -498,6 +394,25 @@ class FleetPlan(Record, eq=False):
         parts = self._parts()
         while block := tuple(islice(parts, size)):
             yield _Block(block, self.source, with_presets)
+
+    def _other_units(self) -> Iterator[Notice]:
+        """Yield a warning for metrics in rows whose names state another unit than that of the loss, once a unit."""
+        if "loss" not in self.request.needed_roles or self.request.y != "loss":
+            return
+        wanted = str(self.keywords.get("loss_unit") or "nats")
+        found: dict[str, list[str]] = {}
+        for value in dict.fromkeys(value for group in self.groups for value in group.values.values()):
+            unit = contradicted_unit(value, wanted)
+            if unit is not None:
+                found.setdefault(unit, []).append(value)
+        for unit, names in found.items():
+            meaning, read = LOSS_UNITS[unit].meaning, LOSS_UNITS[wanted].meaning
+            yield Notice(
+                code="other_unit",
+                message=f"{listed(names, most=_MOST_NAMED)}: in {meaning} by {'its' if len(names) == 1 else 'their'} "
+                f"name, and read as {read}: --loss-unit {unit} reads {'it' if len(names) == 1 else 'them'}, and "
+                "--where leaves out the others",
+            )
 
     def _left_out(self) -> tuple[Notice, ...]:
         without = int(np.count_nonzero(self.codes < 0))
@@ -509,98 +424,8 @@ class FleetPlan(Record, eq=False):
         return (Notice(code="no_group", message=message),)
 
 
-def _condition(column: str, value: str) -> str:
-    """Return the condition that the rows of a value meet, in printable text: of another value as its pattern."""
-    if is_visible(value):
-        return f"{column} = {value}"
-    pattern = "".join(re.escape(c) if is_visible(c) else escape_control(c) for c in value)
-    return rf"{column} ~ ^{pattern}\Z"
-
-
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-
-_NOT_IN_NAME = re.compile(r"[^\w.-]+")
-
-_LONGEST_PART, _LONGEST_ID = 60, 80
-
-
-def _filled(path: str, values: Mapping[str, str]) -> Path:
-    """Return a path with values for its placeholders."""
-    return Path(_PLACEHOLDER.sub(lambda match: safe_part(values[match[1]]), path))
-
-
-def safe_part(text: str, *, ascii_only: bool = False) -> str:
-    """Return a value as part of the name of a file, or with ASCII alone of an id.
-
-    Of a value of which nothing is left, it is the bytes.
-    """
-    plain = unicodedata.normalize("NFC", text)
-    found = name_part(plain) if ascii_only else _NOT_IN_NAME.sub("-", plain).strip("-._").lower()[:_LONGEST_PART]
-    return found or text.encode(errors="surrogatepass").hex()[:_LONGEST_PART]
-
-
-def _columns_of_each(
-    texts: Sequence[str], table: RawTable, request: FitRequest, reading: Mapping[str, Any]
-) -> tuple[tuple[str, ...], tuple[_Metric, ...]]:
-    """Return the columns that separate groups, and the metrics, of the texts of ``--each``."""
-    columns: dict[str, None] = {}
-    metrics: dict[_Metric, None] = {}
-    for text in texts:
-        if text in table.names:
-            columns[text] = None
-            continue
-        role, sign, rest = (part.strip() for part in text.partition("="))
-        if sign:
-            _require_role(role, text, request, reading)
-            metrics |= dict.fromkeys(_Metric(role, name) for name in _matching(rest, table))
-            continue
-        columns |= {column_called(part, table): None for part in text.split(",") if part.strip()}
-    if len({metric.role for metric in metrics}) > 1:
-        raise UsageError("--each names columns of both loss and y", hint="name those of one of them")
-    return tuple(columns), tuple(metrics) or (_Metric(),)
-
-
-def _require_role(role: str, text: str, request: FitRequest, reading: Mapping[str, Any]) -> None:
-    """Refuse columns of a role that cannot be fitted in turn, or that is given otherwise too."""
-    if "," in role:
-        names, _, last = role.rpartition(",")
-        way = f"--each {escape_control(names)} --each '{escape_control(last + text[len(role) :])}'"
-        raise UsageError(f"--each {quote(text)} mixes columns of groups and of a role", hint=way)
-    if role not in ("loss", "y"):
-        raise UsageError(f"--each {quote(text)}: the columns of a role {quote(role)}", hint=f"{_WAY}")
-    if role == "y" and request.form not in CURVES:
-        raise UsageError(f"--each y is for curves, and form '{request.form}' has its own columns", hint=_WAY)
-    if role == "loss" and "loss" not in request.needed_roles:
-        way = "'y=COLUMNS' fits each as the y of the curve" if request.form in CURVES else "leave the columns out"
-        raise UsageError(f"--each {quote(text)}: this fit has no loss", hint=way)
-    if "loss" in reading.get("mapping", {}) if role == "loss" else request.y != "loss":
-        raise UsageError(f"the column of the {role} is given twice, by --each {quote(text)} too", hint="give one")
-
-
-_WAY = "'loss=COLUMNS' fits each column as the loss, COLUMN each value of a column"
-
-
-def _matching(text: str, table: RawTable) -> list[str]:
-    """Return the columns that a list with commas names, of which ``*`` stands for any letters."""
-    if text in table.names:
-        return [text]
-    found: list[str] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        if part in table.names or "*" not in part:
-            found.append(column_called(part, table))
-            continue
-        pattern = re.compile(".*".join(map(re.escape, part.split("*"))), re.DOTALL)
-        names = [name for name in table.names if pattern.fullmatch(name)]
-        if not names:
-            raise UnknownNameError("column", part, table.names)
-        found += names
-    if not found:
-        raise UsageError("--each names a role without columns", hint=_WAY)
-    return found
-
-
 def _recognised(
-    table: RawTable, metric: _Metric, request: FitRequest, reading: Mapping[str, Any]
+    table: RawTable, metric: FleetMetric, request: FitRequest, reading: Mapping[str, Any]
 ) -> Recognised | ScaleplanError:
     """Return the columns of the law of a metric, or why there are none."""
     mapping = dict(reading.get("mapping", {}))
@@ -617,46 +442,6 @@ def _recognised(
         )
     except ScaleplanError as error:
         return error
-
-
-def _split(table: RawTable, columns: Sequence[str]) -> tuple[list[_Group], list[int]]:
-    """Return the groups in the order of their first rows, and the number of each row's group, -1 for none."""
-    if not columns:
-        return [_Group({}, np.arange(len(table.rows)))], [0] * len(table.rows)
-    keys = [_keys(table.column(name)) for name in columns]
-    numbers: dict[tuple[object, ...], int] = {}
-    codes = [-1 if None in key else numbers.setdefault(key, len(numbers)) for key in zip(*keys, strict=True)]
-    groups = []
-    for positions in _by_code(np.array(codes, dtype=np.intp), len(numbers)):
-        record = table.records[int(positions[0])]
-        values = {name: to_text(record[table.names.index(name)]) for name in columns}
-        groups.append(_Group(values, positions))
-    return groups, codes
-
-
-def _by_code(codes: Index, count: int) -> tuple[Index, ...]:
-    """Return the positions of each code from 0 to ``count``, in order."""
-    order = np.argsort(codes, kind="stable")
-    starts = np.searchsorted(codes[order], np.arange(count + 1))
-    return tuple(order[start:end] for start, end in pairwise(starts))
-
-
-def _keys(cells: Sequence[Cell]) -> list[object]:
-    """Return what tells the value of each cell from others, as a condition with ``=`` does; None for no value.
-
-    A cell that says "none" is a value, of a setting that a run does not have.
-    """
-    known: dict[tuple[type, Cell], object] = {}
-    found: list[object] = []
-    for cell in cells:
-        place = type(cell), cell
-        if place not in known:
-            text = to_text(cell)
-            number = number_in(cell)
-            missing = is_missing(cell) and text.casefold() != "none"
-            known[place] = None if missing else text if number is None else number
-        found.append(known[place])
-    return found
 
 
 def _others(rows: Sequence[int], breaks: Sequence[int], positions: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -684,111 +469,16 @@ def _fit_block(block: _Block) -> list[tuple[FleetLaw, str | None]]:
 
 def _fit_part(part: _Part, block: _Block) -> tuple[FleetLaw, str | None]:
     """Fit one law, and return its row, with its preset where that is wanted and can be written."""
-    result = None
+    of_part: dict[str, Any] = {"group": part.group, "metric": part.metric, "rows": part.size}
+    law = None
     try:
         if isinstance(part.rows, ScaleplanError):
             raise part.rows
-        runs = part.rows.cleaned()
-        result = fit_runs(part.request, runs, source=block.source)
-        law = _law(part, result)
+        result = fit_runs(part.request, part.rows.cleaned(), source=block.source)
+        law = law_of_fit(result, **of_part)
         _ = result.preset  # refuses what would not read back
         return law, result.to_toml() if block.with_presets else None
     except ScaleplanError as error:
-        if result is not None:  # of coefficients that no preset may hold, which are still shown
-            return replace(_law(part, result), reason=error.message, hint=error.hint), None
-        return _no_law(part, error), None
-
-
-def _law(part: _Part, result: FitResult) -> FleetLaw:
-    """Return the row of a fit."""
-    plan, target, request = result.plan(), result.target_flops, result.request
-    level = request.level
-    interval = None if plan is None else plan.interval
-    value = next((each for each in result.values if target and each.name == f"at {format_flops(target)}"), None)
-    of_loss = request.y == "loss"
-    loss = None if plan is None else plan.loss
-    known = interval or _unknown(level)
-    if value is not None and of_loss:
-        loss, known = value.value, replace(known, loss=value.interval)
-    metric = part.metric or (result.runs.columns.get("loss") if of_loss else request.y)
-    return FleetLaw(
-        group=part.group,
-        metric=metric,
-        status=result.status or "fitted",
-        rows_used=len(result.runs),
-        rows_dropped=part.size - len(result.runs),
-        target_flops=target,
-        params=None if plan is None else float(plan.params),
-        tokens=None if plan is None else float(plan.tokens),
-        loss=loss,
-        interval=known,
-        known_within=None if result.forecast is None or math.isinf(result.known_within) else result.known_within,
-        rms_residual=None if result.residuals is None else rms(result.residuals),
-        coefficients={name: float(number) for name, number in result.coefficients.items()},
-        value=None if value is None or of_loss else value.value,
-        value_interval=None if value is None or of_loss else value.interval,
-        reason=result.refusal,
-        warnings=result.warnings,
-    )
-
-
-def _no_law(part: _Part, error: ScaleplanError) -> FleetLaw:
-    """Return the row of a law that cannot be fitted."""
-    return FleetLaw(
-        group=part.group,
-        metric=part.metric,
-        status=_NOT_FITTED,
-        rows_used=0,
-        rows_dropped=part.size,
-        target_flops=None,
-        params=None,
-        tokens=None,
-        loss=None,
-        interval=_unknown(part.request.level),
-        known_within=None,
-        rms_residual=None,
-        reason=error.message,
-        hint=error.hint,
-    )
-
-
-def _unknown(level: float) -> Interval[float]:
-    return Interval(level=level, params=None, tokens=None, loss=None, tokens_per_param=None)
-
-
-def _none_fitted(laws: Sequence[FleetLaw]) -> UsageError:
-    """Return the error for laws none of which could be fitted, with the most frequent reason."""
-    reasons = Counter((law.reason, law.hint) for law in laws)
-    ((reason, hint), count), *others = reasons.most_common()
-    if len(laws) == 1:
-        return UsageError(str(reason), hint=hint)
-    often = f" ({count:,} of them)" if others else ""
-    return UsageError(f"none of {len(laws):,} laws could be fitted: {reason}{often}", hint=hint)
-
-
-_MOST_NAMED = 3
-
-
-def _common(laws: Sequence[FleetLaw]) -> Iterator[Notice]:
-    """Yield what is doubtful about several laws, once a cause, with the first of them as an example."""
-    total = len(laws)
-    failed = [law for law in laws if law.status == _NOT_FITTED]
-    if failed:
-        names = _named(failed)
-        yield Notice(
-            code="not_fitted",
-            message=f"{len(failed):,} of {total:,} laws could not be fitted ({names}): {failed[0].reason}",
-        )
-    found: dict[str, list[FleetLaw]] = {}
-    for law in laws:
-        for code in dict.fromkeys(notice.code for notice in law.warnings):
-            found.setdefault(code, []).append(law)
-    for code, several in found.items():
-        message = next(notice.message for notice in several[0].warnings if notice.code == code)
-        yield Notice(code=code, message=f"{len(several):,} of {total:,} laws ({_named(several)}): {message}")
-
-
-def _named(laws: Sequence[FleetLaw]) -> str:
-    """Return the names of some laws, of many the first."""
-    names = [quote(law.name) for law in laws[:_MOST_NAMED]]
-    return ", ".join([*names, *(["…"] if len(laws) > _MOST_NAMED else [])])
+        if law is not None:  # of coefficients that no preset may hold, which are still shown
+            return replace(law, reason=error.message, hint=error.hint), None
+        return law_without_fit(error, **of_part, level=part.request.level), None

@@ -10,20 +10,28 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from scaleplan.errors import FileError, UnknownNameError, quote
 from scaleplan.files import is_file
+from scaleplan.fitting.batch_columns import (
+    Batch,
+    distinct_cells,
+    numbers_of,
+    plain_column,
+    plain_numbers,
+    text_rows,
+    texts_of,
+)
 from scaleplan.fitting.columns import ROLES, candidates, recognise
 from scaleplan.fitting.csv_batches import CsvTable, is_csv
 from scaleplan.fitting.exports import step_column
 from scaleplan.fitting.mapping import ColumnMapping, read_mapping
-from scaleplan.fitting.row_choice import CARRIED, final_row, is_written_nan, ordered_runs, run_labels
+from scaleplan.fitting.row_choice import CARRIED, final_row, ordered_runs, run_labels
 from scaleplan.fitting.table import (
     MAX_BYTES,
     History,
@@ -36,8 +44,7 @@ from scaleplan.fitting.table import (
 )
 from scaleplan.record import Record
 from scaleplan.tables.arrow_files import FrameTable, has_library, library
-from scaleplan.tables.cells import to_text
-from scaleplan.tables.frames import MOST_CELLS, TextTable, TooLargeError, collected, is_path, table_shape, text_table
+from scaleplan.tables.frames import MOST_CELLS, TextTable, TooLargeError, collected, is_path, table_shape
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -56,9 +63,6 @@ _PROBE = 1000
 """Rows by which columns are recognised, beside those that tell columns apart further on."""
 
 _SIZE_ROLES = ("loss", *CARRIED, "weight")
-
-Batch: TypeAlias = Any
-"""A record batch of PyArrow, which has no types of its own."""
 
 
 class Batches(Protocol):
@@ -107,7 +111,7 @@ class _Reading(Record):
         return _Roles(
             columns=columns,
             labels=tuple(columns[role] for role in ("name", "group") if role in columns)
-            + tuple(map(_plain, self.keys)),
+            + tuple(map(plain_column, self.keys)),
             losses=losses,
             sizes={role: columns[role] for role in CARRIED if role in columns},
             step=step_column(table.names),
@@ -298,7 +302,7 @@ class _Labels:
         parts = []
         blank = np.ones(batch.num_rows, dtype=bool)
         for label, ids in zip(self._labels, self._ids, strict=True):
-            texts, places = _texts(label, batch)
+            texts, places = texts_of(label, batch)
             known = np.array([ids.setdefault(text, len(ids)) for text in texts], dtype=np.int64)
             parts.append(known[places])
             blank &= np.array([not text for text in texts], dtype=bool)[places]
@@ -337,14 +341,14 @@ class _Scan:
         codes, order, numbers, sort, blank = self.sorted(rows, batch)
         losses = {}
         for text, mapped in self._roles.losses.items():
-            values, written = _numbers(mapped, batch)
+            values, written = numbers_of(mapped, batch)
             losses[text] = ~np.isnan(values[sort]), written[sort]
         if blank.any():  # an empty line is no row
             blank &= np.isneginf(order)
             for measured, written in losses.values():
                 blank &= ~measured & ~written
             for mapped in self._roles.sizes.values():
-                blank &= np.isnan(_numbers(mapped, batch)[0][sort])
+                blank &= np.isnan(numbers_of(mapped, batch)[0][sort])
         there = ~blank
         self._grow(len(self.labels))
         self.count += int(there.sum())
@@ -463,10 +467,10 @@ class _Reduction:
         unread = set(witnesses.columns)
         for rows, batch in self._table.batches(witnesses.columns):
             open_columns = witnesses.columns
-            witnesses.see(rows, {name: _plain_numbers(name, batch) for name in open_columns})
+            witnesses.see(rows, {name: plain_numbers(name, batch) for name in open_columns})
             for name in sorted(unread.intersection(open_columns)):
-                texts, places = _distinct(_plain(name), batch.column(name))
-                wrong = [position in _plain(name).numbers(texts)[1] for position in range(len(texts.rows))]
+                texts, places = distinct_cells(plain_column(name), batch.column(name))
+                wrong = [position in plain_column(name).numbers(texts)[1] for position in range(len(texts.rows))]
                 found = np.array(wrong, dtype=bool)[places]
                 if found.any():
                     witnesses.rows.add(int(rows[np.argmax(found)]))
@@ -480,7 +484,7 @@ class _Reduction:
             if not len(rows):
                 continue
             if witnesses.columns:
-                witnesses.see(rows, {name: _plain_numbers(name, batch) for name in witnesses.columns})
+                witnesses.see(rows, {name: plain_numbers(name, batch) for name in witnesses.columns})
             scan.see(rows, batch)
             self._require_few(len(scan.labels))
         return scan.finals()
@@ -506,7 +510,7 @@ class _Reduction:
             if not len(batch_rows):
                 continue
             codes, order, numbers, sort, _ = self._scan.sorted(batch_rows, batch)
-            sized = {role: ~np.isnan(_numbers(roles.sizes[role], batch)[0])[sort] for role in lacking}
+            sized = {role: ~np.isnan(numbers_of(roles.sizes[role], batch)[0])[sort] for role in lacking}
             for text, (final_order, final_row_of) in finals.items():
                 limit, end = final_order[codes], final_row_of[codes]
                 before = (order < limit) | ((order == limit) & (numbers <= end))
@@ -529,7 +533,7 @@ class _Reduction:
                 first, end = np.searchsorted(numbers, (rows[0], rows[-1] + 1))
                 places = np.searchsorted(rows, numbers[first:end])
                 if len(places):
-                    records += _text_rows(batch.take(library().array(places)))
+                    records += text_rows(batch.take(library().array(places)))
                 if end == len(numbers):
                     break
             taken.append(records)
@@ -553,113 +557,5 @@ def _order(step: str | None, batch: Batch, rows: Index) -> Array:
     """Return what the rows of a run are in the order of: their steps, those without one first, or their numbers."""
     if step is None:
         return rows.astype(np.float64)
-    order = _plain_numbers(step, batch)
+    order = plain_numbers(step, batch)
     return np.where(np.isnan(order), -math.inf, order)
-
-
-def _plain(name: str) -> ColumnMapping:
-    return ColumnMapping(text=name, column=name)
-
-
-def _plain_numbers(name: str, batch: Batch) -> Array:
-    return _numbers(_plain(name), batch)[0]
-
-
-def _numbers(mapped: ColumnMapping, batch: Batch) -> tuple[Array, Mask]:
-    """Return the numbers of a batch as :meth:`ColumnMapping.numbers` has them, and where a NaN is written."""
-    nowhere = np.zeros(batch.num_rows, dtype=bool)
-    if mapped.factors:
-        values = np.ones(batch.num_rows)
-        for factor, exponent in mapped.factors:
-            with np.errstate(all="ignore"):
-                numbers = _numbers(factor, batch)[0]
-                values = values * numbers if exponent > 0 else values / numbers
-        return values, nowhere
-    if mapped.column is None:
-        constant = math.nan if mapped.constant is None else mapped.constant
-        return np.full(batch.num_rows, constant * mapped.scale), nowhere
-    array = batch.column(mapped.column)
-    plain = None if mapped.pattern is not None else _as_numbers(array)
-    if plain is None:
-        return _numbers_of_texts(mapped, array)
-    values, written = plain
-    with np.errstate(all="ignore"):
-        return (10.0**values if mapped.log10 else values) * mapped.scale * mapped.heading, written
-
-
-def _as_numbers(array: Any) -> tuple[Array, Mask] | None:  # noqa: ANN401  of PyArrow
-    """Return an array of numbers, or of plain texts of them, at once; None for any other."""
-    pa, types = library(), library("pyarrow.types")
-    nowhere = np.zeros(len(array), dtype=bool)
-    kind = array.type
-    if types.is_null(kind):
-        return np.full(len(array), math.nan), nowhere
-    if types.is_integer(kind) or types.is_floating(kind):
-        return array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), nowhere
-    if not (types.is_string(kind) or types.is_large_string(kind)):
-        return None
-    compute = library("pyarrow.compute")
-    try:
-        filled = compute.if_else(compute.equal(array, pa.scalar("", kind)), pa.scalar(None, kind), array)
-        numbers = filled.cast(pa.float64())
-    except pa.ArrowException:
-        return None
-    values = numbers.to_numpy(zero_copy_only=False)
-    written = np.isnan(values)
-    if written.any() and numbers.null_count:
-        written &= numbers.is_valid().to_numpy(zero_copy_only=False)
-    return values, written
-
-
-_COMMAS = re.compile(r"[+-]?[\d.]*\d,\d[\d.,]*(?:[eE][+-]?\d+)?\s*[a-zA-Z%]*")
-"""A number with a comma, of thousands or a decimal one, which only a whole column tells."""
-
-
-def _numbers_of_texts(mapped: ColumnMapping, array: Any) -> tuple[Array, Mask]:  # noqa: ANN401  of PyArrow
-    """Return the numbers in an array of texts: each text is read once."""
-    table, places = _distinct(mapped, array)
-    values = mapped.numbers(table)[0]
-    texts = [to_text(cell) for cell in mapped.cells(table)]
-    doubtful = next((text for text in texts if _COMMAS.fullmatch(text)), None)
-    if doubtful is not None:
-        hint = "write numbers without commas: 1439.5, 1000000"
-        raise FileError(
-            f"{quote(doubtful)} in column {quote(mapped.column or '')} of a table of this size", hint=hint
-        )
-    written = np.array([is_written_nan(text) for text in texts], dtype=bool) & np.isnan(values)
-    return values[places], written[places]
-
-
-def _texts(mapped: ColumnMapping, batch: Batch) -> tuple[list[str], Index]:
-    """Return the texts of a batch as :meth:`ColumnMapping.texts` has them: each once, and the place of each row's."""
-    if mapped.factors or mapped.column is None:
-        values, places = np.unique(_numbers(mapped, batch)[0], return_inverse=True)
-        return [to_text(value) for value in values.tolist()], places.reshape(-1)
-    table, places = _distinct(mapped, batch.column(mapped.column))
-    return mapped.texts(table), places
-
-
-def _distinct(mapped: ColumnMapping, array: Any) -> tuple[RawTable, Index]:  # noqa: ANN401  of PyArrow
-    """Return a table of the distinct cells of a column, and the place of each row in it."""
-    pa, types = library(), library("pyarrow.types")
-    if types.is_nested(array.type):
-        cells = pa.array([row[0] for row in _text_rows(pa.record_batch([array], names=["cell"]))], pa.string())
-        encoded = cells.dictionary_encode()
-    else:
-        encoded = array if types.is_dictionary(array.type) else array.dictionary_encode()
-    records = _text_rows(pa.record_batch([encoded.dictionary], names=["cell"]))
-    places = encoded.indices.fill_null(len(records)).to_numpy(zero_copy_only=False).astype(np.intp)
-    name = mapped.column or ""
-    rows = tuple(range(len(records) + 1))
-    return RawTable(source="", sha256="", names=(name,), records=[*records, [""]], rows=rows), places
-
-
-def _text_rows(batch: Batch) -> list[list[str]]:
-    """Return the cells of a batch as the texts that they have in a CSV file."""
-    if not batch.num_rows:
-        return []
-    pa = library()
-    if all(field.type == pa.string() for field in batch.schema):
-        columns = [[cell or "" for cell in column.to_pylist()] for column in batch.columns]
-        return [list(row) for row in zip(*columns, strict=True)]
-    return text_table(pa.Table.from_batches([batch])).rows

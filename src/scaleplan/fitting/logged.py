@@ -131,7 +131,8 @@ def logged_loss(table: RawTable) -> tuple[str, str]:
         return "val_loss", "loss is 'val_loss', the last validation loss; --map loss=loss takes the training loss"
     if not np.isfinite(train[counted]).any():
         return "val_loss", "loss is 'val_loss', the last validation loss: no run has a training loss"
-    why = f"not every run has a validation loss at its end ({listed(lacking, most=3)})"
+    some = f"not every run has a validation loss at its end ({listed(lacking, most=3)})"
+    why = some if len(lacking) < len(counted) else "no run has a validation loss at its end"
     way = "; --map loss=val_loss takes the last ones" if np.isfinite(val).any() else ""
     return "loss", f"loss is 'loss', the training loss over the last part: {why}{way}"
 

@@ -132,7 +132,7 @@ def _surface(request: FitRequest, runs: Runs, source: str, progress: Progress | 
         remarks=(
             *(flag.message for flag in found.flags),
             *_determined(request, found.design.along, source),
-            *_shared_names(request, runs),
+            *shared_names(request, runs),
         ),
         uncertainty=surface_uncertainty(found),
         diagnosis=found,
@@ -197,7 +197,7 @@ def _determined(request: FitRequest, line: Line | None, source: str) -> tuple[st
     return (f"what they determine is the curve along it: {command}",)
 
 
-def _shared_names(request: FitRequest, runs: Runs) -> tuple[str, ...]:
+def shared_names(request: FitRequest, runs: Runs) -> tuple[str, ...]:
     """Return the remark that several points seem to be of one training run, and were resampled apart."""
     if runs.labels is None or request.cluster:
         return ()

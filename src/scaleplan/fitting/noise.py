@@ -19,7 +19,7 @@ from scaleplan.errors import UsageError
 from scaleplan.fitting.cleaning import CELL_WIDTH, cells_of
 from scaleplan.planning.uncertainty import beta_share
 from scaleplan.record import Record
-from scaleplan.units import format_factor, format_number
+from scaleplan.units import counted, format_factor, format_number
 
 if TYPE_CHECKING:
     from scaleplan.arrays import Array, Index
@@ -91,7 +91,7 @@ def require_distinct(*inputs: Array, coefficients: int) -> None:
     rows = len(inputs[0])
     repeated = "" if distinct == rows else f" at {distinct} different inputs"
     raise UsageError(
-        f"{rows} rows{repeated} are too few for {coefficients} coefficients",
+        f"{counted(rows, 'row')}{repeated} {'is' if rows == 1 else 'are'} too few for {coefficients} coefficients",
         hint=f"{least} different ones or more leave {_LEFT_OVER} to judge the noise by; a form of fewer coefficients "
         "needs fewer",
     )

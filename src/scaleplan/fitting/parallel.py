@@ -35,7 +35,6 @@ Found = TypeVar("Found")
 _MOST = 256  # processes of one machine
 _AHEAD = 64  # parts a worker that may be in work, or done and not taken: what bounds the memory
 _LOCAL, _CLUSTER = "scaleplan.fitting.processes", "scaleplan.fitting.dask_cluster"
-_EXTRAS = {"joblib": "parallel", "distributed": "dask"}
 _PROTOCOLS = ("tcp", "tls", "ws", "wss", "ucx", "ucxx")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?P<port>:[0-9]{1,5})?")
 _PORT = 8786  # where the scheduler of Dask listens unless it is started with another
@@ -50,6 +49,10 @@ class Jobs(Record):
     processes: int = 1
     cluster: str | None = None
 
+    def __repr__(self) -> str:
+        """Return what it is given as, for the default in the help of functions."""
+        return str(self.processes) if self.cluster is None else repr(f"dask:{self.cluster}")
+
     @classmethod
     def parse(cls, value: Amount) -> Self:
         """Return what ``2``, ``auto`` (the cores that this process may use) or ``dask:ADDRESS`` stands for.
@@ -62,7 +65,7 @@ class Jobs(Record):
             if kind.casefold() != "dask":
                 raise UsageError(f"{quote(kind)} in --jobs {quote(text)} is no kind of workers", hint=_HINT)
             jobs = cls(processes=0, cluster=_address(place))
-            _require("joblib", "distributed")
+            _require("joblib", "distributed", extra="dask")
             return jobs
         if text.casefold() == "auto":
             _require("joblib")
@@ -110,12 +113,12 @@ def _address(place: str) -> str:
     return f"{protocol.casefold() or 'tcp'}://{host}{'' if match['port'] else f':{_PORT}'}"
 
 
-def _require(*libraries: str) -> None:
+def _require(*libraries: str, extra: str = "parallel") -> None:
     for name in libraries:
         if find_spec(name) is None:
             raise UsageError(
                 f"{name}, which shares work among processes, is not installed",
-                hint=f"pip install 'scaleplan[{_EXTRAS[name]}]', or --jobs 1",
+                hint=f"pip install 'scaleplan[{extra}]', or --jobs 1",
             )
 
 

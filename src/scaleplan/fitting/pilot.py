@@ -260,7 +260,7 @@ def design(
         run_cost=run_cost,
         schedule=schedule,
         cooldown=cooldown,
-        limits=tuple(limit or ()),
+        limits=(limit,) if isinstance(limit, str) else tuple(limit or ()),
     )
     given = None if flops is None else parse_flops(flops)
     guess = _guess(runs, preset, noise, keywords)

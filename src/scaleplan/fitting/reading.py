@@ -10,53 +10,45 @@ import math
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scaleplan.errors import FileError, Notice, UnknownNameError, UsageError, escape_control, quote
-from scaleplan.files import is_file, is_folder
 from scaleplan.fitting.cleaning import ROUNDING, any_finished, cells_of, clean, read_condition
 from scaleplan.fitting.columns import candidates, recognise
 from scaleplan.fitting.compute import own_count
-from scaleplan.fitting.exports import CURVE, NotRunsError
-from scaleplan.fitting.histories import final_rows, is_large
+from scaleplan.fitting.histories import final_rows
 from scaleplan.fitting.ladders import ladder_doubts
-from scaleplan.fitting.logged import is_log, logged_doubts, logged_names, logged_table, opened
+from scaleplan.fitting.logged import logged_doubts, logged_names
 from scaleplan.fitting.mapping import read_mapping
 from scaleplan.fitting.row_choice import dropped_reasons, earlier_steps, marked_rows, rows_by_number
 from scaleplan.fitting.runs import REASONS, Finding, Runs
 from scaleplan.fitting.sweeps import unlike_runs
-from scaleplan.fitting.table import RawTable, read_table
+from scaleplan.fitting.table_source import open_table
 from scaleplan.laws.base import Cost
-from scaleplan.logs.logged_run import LoggedRuns
 from scaleplan.presets.conventions import NATS
 from scaleplan.record import Record
-from scaleplan.tables.arrow_files import ENDINGS, arrow_parts
 from scaleplan.tables.cells import to_numbers
-from scaleplan.tables.frames import TooLargeError, collected, is_path
 from scaleplan.tables.loss_units import LOSS_UNITS, stated_unit
 from scaleplan.units import format_number, format_plain, parse_flops, parse_positive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from scaleplan.arrays import Array, Index, Mask
     from scaleplan.fitting.compute import OwnCount
     from scaleplan.fitting.mapping import ColumnMapping
-    from scaleplan.fitting.table import History
+    from scaleplan.fitting.table import History, RawTable
+    from scaleplan.logs.logged_run import LoggedRuns
     from scaleplan.tables.cells import Cell
     from scaleplan.tables.frames import TableLike
     from scaleplan.units import Amount
 
     Recognised = tuple[dict[str, ColumnMapping], list[str]]
-    Reduced = Callable[[TableLike | RawTable], RawTable]
     Column = tuple[Array, Mapping[int, str]]
 
-__all__ = ["RunRows", "check_choices", "open_table", "read_runs", "rows_of"]
-
-T = TypeVar("T")
+__all__ = ["RunRows", "check_choices", "read_runs", "rows_of"]
 
 _LEAST = {"params": 100.0, "tokens": 100.0, "flops": 1e6}
 """A median below is a logarithm or a multiple of another unit."""
@@ -385,64 +377,6 @@ def _final_steps(
 
 def _reduced(history: History, runs: int) -> str:
     return f"{history.count:,} rows of steps hold {runs:,} runs, of which the final rows are read"
-
-
-def _opened(source: TableLike | LoggedRuns | RawTable, reduced: Reduced | None) -> str | Path | RawTable:
-    """Return what runs are read from; ``reduced`` gives the final rows of a history that is large."""
-    if reduced is None or isinstance(source, LoggedRuns | RawTable):
-        return opened(source)
-    source = source if is_path(source) else collected(source)
-    if is_large(source):
-        return reduced(source)
-    try:
-        return opened(source)
-    except TooLargeError:
-        return reduced(source)
-
-
-def open_table(
-    given: TableLike | LoggedRuns | RawTable,
-    recognised: Callable[[RawTable], T],
-    *,
-    by_step: bool,
-    reduced: Reduced | None,
-) -> tuple[RawTable, T]:
-    """Return the table of a file with what is ``recognised`` in it; of a log or a folder, the table of its runs.
-
-    With ``by_step`` the rows of a history are what the user wants, and ``reduced`` gives the final ones where they
-    are too many. Raises FileError for what is neither.
-    """
-    source = _opened(given, reduced)
-    if isinstance(source, RawTable):
-        return source, recognised(source)
-    if is_folder(Path(source)) and not arrow_parts(Path(source)):
-        table = logged_table(source)
-        return table, recognised(table)
-    text = Path(source).suffix.lower() not in {".csv", ".tsv", *ENDINGS}
-    try:
-        table = read_table(source)
-        return table, recognised(table)
-    except TooLargeError as error:
-        if reduced is None:
-            raise
-        if not is_file(Path(source)):  # a pipe, and a history is read twice
-            raise TooLargeError(error.message, hint="name its file: more than this is read from no pipe") from None
-        table = reduced(source)
-        return table, recognised(table)
-    except FileError as error:
-        curves = isinstance(error, NotRunsError)
-        if curves and not by_step and str(source) == "-":  # which cannot be read twice
-            hint = "name its file, or make a table of it: scaleplan runs - -o runs.csv"
-            raise NotRunsError(error.message, hint=hint) from None
-        if by_step or str(source) == "-" or not ((curves or text) and is_log(source, tables=curves)):
-            raise
-        cause = error
-    table = logged_table(source)
-    try:
-        return table, recognised(table)
-    except FileError as error:
-        way = "" if CURVE not in (cause.hint or "") else f"; {CURVE}{(cause.hint or '').partition(CURVE)[2]}"
-        raise FileError(error.message, hint=f"{error.hint}{way}") from None
 
 
 _MOST_EPOCHS = 4.5  # up to 4 epochs are nearly as good as new data (arXiv:2305.16264)

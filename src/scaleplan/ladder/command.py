@@ -77,6 +77,10 @@ class CommandTemplate(Record):
             "".join(text + ("" if name is None else written[name]) for text, name in word) for word in self.words
         )
 
+    def has(self, *placeholders: str) -> bool:
+        """Return whether any of some placeholders is in the command."""
+        return any(name in placeholders for word in self.words for _, name in word)
+
     def _with(self, placeholder: str) -> Iterator[int]:
         for position, word in enumerate(self.words):
             if any(name == placeholder for _, name in word):

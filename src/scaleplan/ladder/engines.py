@@ -26,16 +26,21 @@ class Engine(NamedTuple):
     """How runs are handed to an engine.
 
     ``file`` is the name of its file, ``writer`` the function ``(ladder, runs) -> str`` that returns its text, and
-    ``submit`` the command that submits a file, which :meth:`submission` fills in. ``remote`` is whether its machines
-    vanish with what runs wrote, so that a place is needed that keeps it; there the folders of runs lie in
-    :data:`REMOTE_FOLDER`. ``image`` is whether it needs a container image.
+    ``submit`` the command that submits a file, which :meth:`submission` fills in. Where its machines vanish with what
+    runs wrote, ``storage`` says what keeps it, and the folders of runs lie in :data:`REMOTE_FOLDER`. ``image`` is
+    whether it needs a container image.
     """
 
     file: str
     writer: str
     submit: str
-    remote: bool = False
+    storage: str | None = None
     image: bool = False
+
+    @property
+    def remote(self) -> bool:
+        """Whether runs write to storage that the engine mounts, not to the disk of the user."""
+        return self.storage is not None
 
     def submission(self, file: str, places: int) -> str:
         """Return the command that submits a file of runs of which ``places`` may run at the same time."""
@@ -60,13 +65,13 @@ ENGINES: Mapping[str, Engine] = {
         file="skypilot.yaml",
         writer="scaleplan.ladder.skypilot:skypilot_task",
         submit="sky jobs launch --num-jobs {places} {file}",
-        remote=True,
+        storage="a bucket, s3://NAME",
     ),
     "kubernetes": Engine(
         file="kubernetes.yaml",
         writer="scaleplan.ladder.kubernetes:kubernetes_job",
         submit="kubectl apply -f {file}",
-        remote=True,
+        storage="the name of a PersistentVolumeClaim",
         image=True,
     ),
     "csv": Engine(file="runs.csv", writer="scaleplan.ladder.list_of_runs:list_of_runs", submit=""),

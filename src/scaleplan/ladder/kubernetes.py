@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scaleplan.errors import UnknownNameError, UsageError, quote
 from scaleplan.hardware.accelerators import Accelerators
 from scaleplan.ladder.engines import REMOTE_FOLDER, label_of, remote_folder
-from scaleplan.ladder.schedule import turns
+from scaleplan.ladder.schedule import time_of_all
 from scaleplan.ladder.shell import SECONDS_TO_SAVE, run_functions
 from scaleplan.ladder.spending import at_most, predicted
 from scaleplan.ladder.yaml_file import image_of, yaml_file
@@ -114,13 +114,15 @@ def kubernetes_job(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
         {
             "watch": f"kubectl get pods -l job-name={name}",
             "stop": f"kubectl delete job {name}",
-            "again": "the same file, after the Job has been deleted: runs that have ended well are left alone.",
+            "again": "the same file, after the Job has been deleted: runs that have finished are skipped.",
             "results": f"a folder for each run in the claim {claim}. From a pod that mounts it at {REMOTE_FOLDER}, "
             f"'kubectl cp POD:{remote_folder(ladder.folder)} {shlex.quote(ladder.folder)}' fetches them for "
             "'scaleplan ladder status' and 'scaleplan fit'.",
             "needs": "an image with sh, timeout and the program, in whose working directory commands start; a claim "
-            "that is ReadWriteMany where pods are on several nodes; and, where the cluster has other GPUs than "
-            f"{ladder.gpu}, a nodeSelector, which is to be added.",
+            "that is ReadWriteMany where pods are on several nodes.",
+            "add": "what the cluster wants of a pod: requests of cpu and memory, without which it may share a core "
+            f"and is evicted first; a nodeSelector, where there are other GPUs than {ladder.gpu}; tolerations, where "
+            "nodes with GPUs are tainted; imagePullSecrets; a namespace.",
             "limits": "each run has its own. activeDeadlineSeconds is what they come to, with ten minutes to start "
             "each pod; it counts waiting for GPUs, too, so raise it in a busy cluster. A run that fails stops no "
             "other. A pod that is preempted or drained starts its run again.",
@@ -178,7 +180,7 @@ def _deadline(ladder: Ladder, runs: Sequence[LadderRun]) -> int:
     Pods start in the order of their index, each as soon as one ends, so that shorter runs end all no later.
     """
     seconds = [math.ceil((run.limit_hours or 0.0) * 3600) + _START_SECONDS for run in runs]
-    return max(sum(seconds[run] for run in place) for place in turns(seconds, ladder.at_once))
+    return int(time_of_all(seconds, ladder.at_once))
 
 
 def _annotations(ladder: Ladder, runs: Sequence[LadderRun]) -> dict[str, str]:

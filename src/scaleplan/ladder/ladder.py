@@ -1,4 +1,4 @@
-"""A ladder: pilot runs made concrete, each a model with settings, a command, a folder, its time and its price.
+"""The records of a ladder: pilot runs, each with its shape, batch, learning rate, command, folder and hours.
 
 The record is the JSON that ``design`` keeps in the folder of a ladder, from which the files that start runs follow.
 """
@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 from scaleplan.ladder.command import PLACEHOLDERS
-from scaleplan.logs.ladder_run import EXIT, LOG, MANIFEST, STARTED
+from scaleplan.logs.ladder_run import RUN_FILE_KEYS, LadderRunFile
 from scaleplan.record import Record, Result
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from scaleplan.errors import Notice
 
-__all__ = ["EXIT", "LOG", "MANIFEST", "STARTED", "Ladder", "LadderRun"]
-
+__all__ = ["Ladder", "LadderRun"]
 
 _FOLDER = "scaleplan.ladder.ladder_folder"
 """The module that writes a ladder, imported when one is written: the engines stand above the records."""
@@ -61,6 +60,10 @@ class LadderRun(Record):
         """Return the values that a command can name, on the GPUs of the ladder."""
         return {name: getattr(self, name, gpus) for name in PLACEHOLDERS}
 
+    def of_file(self) -> LadderRunFile:
+        """Return what the file in the folder of the run says of it."""
+        return LadderRunFile(**{name: getattr(self, name) for name in RUN_FILE_KEYS})
+
 
 class Ladder(Record, Result):
     """Pilot runs that an engine can start, longest first.
@@ -99,6 +102,10 @@ class Ladder(Record, Result):
     image: str | None = None
     storage: str | None = None
     warnings: tuple[Notice, ...] = ()
+
+    def cost_of(self, gpu_hours: float | None) -> float | None:
+        """Return what GPU-hours cost at the price of the ladder; None where either is not known."""
+        return None if gpu_hours is None or self.price is None else self.price * gpu_hours
 
     def write(self) -> tuple[Path, ...]:
         """Write the engine's file and ``ladder.json`` into the ladder's folder, and return their paths.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from scaleplan.errors import FileError, is_visible, quote
 from scaleplan.files import is_folder, read_text, require_new_folder, write_folder
 from scaleplan.ladder.engines import ENGINES, engine_of
-from scaleplan.ladder.ladder import MANIFEST, Ladder
+from scaleplan.ladder.ladder import Ladder
+from scaleplan.logs.ladder_run import MANIFEST
 from scaleplan.project.saved import MAX_SAVED_BYTES, read_located
 from scaleplan.project.source import display_name
 
@@ -54,6 +55,8 @@ def read_ladder(folder: str | Path) -> Ladder:
             f"folder {quote(place)} is no ladder: there is no {MANIFEST} in it",
             hint="'scaleplan design … --format slurm -o FOLDER' writes one",
         )
+    if place.name == MANIFEST and place.is_file():
+        raise FileError(f"{quote(place)} is a file", hint=f"name its folder: {quote(place.parent)}")
     text = read_text(path, what="ladder", limit=MAX_SAVED_BYTES)
     try:
         found = read_located(text, name=display_name(path))

@@ -1,4 +1,4 @@
-"""What the folder of a ladder's run tells of it: whether it ended, how, how far it is, and for how long it ran."""
+"""Read the folder of a ladder's run: its state, its last step and loss, the hours it took, and why it failed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scaleplan.errors import FileError, Notice, quote
 from scaleplan.files import beginning_of, is_file, is_folder
-from scaleplan.ladder.ladder import EXIT, LOG, STARTED
-from scaleplan.logs.ladder_run import PAST_LIMIT, RUN_FILE, STOPPED, LadderRunFile, exit_status_in, read_run_file
+from scaleplan.logs.ladder_run import (
+    EXIT,
+    LOG,
+    PAST_LIMIT,
+    RUN_FILE,
+    STARTED,
+    STOPPED,
+    LadderRunFile,
+    exit_status_in,
+    read_run_file,
+)
 from scaleplan.logs.last_part import final_loss, last_entry, reaches, step_text
 from scaleplan.logs.log_ends import ends_of
 from scaleplan.logs.log_file import plain
@@ -28,14 +37,15 @@ if TYPE_CHECKING:
 __all__ = ["QUIET_HOURS", "PilotRunState", "RunFolder", "run_folder"]
 
 PilotRunState = Literal["finished", "short", "running", "failed", "stopped", "to run"]
-"""``short``: ended well, and its log before its last step; ``stopped``: started, and without a sign of life."""
+"""``short``: exit status 0 before the last step of the log; ``stopped``: no exit status, and nothing written."""
 
 QUIET_HOURS = 1.0
-"""Hours without a sign of life after which a run is taken for stopped. Trainers print or save every few minutes at
-the longest, but what Python prints into a file is written by 8 KiB: a line of 80 bytes every 30 s is an hour."""
+"""Hours in which a run has written nothing, after which it counts as stopped. Trainers print or save every few
+minutes at the longest, but Python writes what it prints to a file by 8 KiB: a line of 80 bytes every 30 s takes an
+hour."""
 
 _LATE = 600.0
-"""Seconds beyond its limit from which on a run cannot be at work: its shell kills it a minute after the limit."""
+"""Seconds after its limit at which a run cannot be running: its shell kills it a minute after the limit."""
 
 _SAME_CLOCK = 120.0
 """Seconds by which the clock of a machine may differ from that of the disk it writes to. Where the time that a run
@@ -69,11 +79,11 @@ _WORD = re.compile(r"\w")
 
 
 class RunFolder(NamedTuple):
-    """What the folder of a run tells.
+    """What is known of a run by its folder.
 
     ``step`` is the last one of its log, ``share`` that of its steps; ``hours`` have been used since it last started,
     ``quiet`` are the hours since anything in its folder was written, of a run that has not ended. ``reason`` says why
-    it is not finished. ``restarted`` tells that it had started before, so that it took longer than ``hours``.
+    it is not finished. ``restarted`` is whether it had started before, so that it took longer than ``hours``.
     """
 
     state: PilotRunState
@@ -91,16 +101,16 @@ class RunFolder(NamedTuple):
 
 
 def run_folder(folder: Path, run: LadderRun, *, now: float) -> RunFolder:
-    """Return what the folder of a run tells; raises FileError where it cannot be looked into."""
+    """Return the state of a run by its folder; raises FileError where it cannot be read."""
     if not is_folder(folder):
         if is_file(folder):
             raise FileError(f"{quote(folder)} is a file, not the folder of a run", hint="move it away")
         return RunFolder(state="to run")
-    return _Looked(folder, run, now).found()
+    return _FolderReader(folder, run, now).found()
 
 
-class _Looked:
-    """The folder of a run while it is looked at."""
+class _FolderReader:
+    """What lies in the folder of a run, and what follows from it at a time."""
 
     def __init__(self, folder: Path, run: LadderRun, now: float) -> None:
         self.folder, self.run, self.now = folder, run, now
@@ -110,7 +120,7 @@ class _Looked:
         self.log = read_run_folder(folder, self._about(), opened=ends_of, tell=self.warnings.append)
 
     def found(self) -> RunFolder:
-        """Return what the folder tells."""
+        """Return what is known of the run."""
         status = exit_status_in(self.folder)
         state, reason = self._state(status)
         step = None if self.log is None or math.isnan(last := last_step(self.log)) else last
@@ -121,7 +131,7 @@ class _Looked:
         if self.log is not None and lost:
             self._warn("not_finite", "the loss is NaN or infinite to the end of the log")
         if state == "finished" and step is None:
-            self._warn("not_in_log", "ended well, and no log that can be read says how far it came")
+            self._warn("not_in_log", "exit status 0, and no readable log says how far it came")
         return RunFolder(
             state=state,
             exit_status=status,
@@ -139,17 +149,7 @@ class _Looked:
 
     def _about(self) -> LadderRunFile:
         """Return what the run is by its ladder; a file of another run in its folder is warned of."""
-        run = self.run
-        own = LadderRunFile(
-            name=run.name,
-            params=run.params,
-            tokens=run.tokens,
-            batch=run.batch,
-            context=run.context,
-            steps=run.steps,
-            seed=run.seed,
-            lr=run.lr,
-        )
+        own = self.run.of_file()
         try:
             there = read_run_file(self.folder)
         except FileError:  # of which the reader of its logs tells
@@ -167,7 +167,7 @@ class _Looked:
         """Return the state of the run, and why it is not finished."""
         at_end = self._at_end()
         if status == 0:
-            return ("finished", None) if at_end is not False else ("short", f"ended well, {self._place()}")
+            return ("finished", None) if at_end is not False else ("short", f"exit status 0 {self._place()}")
         if is_file(self.folder / EXIT):
             return "failed", self._failure(status)
         if self.started is None and not is_file(self.folder / STARTED):
@@ -205,7 +205,7 @@ class _Looked:
         return f"exit status {status}{'' if meaning is None else f', {meaning}'}{shown}"
 
     def _silence(self) -> str | None:
-        """Return why a run that has no exit status cannot be at work; None where it can."""
+        """Return why a run that has no exit status cannot be running; None where it can be."""
         limit = self.run.limit_hours
         if self.started is not None and limit is not None and self.now > self.started + 3600 * limit + _LATE:
             return f"no exit status, though its limit of {format_hours(limit)} is over"
@@ -219,7 +219,7 @@ class _Looked:
         return None if self.written is None else max(0.0, self.now - self.written) // 60 / 60
 
     def _hours(self, state: PilotRunState) -> float | None:
-        """Return the hours since the last start, by the clock, else by the log; None where neither tells."""
+        """Return the hours since the last start, by the clock, else by the log; None where neither has them."""
         if state == "to run":
             return None
         began, end = self.started, _written(self.folder / EXIT)
@@ -277,7 +277,7 @@ def _last_written(folder: Path) -> float | None:
             pass
     except OSError as error:
         reason = (error.strerror or "not readable").lower()
-        raise FileError(f"cannot read {quote(folder)}: {reason}", hint="what the run did cannot be told") from None
+        raise FileError(f"cannot read {quote(folder)}: {reason}", hint="make it readable, or move it away") from None
     times = [time for time, _ in zip(_times(folder), range(_MOST_ENTRIES), strict=False)]
     return max(times, default=None)
 

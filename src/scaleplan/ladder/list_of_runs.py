@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from scaleplan.ladder.ladder import Ladder, LadderRun
 
-__all__ = ["list_of_runs"]
+__all__ = ["ACTIVE_STARTS", "list_of_runs"]
 
-_ACTIVE_STARTS = ("=", "+", "-", "@")
+ACTIVE_STARTS = ("=", "+", "-", "@")
 """Beginnings of what a spreadsheet runs as a formula; none of them begins a word in quotation marks."""
 
 
@@ -30,7 +30,7 @@ def list_of_runs(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*PLACEHOLDERS, "hours", "limit_hours", "cost", "command"])
     for run in runs:
-        cost = None if run.hours is None or ladder.price is None else run.hours * ladder.gpus * ladder.price
+        cost = ladder.cost_of(None if run.hours is None else run.hours * ladder.gpus)
         row = [_cell(each) for each in (*run.values(ladder.gpus).values(), run.hours, run.limit_hours, cost)]
         writer.writerow([*row, _command(run.words)])
     return text.getvalue()
@@ -45,6 +45,6 @@ def _cell(value: str | float | None) -> str:
 def _command(words: Sequence[str]) -> str:
     """Return a program and its arguments, quoted for a shell, the first word always where it looks like a formula."""
     text = shlex.join(words)
-    if not text.startswith(_ACTIVE_STARTS):
+    if not text.startswith(ACTIVE_STARTS):
         return text
     return " ".join([f"'{words[0]}'", *map(shlex.quote, words[1:])])

@@ -18,6 +18,7 @@ from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.ladder.command import check_visible, parse_command
 from scaleplan.ladder.engines import ENGINES, engine_of, remote_folder
 from scaleplan.ladder.ladder import Ladder, LadderRun
+from scaleplan.ladder.list_of_runs import ACTIVE_STARTS
 from scaleplan.ladder.spending import at_most, predicted
 from scaleplan.models.questions import parse_whole
 from scaleplan.models.styles import STYLES
@@ -52,7 +53,7 @@ DEFAULT_RULE = "porian-2024"
 
 DEFAULT_STYLE = "llama"
 
-_AT_ONCE = 8  # runs: what an array job or a Kubernetes namespace usually gets without a word with its administrators
+_AT_ONCE = 8  # runs: what an array job or a Kubernetes namespace is usually allowed by default
 
 _MOST_GPUS = 8  # of one machine, in every server that the engines rent out by default
 
@@ -228,8 +229,10 @@ class LaunchRequest(Record):
         if failed:
             largest = max(failed)
             least = self._least(largest, models, convention)
+            of = "" if self.vocab is None else f" with a vocabulary of {self.vocab:,}"
             raise UsageError(
-                f"there is no {self.style} shape of {format_count(largest)} parameters: {failed[largest].message}",
+                f"there is no {self.style} shape of {format_count(largest)} parameters{of}: "
+                f"{failed[largest].message}",
                 hint=failed[largest].hint if least is None else f"--limit 'params >= {exact('params', least)}'",
             )
         return models
@@ -278,7 +281,7 @@ class LaunchRequest(Record):
                 hint="give a shorter --context, or --limit 'tokens >= …'",
             )
         per_token = run.flops / (run.params * run.tokens) * model.params_as(design.params_convention or "total")
-        asked = RuleInput(
+        sizes = RuleInput(
             law=design.law,
             params=model.params,
             params_convention="total",
@@ -287,7 +290,7 @@ class LaunchRequest(Record):
         )
         answer = rule_answer(
             self.rule,
-            asked,
+            sizes,
             Embedding.of(vocabulary=model.architecture.vocab),
             lambda tokens: whole_batch(tokens / sequence, self.gpus),
         )
@@ -319,13 +322,13 @@ class LaunchRequest(Record):
         )
 
     def _time(
-        self, flops: float, beside: float, model: Model
+        self, flops: float, extra: float, model: Model
     ) -> tuple[float | None, float | None, str | None, tuple[Notice, ...]]:
-        """Return the hours that a run of some compute takes with its cost beside it, and the price of a GPU-hour."""
+        """Return the hours of a run with ``extra`` FLOP beyond its compute, the price of a GPU-hour, and warnings."""
         found = resolve_budget(self.data, self.hardware.paying(flops), params=model.active_params)
         if found.budget.gpu_hours is None:
             return None, None, None, found.notices
-        hours = found.budget.gpu_hours / self.gpus * (flops + beside) / flops
+        hours = found.budget.gpu_hours / self.gpus * (flops + extra) / flops
         return hours, found.budget.price_per_hour, found.budget.currency, found.notices
 
     def _run(self, sized: _Sized, name: str, seed: int) -> LadderRun:
@@ -375,6 +378,12 @@ class LaunchRequest(Record):
                 message=f"--command has no {', no '.join(lacking)}: what the runs have of their own there does not "
                 "reach the program",
             )
+        if self.gpus > 1 and not self.command.has("gpus"):
+            yield Notice(
+                code="gpus_unused",
+                message=f"each run has {self.gpus} GPUs, and --command has no {{gpus}} that tells the program: "
+                "'torchrun --nproc-per-node {gpus} train.py …' starts a process on each",
+            )
         outside = sum(each.seeds for each in sized if each.answer.outside)
         if outside:
             farthest = _farthest(gone for each in sized for gone in each.answer.outside)
@@ -395,8 +404,7 @@ class LaunchRequest(Record):
 
     def _lacking(self, sized: Sequence[_Sized]) -> Iterator[str]:
         """Yield the placeholders by which runs differ and that the command does not have, nor their name."""
-        used = {name for word in self.command.words for _, name in word}
-        if "name" in used:  # by which a program may look the run up
+        if self.command.has("name"):  # by which a program may look the run up
             return
         for names, values in (
             (("layers", "width", "params"), {each.model.params for each in sized}),
@@ -405,7 +413,7 @@ class LaunchRequest(Record):
             (("lr",), {each.rate for each in sized}),
             (("seed",), set(range(max(each.seeds for each in sized)))),
         ):
-            if len(values) > 1 and used.isdisjoint(names):
+            if len(values) > 1 and not self.command.has(*names):
                 yield " or ".join(f"{{{name}}}" for name in names)
 
 
@@ -496,7 +504,7 @@ def make_ladder(
 def _require_of_engine(engine: str, *, image: str | None, storage: str | None) -> None:
     """Refuse an image or a place to keep runs where an engine has no use for it, or lacks one that it needs."""
     chosen = engine_of(engine)
-    if not chosen.remote:
+    if chosen.storage is None:
         used = "--image" if image is not None else "--storage" if storage is not None else None
         if used is not None:
             remote = " and ".join(name for name, each in ENGINES.items() if each.remote)
@@ -505,7 +513,7 @@ def _require_of_engine(engine: str, *, image: str | None, storage: str | None) -
     if storage is None:
         raise UsageError(
             f"{engine} needs --storage, where the folders of runs are kept: its machines vanish with what they wrote",
-            hint="a bucket, s3://NAME" if engine == "skypilot" else "the name of a PersistentVolumeClaim",
+            hint=chosen.storage,
         )
     if chosen.image and image is None:
         raise UsageError(f"{engine} needs --image, in which the command runs", hint="--image python:3.13")
@@ -534,14 +542,11 @@ def _rule(name: str, library: RuleLibrary) -> Rule:
     raise UsageError(f"rule {name} {lack}", hint=f"rules that give both: {', '.join(known)}")
 
 
-_ACTIVE = ("-", "=", "+", "@")  # beginnings that a program or a spreadsheet takes for something else than a path
-
-
 def _shown_folder(output: str | os.PathLike[str]) -> str:
-    """Return a folder as commands are given it: with slashes but none at its end, and never like an option."""
+    """Return a folder as commands get it: with slashes but none at its end, and never like an option or a formula."""
     text = os.fspath(output).replace(os.sep, "/")
     text = text.rstrip("/") or "/"
-    return f"./{text}" if text.startswith(_ACTIVE) else text
+    return f"./{text}" if text.startswith(ACTIVE_STARTS) else text
 
 
 def _limit(hours: float) -> float:

@@ -1,14 +1,15 @@
-"""The order in which runs of a ladder take their turns, and how long all of them take."""
+"""Which place takes which runs of a ladder, one after the other, and when the last run ends."""
 
 from __future__ import annotations
 
 import heapq
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["turns"]
+__all__ = ["time_of_all", "turns"]
 
 
 def turns(hours: Sequence[float], at_once: int) -> tuple[tuple[int, ...], ...]:
@@ -24,3 +25,8 @@ def turns(hours: Sequence[float], at_once: int) -> tuple[tuple[int, ...], ...]:
         taken[place].append(run)
         heapq.heappush(places, (free + length, place))
     return tuple(map(tuple, taken))
+
+
+def time_of_all(times: Sequence[float], at_once: int) -> float:
+    """Return when the last of some runs has ended, in the unit of their times; 0 without runs."""
+    return max((math.fsum(times[run] for run in place) for place in turns(times, at_once)), default=0.0)

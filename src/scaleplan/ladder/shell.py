@@ -7,8 +7,7 @@ import math
 import shlex
 from typing import TYPE_CHECKING
 
-from scaleplan.ladder.ladder import EXIT, LOG, STARTED
-from scaleplan.logs.ladder_run import PAST_LIMIT, RUN_FILE, STOPPED, run_file
+from scaleplan.logs.ladder_run import EXIT, LOG, PAST_LIMIT, RUN_FILE, STARTED, STOPPED, run_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,16 +24,16 @@ _SECONDS_FOR_ANOTHER = SECONDS_TO_SAVE + 30
 """Seconds for which a start waits for another start of the same run, which may be about to be killed."""
 
 _BUSY = 75
-"""The status of a start that found another one of the same run at work (EX_TEMPFAIL of sysexits.h)."""
+"""Exit status of a start that found the same run running (EX_TEMPFAIL of sysexits.h)."""
 
 
 def run_functions(runs: Sequence[LadderRun]) -> str:
     """Return POSIX shell that defines ``run_pilot N``, which starts the run at position N (from 0) of ``runs``.
 
-    A run that has ended well is not started again, so that an engine may start the whole file anew, and one that is
-    at work is not started beside itself. What the command prints goes to a log in the run's folder, beside what the
-    run is, when it started and its exit status: that of the command, or one of ``PAST_LIMIT`` and ``STOPPED``. On a
-    signal to end, the command is handed it, and the shell ends with the command.
+    A run whose exit status is 0 is not started again, so that an engine may start the whole file anew, and a run that
+    is running is not started twice. The run's folder gets the log of what the command prints, what the run is, when
+    it started, and its exit status: that of the command, or one of ``PAST_LIMIT`` and ``STOPPED``. A signal to end is
+    passed on to the command, and the shell ends with the command.
     """
     cases = "".join(_case(position, run) for position, run in enumerate(runs))
     return _FUNCTIONS.format(
@@ -42,7 +41,7 @@ def run_functions(runs: Sequence[LadderRun]) -> str:
         log=LOG,
         started=STARTED,
         exit=EXIT,
-        about=RUN_FILE,
+        run_file=RUN_FILE,
         save=SECONDS_TO_SAVE,
         another=_SECONDS_FOR_ANOTHER,
         busy=_BUSY,
@@ -53,10 +52,10 @@ def run_functions(runs: Sequence[LadderRun]) -> str:
 
 def _case(position: int, run: LadderRun) -> str:
     seconds = "0" if run.limit_hours is None else str(math.ceil(run.limit_hours * 3600))
-    about = json.dumps(run_file(run), ensure_ascii=True)
+    content = json.dumps(run_file(run.of_file()), ensure_ascii=True)
     return (
         f"    {position}) pilot_out={shlex.quote(run.out)} pilot_limit={seconds}\n"
-        f"      pilot_about={shlex.quote(about)}\n"
+        f"      pilot_json={shlex.quote(content)}\n"
         f"      set -- {shlex.join(run.words)} ;;\n"
     )
 
@@ -89,21 +88,21 @@ pilot_start() {{
   if command -v flock > /dev/null 2>&1; then
     flock -w {another} -E {busy} 9 2> /dev/null || pilot_status=$?
     if [ "$pilot_status" = {busy} ]; then
-      printf '%s: another start of this run is at work\\n' "$pilot_out" >&2
+      printf '%s: this run is running already\\n' "$pilot_out" >&2
       return {busy}
     fi
   fi
-  if [ -f "$pilot_out/{about}" ] && [ "$(cat -- "$pilot_out/{about}")" != "$pilot_about" ]; then
-    printf '%s: holds another run, by its {about}; this one is not started\\n' "$pilot_out" >&2
+  if [ -f "$pilot_out/{run_file}" ] && [ "$(cat -- "$pilot_out/{run_file}")" != "$pilot_json" ]; then
+    printf '%s: holds another run, by its {run_file}; this one is not started\\n' "$pilot_out" >&2
     return 1
   fi
   if [ "$(cat -- "$pilot_out/{exit}" 2> /dev/null)" = 0 ]; then
-    printf '%s: has ended well before\\n' "$pilot_out"
+    printf '%s: has finished already\\n' "$pilot_out"
     return 0
   fi
   pilot_began=$(date +%s)
   if ! rm -f -- "$pilot_out/{exit}" || ! true >> "$pilot_out/{log}" ||
-    ! pilot_put "$pilot_about" "$pilot_out/{about}" || ! pilot_put "$pilot_began" "$pilot_out/{started}"; then
+    ! pilot_put "$pilot_json" "$pilot_out/{run_file}" || ! pilot_put "$pilot_began" "$pilot_out/{started}"; then
     printf '%s: cannot be written to; the run is not started\\n' "$pilot_out" >&2
     return 1
   fi

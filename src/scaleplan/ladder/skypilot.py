@@ -118,15 +118,17 @@ def skypilot_task(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "goes when its share has ended. Without --num-jobs one machine takes all runs, one after another.",
             "watch": "sky jobs queue",
             "stop": "sky jobs cancel ID...",
-            "again": "the same file: runs that have ended well are left alone.",
+            "again": "the same file: runs that have finished are skipped.",
             "results": f"a folder for each run in the folder {label} of {ladder.storage}. Copied into "
             f"{shlex.quote(ladder.folder)}, they are there for 'scaleplan ladder status' and 'scaleplan fit'.",
             "needs": "what commands need, in the folder from which this is submitted and of which each machine has a "
-            f"copy, or in {'the' if image else 'an'} image{'' if image else ' (image_id: docker:NAME)'}.",
+            f"copy, in {'the' if image else 'an'} image{'' if image else ' (--image NAME)'}, or installed by a "
+            "section 'setup: |' that you add, such as 'pip install -r requirements.txt'.",
             "limits": "each run has its own. max_hourly_cost is for one machine with all its GPUs: SkyPilot takes it "
             f"only where its catalog has a spot price of at most {format_usd_per_hour(price)}. A machine that is "
-            "taken away is replaced: the next leaves alone the runs that have ended well and starts its others anew, "
-            "which the costs above leave out. A run that fails stops no other.",
+            "taken away is replaced: the next one skips runs that have finished and starts its others anew, "
+            "which the costs above leave out, as they do SkyPilot's own machine that looks after the jobs. A run "
+            "that fails stops no other.",
             **({"gpus": f"{name} may be {' or '.join(others)}, too: --infra chooses the cloud."} if others else {}),
         },
         task,

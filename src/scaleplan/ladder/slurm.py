@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import escape_control
-from scaleplan.ladder.ladder import MANIFEST
+from scaleplan.ladder.comments import comments
+from scaleplan.ladder.engines import label_of
 from scaleplan.ladder.shell import run_functions
-from scaleplan.ladder.spending import facts
+from scaleplan.logs.ladder_run import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,12 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["slurm_script"]
 
+_WHAT = "Pilot runs of a ladder as an array job for Slurm; a task writes to the folder of its run."
+
 _WARNING_SECONDS = 120
 """Seconds before Slurm ends a task at which it sends a signal: the time to save, and the minute by which Slurm may be
 early. Slurm's limit lies so far beyond those of runs that it comes only where somebody lowers it, or preempts."""
 
-_MINUTES_BESIDE = 5
-"""Minutes that a task has beside its run's limit: to start, to save after it, and the warning before the end."""
+_EXTRA_MINUTES = 5
+"""Minutes of a task on top of the limit of its run: to start, to save at the end, and the warning before the end."""
 
 _LARGEST_ARRAY = 1001
 """Tasks that an array may have as Slurm is delivered (MaxArraySize of slurm.conf)."""
@@ -39,7 +40,7 @@ def slurm_script(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
     """
     last = len(runs) - 1
     options = [
-        f"--job-name={_job_name(ladder.folder)}",
+        f"--job-name={label_of(ladder.folder)}",
         f"--array=0-{last}%{max(1, min(ladder.at_once, len(runs)))}",
         "--nodes=1",
         "--ntasks=1",
@@ -56,8 +57,7 @@ def slurm_script(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "#!/bin/sh",
             *(f"#SBATCH {option}" for option in options),
             "#",
-            *(f"# {line}".rstrip() for line in _comments(ladder, runs)),
-            "",
+            comments(ladder, runs, _WHAT, _notes(ladder, runs)),
             f"if [ ! -f {manifest} ]; then",
             "  printf 'there is no %s in %s: submit from the folder in which scaleplan design was run\\n' \\",
             f'    {manifest} "$(pwd)" >&2',
@@ -75,27 +75,27 @@ def _time(runs: Sequence[LadderRun]) -> Iterator[str]:
     """Yield the option for the longest limit of the runs, if all have one; each is stopped at its own."""
     limits = [run.limit_hours for run in runs if run.limit_hours is not None]
     if len(limits) == len(runs) > 0:
-        minutes = math.ceil(max(limits) * 60) + _MINUTES_BESIDE
+        minutes = math.ceil(max(limits) * 60) + _EXTRA_MINUTES
         days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
         yield f"--time={days}-{hours:02}:{minutes:02}:00"
 
 
-def _job_name(folder: str) -> str:
-    """Return a name for the job, of the last part of the folder, in letters that no tool of Slurm's reads."""
-    part = folder.rstrip("/").rpartition("/")[2]
-    return re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-")[:40] or "ladder"
-
-
-def _comments(ladder: Ladder, runs: Sequence[LadderRun]) -> Iterator[str]:
-    yield "Pilot runs of a ladder as an array job for Slurm; a task writes to the folder of its run."
-    yield ""
-    yield from (f"{name + ':':9}{line}" for name, line in facts(ladder, runs))
-    yield ""
-    yield f"{'submit:':9}{escape_control(ladder.submit)}"
-    yield "         in the folder in which scaleplan design was run, with the environment that the runs need."
-    yield "         Options of sbatch come before those of this file: --partition=NAME, --account=NAME, --mem=64G,"
-    yield f"         --cpus-per-task=16, and --gres=gpu:TYPE:{ladder.gpus} where there are several types of GPU."
-    yield "         Submitted again, it starts only runs that have not ended well. Messages go to slurm-JOB.out."
+def _notes(ladder: Ladder, runs: Sequence[LadderRun]) -> dict[str, str]:
+    """Return what to know before the file is submitted, by a name."""
+    notes = {
+        "where": "in the folder in which scaleplan design was run, with the environment that the runs need.",
+        "options": "those given to sbatch override those of this file. Clusters may want --partition=NAME and "
+        "--account=NAME; many give one core and little memory without --cpus-per-task=16 and --mem=64G; "
+        f"--gres=gpu:TYPE:{ladder.gpus} chooses where there are several types of GPU.",
+        "limits": "each run has its own, and --time is above the longest of them. A partition that allows less (see "
+        "sinfo -o '%P %l') starts no task: choose another, or give a shorter --time, which stops the longest runs "
+        "early. A run that is preempted starts again, which the costs above leave out.",
+        "again": "the same file: runs that have finished are skipped.",
+        "output": "messages of all tasks go to slurm-JOB.out, what a run prints to output.log in its folder.",
+    }
     if len(runs) > _LARGEST_ARRAY:
-        yield f"         {len(runs):,} tasks need a larger MaxArraySize than Slurm's usual {_LARGEST_ARRAY:,}:"
-        yield "         'scontrol show config | grep MaxArraySize' tells that of the cluster."
+        notes["array"] = (
+            f"{len(runs):,} tasks need a larger MaxArraySize than Slurm's usual {_LARGEST_ARRAY:,}: "
+            "'scontrol show config | grep MaxArraySize' tells that of the cluster."
+        )
+    return notes

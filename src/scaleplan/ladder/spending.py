@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import escape_control
-from scaleplan.ladder.schedule import turns
+from scaleplan.ladder.schedule import time_of_all
 from scaleplan.units.format import (
     counted,
     format_count,
@@ -48,8 +48,7 @@ def _spending(ladder: Ladder, hours: Sequence[float | None]) -> Spending | None:
     if len(known) < len(hours):
         return None
     total = math.fsum(known) * ladder.gpus
-    last = max((math.fsum(known[run] for run in place) for place in turns(known, ladder.at_once)), default=0.0)
-    return Spending(total, last / 24, None if ladder.price is None else ladder.price * total)
+    return Spending(total, time_of_all(known, ladder.at_once) / 24, ladder.cost_of(total))
 
 
 def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], ...]:
@@ -61,7 +60,10 @@ def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], .
     at_once = min(ladder.at_once, len(runs))
     each = f"on {counted(ladder.gpus, 'GPU')}{kind} each, at most {at_once:,} at a time, longest first"
     listed = [
-        ("design", f"pilots for a run of {format_flops(ladder.target)}, by {ladder.law}; rates by {ladder.rule}"),
+        (
+            "design",
+            f"pilots for a run of {format_flops(ladder.target)}, by {ladder.law}; batch and rate by {ladder.rule}",
+        ),
         ("runs", f"{len(runs):,}{some}, of {size} parameters, {each}"),
     ]
     likely, most = predicted(ladder, runs), at_most(ladder, runs)
@@ -77,5 +79,5 @@ def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], .
     else:
         time = f"{format_hours(most.gpu_hours, unit='GPU-hours')}, {format_days(most.days)}"
         price = "" if most.cost is None else f", {money(most.cost)}"
-        listed.append(("at most", f"{time}{price}: if each run is started once, as its limit of time stops it"))
+        listed.append(("at most", f"{time}{price}: if each run is started once, and stopped at its limit"))
     return tuple((name, escape_control(line)) for name, line in listed)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from scaleplan.errors import Notice, UsageError, quote
 from scaleplan.ladder.engines import engine_of
-from scaleplan.ladder.ladder import EXIT, MANIFEST
 from scaleplan.ladder.ladder_folder import read_ladder
 from scaleplan.ladder.ladder_state import PilotRunState, run_folder
-from scaleplan.ladder.schedule import turns
-from scaleplan.logs.ladder_run import STOPPED
+from scaleplan.ladder.schedule import time_of_all
+from scaleplan.logs.ladder_run import EXIT, MANIFEST, STOPPED
 from scaleplan.logs.run_sizes import names_listed
 from scaleplan.record import Record, Result
+from scaleplan.units.format import format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,11 +64,12 @@ class PilotStatus(Record):
 class LadderStatus(Record, Result):
     """How far the runs of a ladder are, in its order.
 
-    ``total`` runs are ``finished``, ``short`` (ended well, before their last step), ``running``, ``failed``,
-    ``stopped`` (without a sign of life) or ``to_run``. ``gpu_hours`` and ``cost`` are those used since the last start
-    of each run; ``gpu_hours_left``, ``days_left`` and ``cost_left`` are expected for all that is left.
+    ``total`` runs are ``finished``, ``short`` (exit status 0 before their last step), ``running``, ``failed``,
+    ``stopped`` (no exit status, and nothing written) or ``to_run``. ``gpu_hours`` and ``cost`` are those used since
+    the last start of each run; ``gpu_hours_left``, ``days_left`` and ``cost_left`` are expected for all that is left.
     ``speed_factor`` is the time that finished runs took over the time that was predicted; None where the prediction
     stands alone. ``rest`` is the file that was written of what is to be started, and ``submit`` the command for it.
+    ``next_command`` is what to do next: submit the ladder or its rest, write the file of the rest, or fit the runs.
     """
 
     schema: ClassVar[str] = "scaleplan/ladder-status/1"
@@ -95,6 +96,7 @@ class LadderStatus(Record, Result):
     runs: tuple[PilotStatus, ...]
     rest: str | None = None
     submit: str | None = None
+    next_command: str | None = None
     warnings: tuple[Notice, ...] = ()
 
     @property
@@ -120,7 +122,7 @@ def ladder_status(folder: str | Path, *, now: float | None = None) -> LadderStat
     folder
         The folder that ``design`` wrote, with the folders of runs in it; it may have been moved or copied.
     now
-        Seconds since 1970, by which a run shows a sign of life; the present by default.
+        The time in seconds since 1970, from which the silence of runs is counted; the present by default.
 
     Raises
     ------
@@ -137,12 +139,11 @@ def ladder_status(folder: str | Path, *, now: float | None = None) -> LadderStat
     ladder = read_ladder(folder)
     at = time.time() if now is None else now
     found = {run.name: run_folder(Path(folder) / run.name, run, now=at) for run in ladder.runs}
-    left = _Left.of(ladder, found)
+    left = _Remaining.of(ladder, found)
     rows = tuple(_row(run, found[run.name], left.hours[run.name]) for run in ladder.runs)
     states = [row.state for row in rows]
     used = [row.hours for row in rows if row.hours is not None]
     hours = ladder.gpus * math.fsum(used) if used else None
-    flops = math.fsum(run.flops for run in ladder.runs)
     trained = math.fsum(run.flops * (found[run.name].share or 0.0) for run in ladder.runs)
     return LadderStatus(
         folder=str(folder),
@@ -154,19 +155,32 @@ def ladder_status(folder: str | Path, *, now: float | None = None) -> LadderStat
         failed=states.count("failed"),
         stopped=states.count("stopped"),
         to_run=states.count("to run"),
-        share=1.0 if set(states) <= {"finished"} else trained / flops,
+        share=1.0 if set(states) <= {"finished"} else trained / math.fsum(run.flops for run in ladder.runs),
         gpus=ladder.gpus,
         at_once=ladder.at_once,
         gpu_hours=hours,
-        cost=_cost(ladder, hours),
+        cost=ladder.cost_of(hours),
         gpu_hours_left=left.gpu_hours,
         days_left=left.days,
-        cost_left=_cost(ladder, left.gpu_hours),
+        cost_left=ladder.cost_of(left.gpu_hours),
         currency=ladder.currency,
         speed_factor=left.factor,
         runs=rows,
+        next_command=_next_command(ladder, folder, states),
         warnings=tuple(_warnings(found)),
     )
+
+
+def _next_command(ladder: Ladder, folder: str | Path, states: Sequence[PilotRunState]) -> str | None:
+    """Return the command for what comes next; None while the last runs are at work, and for a list of runs."""
+    place = Path(folder)
+    if set(states) == {"finished"}:
+        return f"scaleplan fit {shlex.quote(str(place))} --target {format_plain(ladder.target, digits=4)} -o law.toml"
+    if set(states) == {"to run"}:
+        return ladder.submit or None
+    if set(states).isdisjoint(_REST):
+        return None
+    return f"scaleplan ladder status {shlex.quote(str(place))} -o {shlex.quote(str(place / f'rest-{ladder.file}'))}"
 
 
 def _row(run: LadderRun, found: RunFolder, hours_left: float | None) -> PilotStatus:
@@ -189,10 +203,6 @@ def _row(run: LadderRun, found: RunFolder, hours_left: float | None) -> PilotSta
     )
 
 
-def _cost(ladder: Ladder, gpu_hours: float | None) -> float | None:
-    return None if gpu_hours is None or ladder.price is None else ladder.price * gpu_hours
-
-
 def _warnings(found: Mapping[str, RunFolder]) -> Iterator[Notice]:
     """Yield the warnings of runs, each with the names of its runs."""
     alike: dict[Notice, list[str]] = {}
@@ -203,7 +213,7 @@ def _warnings(found: Mapping[str, RunFolder]) -> Iterator[Notice]:
         yield Notice(code=notice.code, message=f"{names_listed(names)}: {notice.message}")
 
 
-class _Left(NamedTuple):
+class _Remaining(NamedTuple):
     """What is left: the hours of each run, and of all of them the GPU-hours and the days; None where unknown.
 
     ``factor`` is the time of finished runs over the time that was predicted for them.
@@ -215,7 +225,7 @@ class _Left(NamedTuple):
     factor: float | None
 
     @classmethod
-    def of(cls, ladder: Ladder, found: Mapping[str, RunFolder]) -> _Left:
+    def of(cls, ladder: Ladder, found: Mapping[str, RunFolder]) -> _Remaining:
         """Return what is left of a ladder: by the prediction, times what finished runs took of theirs.
 
         Where none was predicted, finished runs tell the time of a FLOP.
@@ -237,7 +247,7 @@ class _Left(NamedTuple):
         return cls(
             left,
             ladder.gpus * math.fsum(known),
-            _days([*working, *waiting], max(ladder.at_once, len(working))),
+            time_of_all([*working, *waiting], max(ladder.at_once, len(working))) / 24,
             factor if ratios and predicted else None,
         )
 
@@ -251,11 +261,6 @@ def _hours_left(found: RunFolder, expected: float, factor: float | None) -> floa
     if found.state != "running":
         return whole
     return whole * (1 - found.share) if found.share is not None else max(0.0, whole - (found.hours or 0.0))
-
-
-def _days(hours: Sequence[float], at_once: int) -> float:
-    """Return the days until the last of some runs has ended, which start in their order."""
-    return max((math.fsum(hours[run] for run in place) for place in turns(hours, at_once)), default=0.0) / 24
 
 
 def rest_of(folder: str | Path, status: LadderStatus, file: str | Path) -> RestOfLadder | None:
@@ -286,30 +291,32 @@ def _refuse_own(ladder: Ladder, place: Path, target: Path) -> None:
         )
     within = next((run.name for run in ladder.runs if (place / run.name).resolve() in real.parents), None)
     if within is not None:
-        raise UsageError(f"{quote(target)} is in the folder of run {within}", hint="name a file beside the runs")
+        raise UsageError(
+            f"{quote(target)} is in the folder of run {within}", hint="name a file outside the folders of runs"
+        )
 
 
 def _still_there(status: LadderStatus) -> Iterator[Notice]:
-    """Yield a warning for runs that nobody has seen end, and for those that an engine may have in its queue again."""
+    """Yield a warning for runs that may still be running, and for those that may be in the queue again."""
     names = [row.run for row in status.runs if row.state == "stopped"]
     if names:
         they = "it has" if len(names) == 1 else "they have"
-        message = f"{names_listed(names)}: no sign of life; see that {they} ended before the file is submitted"
-        yield Notice(code="no_sign_of_life", message=message)
+        message = f"{names_listed(names)}: nothing written; make sure that {they} ended before you submit the file"
+        yield Notice(code="may_be_running", message=message)
     names = [row.run for row in status.runs if row.exit_status == STOPPED]
     if names:
         them = "it" if len(names) == 1 else "them"
-        message = f"{names_listed(names)}: stopped by a signal; see that the engine does not start {them} again"
+        message = f"{names_listed(names)}: stopped by a signal; make sure that the engine does not start {them} again"
         yield Notice(code="may_be_requeued", message=message)
 
 
 def _not_again(ladder: Ladder, status: LadderStatus) -> Iterator[Notice]:
-    """Yield a warning for runs that ended well before their last step, which the shell of a run starts no more."""
+    """Yield a warning for runs with exit status 0 before their last step, which their shell does not start again."""
     names = [row.run for row in status.runs if row.state == "short"]
     if names and engine_of(ladder.engine).submit:
         where = "its folder" if len(names) == 1 else "their folders"
         message = f"{names_listed(names)}: exit status 0 is not started again; remove '{EXIT}' in {where} first"
-        yield Notice(code="ended_well", message=message)
+        yield Notice(code="not_started_again", message=message)
 
 
 def _moved(ladder: Ladder, place: Path) -> Iterator[Notice]:

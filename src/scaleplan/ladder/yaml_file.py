@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from itertools import starmap
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scaleplan.errors import UsageError, escape_control, quote
-from scaleplan.ladder.spending import facts
+from scaleplan.errors import UsageError, quote
+from scaleplan.ladder.comments import comments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,9 +22,6 @@ _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/._-]*(?: [A-Za-z0-9/._-]+)*")
 
 PyYAML alone is not enough: it leaves 1e21 without quotes, which is a number to the YAML 1.2 of Go.
 """
-
-_WIDTH = 100
-"""Characters of a line of notes."""
 
 _ONE_LINE = 2**20
 """Characters after which a text would be broken into lines: longer than any command."""
@@ -50,22 +45,10 @@ _Dumper.add_representer(str, _text)
 def yaml_file(
     ladder: Ladder, runs: Sequence[LadderRun], what: str, notes: Mapping[str, str], document: Mapping[str, Any]
 ) -> str:
-    """Return a file of one document: in comments what it is, what it takes, how it is submitted, and notes.
-
-    Whatever would not show is spelt out in comments: a line break of Unicode would end one.
-    """
-    lines = [what, "", *starmap(_named, facts(ladder, runs)), "", _named("submit", ladder.submit)]
-    for name, text in notes.items():
-        first, *more = wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
-        lines += [_named(name, first), *(_named("", line) for line in more)]
-    comments = "".join(f"# {escape_control(line)}".rstrip() + "\n" for line in lines)
-    return comments + yaml.dump(
+    """Return a file of one document: in comments what it is, what it takes, how it is submitted, and notes."""
+    return comments(ladder, runs, what, notes) + yaml.dump(
         document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=_ONE_LINE
     )
-
-
-def _named(name: str, line: str) -> str:
-    return f"{name + ':' if name else '':9}{line}"
 
 
 def image_of(ladder: Ladder) -> str | None:

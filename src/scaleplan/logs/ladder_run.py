@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.errors import FileError, quote
 from scaleplan.files import beginning_of, read_text
@@ -18,10 +18,10 @@ __all__ = [
     "MANIFEST",
     "PAST_LIMIT",
     "RUN_FILE",
+    "RUN_FILE_KEYS",
     "STARTED",
     "STOPPED",
     "LadderRunFile",
-    "LadderSizes",
     "exit_status_in",
     "read_run_file",
     "run_file",
@@ -34,7 +34,7 @@ MANIFEST = "ladder.json"
 
 LOG, STARTED, EXIT = "output.log", "started", "exit"
 """Files in the folder of a run: what its command printed, when it last started (seconds since 1970), and the exit
-status that it ended with. A run without the last is running, or was stopped without a word."""
+status that it ended with. A run without the last is running, or was killed before it could be written."""
 
 PAST_LIMIT, STOPPED = 124, 143
 """Exit statuses of a run that its shell stopped at its limit of time, and of one that a signal to the shell stopped:
@@ -51,27 +51,6 @@ _MOST = 2**63
 """Above every count of a run, and what other programs can read."""
 
 
-class LadderSizes(Protocol):
-    """What a run of a ladder is, of which its file tells the sizes."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102  as in LadderRun
-    @property
-    def params(self) -> int: ...  # noqa: D102
-    @property
-    def tokens(self) -> int: ...  # noqa: D102
-    @property
-    def batch(self) -> int: ...  # noqa: D102
-    @property
-    def context(self) -> int: ...  # noqa: D102
-    @property
-    def steps(self) -> int: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-    @property
-    def lr(self) -> float: ...  # noqa: D102
-
-
 class LadderRunFile(NamedTuple):
     """What the file of a run holds, and the ``source`` that it was read from."""
 
@@ -86,12 +65,13 @@ class LadderRunFile(NamedTuple):
     source: str = RUN_FILE
 
 
-_KEYS = ("name", "params", "tokens", "batch", "context", "steps", "seed", "lr")
+RUN_FILE_KEYS = tuple(name for name in LadderRunFile._fields if name != "source")
+"""The keys of the file of a run, after its schema."""
 
 
-def run_file(run: LadderSizes) -> Mapping[str, object]:
+def run_file(run: LadderRunFile) -> Mapping[str, object]:
     """Return what the file of a run holds."""
-    return {"schema": _SCHEMA, **{key: getattr(run, key) for key in _KEYS}}
+    return {"schema": _SCHEMA, **{key: getattr(run, key) for key in RUN_FILE_KEYS}}
 
 
 def read_run_file(folder: Path) -> LadderRunFile | None:
@@ -109,7 +89,7 @@ def read_run_file(folder: Path) -> LadderRunFile | None:
     if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
         stated = found.get("schema") if isinstance(found, dict) else None
         raise _wrong(path, f"has the schema {quote(stated)}, not {_SCHEMA}")
-    values = {key: found.get(key) for key in _KEYS}
+    values = {key: found.get(key) for key in RUN_FILE_KEYS}
     for key, value in values.items():
         _require(path, key, value)
     return LadderRunFile(**values, source=str(path))  # type: ignore[arg-type]  # required above

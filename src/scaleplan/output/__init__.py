@@ -61,11 +61,15 @@ class Fact(NamedTuple):
 
 
 class ReportTable(NamedTuple):
-    """A table; a column whose name is in ``text`` is aligned to the left, all others are numbers."""
+    """A table; a column whose name is in ``text`` is aligned to the left, all others are numbers.
+
+    The first ``keys`` columns tell the rows apart: each part of a table that is too wide has them.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     text: Collection[str] = ()
+    keys: int = 1
 
 
 class Report(Record):

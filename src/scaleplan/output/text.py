@@ -154,25 +154,30 @@ def _parted(text: str, width: int, *, first: str = "", rest: str = "") -> list[s
 
 
 def _grid(grid: ReportTable, width: int) -> Iterator[Line]:
-    """Yield a table; one that no folding makes narrow enough in parts, each with the first column."""
+    """Yield a table; one that no folding makes narrow enough in parts, each with the columns that tell rows apart."""
     cells = [tuple(escape_control(cell) for cell in row) for row in (grid.columns, *grid.rows)]
     left = [name in grid.text for name in grid.columns]
-    for number, columns in enumerate(_fitting(cells, left, width)):
+    for number, columns in enumerate(_fitting(cells, left, width, grid.keys)):
         if number:
             yield "", "body"
         yield from _part([tuple(row[i] for i in columns) for row in cells], [left[i] for i in columns], width)
 
 
-def _fitting(cells: Sequence[Sequence[str]], left: list[bool], width: int) -> Iterator[list[int]]:
-    """Yield the columns of each part of a table: all of them where they fit when cells and headings are folded."""
+def _fitting(cells: Sequence[Sequence[str]], left: list[bool], width: int, keys: int) -> Iterator[list[int]]:
+    """Yield the columns of each part of a table: all of them where they fit when cells and headings are folded.
+
+    The first ``keys`` are in each part, or the first alone where another does not fit beside them.
+    """
     least = _least_widths(cells, left)
     room = width - len(_INDENT)
+    if sum(least[i] + len(_GAP) for i in range(keys)) + max(least[keys:], default=0) > room:
+        keys = 1
     part: list[int] = []
     for column, needed in enumerate(least):
         taken = sum(least[i] + len(_GAP) for i in part)
-        if part and len(part) > 1 and taken + needed > room:
+        if len(part) > keys and taken + needed > room:
             yield part
-            part = [0]
+            part = [*range(keys)]
         part.append(column)
     yield part
 

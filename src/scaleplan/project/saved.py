@@ -127,7 +127,7 @@ RESULTS: Mapping[str, str] = {
     "scaleplan/evaluation/1": "scaleplan.planning.evaluation:Evaluation",
     "scaleplan/init/1": "scaleplan.project.project:NewProject",
     "scaleplan/runs/1": "scaleplan.logs.logged_run:LoggedRuns",
-    "scaleplan/fleet/1": "scaleplan.fitting.fleet:Fleet",
+    "scaleplan/fleet/1": "scaleplan.fitting.fleet_laws:Fleet",
     "scaleplan/fit/1": "scaleplan.project.saved_fit:SavedFit",
     "scaleplan/backtest/1": "scaleplan.project.saved_fit:SavedBacktest",
     "scaleplan/model/1": "scaleplan.models.model:ModelSummary",

@@ -439,12 +439,18 @@ def _flattened(batch: Batch) -> Batch:
         table = pa.Table.from_batches([batch]).flatten()
         batch = pa.record_batch([_whole(column) for column in table.columns], names=table.column_names)
     if any(types.is_string_view(_values(field.type)) for field in batch.schema):
-        arrays = [
-            column.cast(pa.string()) if types.is_string_view(_values(column.type)) else column
-            for column in batch.columns
-        ]
+        views = [types.is_string_view(_values(column.type)) for column in batch.columns]
+        arrays = [_as_string(column) if view else column for column, view in zip(batch.columns, views, strict=True)]
         batch = pa.record_batch(arrays, names=batch.schema.names)
     return batch
+
+
+def _as_string(column: Any) -> Any:  # noqa: ANN401  of PyArrow
+    pa = library()
+    try:
+        return column.cast(pa.string())
+    except NotImplementedError:  # of earlier versions
+        return pa.array(column.to_pylist(), pa.string())
 
 
 def _values(kind: Any) -> Any:  # noqa: ANN401  a type of PyArrow

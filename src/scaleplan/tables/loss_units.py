@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from scaleplan.tables.headings import normalised
 
-__all__ = ["LOSS_UNITS", "NOT_A_LOSS", "LossUnit", "stated_unit", "unit_in_name"]
+__all__ = ["LOSS_UNITS", "NOT_A_LOSS", "LossUnit", "contradicted_unit", "stated_unit", "unit_in_name"]
 
 
 class LossUnit(NamedTuple):
@@ -92,3 +92,11 @@ def stated_unit(name: str) -> str | None:
         return None
     wanted = LossUnit(scale, per or "token")
     return next((key for key, unit in LOSS_UNITS.items() if unit == wanted), None)
+
+
+def contradicted_unit(name: str, loss_unit: str) -> str | None:
+    """Return the loss unit that a name states where it is another than the user's; None where they agree."""
+    (scale, per), wanted = unit_in_name(name), LOSS_UNITS[loss_unit]
+    agrees = per in {None, wanted.per} and (scale in {None, "nats"} or scale == wanted.scale)
+    unit = stated_unit(name) if scale is not None else None
+    return unit if not agrees and unit != loss_unit else None

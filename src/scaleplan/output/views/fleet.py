@@ -13,7 +13,7 @@ from scaleplan.units import counted, format_count, format_factor, format_flops, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scaleplan.fitting.fleet import Fleet, FleetLaw
+    from scaleplan.fitting.fleet_laws import Fleet, FleetLaw
 
 __all__ = ["fleet_report"]
 
@@ -33,6 +33,7 @@ def fleet_report(fleet: Fleet) -> Report:
             [name for name, _ in columns],
             rows=[tuple(written(law) for _, written in columns) for law in fleet.laws],
             text=text,
+            keys=len(fleet.each) + bool(fleet.metrics),
         ),
         remarks=[*_remarks(fleet)],
     )
@@ -69,9 +70,7 @@ def _columns(fleet: Fleet) -> Iterator[Column]:
     if fleet.metrics:
         yield _metric_title(fleet), lambda law: law.metric or ""
     yield "runs", lambda law: f"{law.rows_used:,}"
-    names = dict.fromkeys(name for law in fleet.laws for name in law.coefficients)
-    shown = [name for name in names if name not in ("A", "B")][:_COEFFICIENTS]
-    for name in shown:
+    for name in _shown(fleet):
         yield name, partial(_coefficient, name)
     if any(law.params is not None for law in fleet.laws):
         yield "N*", lambda law: _cell(None if law.status == "not identified" else law.params, format_count)
@@ -81,6 +80,17 @@ def _columns(fleet: Fleet) -> Iterator[Column]:
         yield "value", lambda law: _cell(law.value, _number)
     if any(law.status in ("identified", "not identified") for law in fleet.laws):
         yield "N* within", _within
+
+
+def _shown(fleet: Fleet) -> list[str]:
+    """Return the coefficients that stand in the table: those that the laws do not all share."""
+    values: dict[str, set[float]] = {}
+    for law in fleet.laws:
+        for name, value in law.coefficients.items():
+            values.setdefault(name, set()).add(value)
+    names = [name for name in values if name not in ("A", "B")]
+    varied = [name for name in names if len(values[name]) > 1]  # not those of a base law
+    return (varied if fleet.fitted > 1 and varied else names)[:_COEFFICIENTS]
 
 
 def _value_name(fleet: Fleet) -> Iterator[str]:
@@ -118,7 +128,11 @@ def _remarks(fleet: Fleet) -> Iterator[str]:
     if targets:
         where = format_flops(min(targets)) if len(targets) == 1 else "the target, ten times the largest run of each"
         shown = [*(["N*"] if any(law.params is not None for law in fleet.laws) else []), *_value_name(fleet)]
-        yield f"{' and '.join(shown)}: at {where}"
+        if shown:
+            yield f"{' and '.join(shown)} {'are those' if len(shown) > 1 else 'is that'} at {where}"
+    columns = {law.metric for law in fleet.laws if law.status != "not fitted"}
+    if not fleet.metrics and _is_of_loss(fleet) and len(columns) == 1 and columns.isdisjoint({None, "loss"}):
+        yield f"the loss is column {quote(str(columns.pop()))}"
     if any(law.status == "not identified" and law.loss is not None for law in fleet.laws):
         yield "where N* is not known, the loss is that at the tokens per parameter of the largest run"
     yield f"--format csv has the sizes and {format_fraction(fleet.level)} intervals of each law too"

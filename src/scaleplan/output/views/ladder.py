@@ -75,14 +75,16 @@ def _facts(ladder: Ladder) -> Iterator[Fact]:
 def _remarks(ladder: Ladder) -> Iterator[str]:
     """Yield what the numbers stand on, and how the runs are submitted."""
     yield (
-        f"for {format_flops(ladder.target)} by {ladder.law}; shape: layers x width, {ladder.style} style, vocabulary of "
-        f"{ladder.runs[0].vocab:,}; batch in tokens and learning rate by {ladder.rule}"
+        f"for {format_flops(ladder.target)} by {ladder.law}; shape: layers x width, {ladder.style} style, "
+        f"vocabulary of {ladder.runs[0].vocab:,}; batch in tokens and learning rate by {ladder.rule}"
     )
-    machine = "" if ladder.gpu is None else f" on {ladder.gpus} x {ladder.gpu} each"
-    price = "" if ladder.price is None else f" for {money_in(ladder.currency)(ladder.price)}/h"
-    yield f"{counted(ladder.at_once, 'run')} at once{machine}{price}; the time has no waiting in a queue"
+    machine = f"{counted(ladder.gpus, 'GPU')} each" if ladder.gpu is None else f"{ladder.gpus} x {ladder.gpu} each"
+    price = "" if ladder.price is None else f" at {money_in(ladder.currency)(ladder.price)} per GPU-hour"
+    time = "no time or cost: --gpu predicts them" if ladder.gpu_hours is None else "waiting in a queue is not counted"
+    yield f"{counted(ladder.at_once, 'run')} at once on {machine}{price}; {time}"
     if ladder.submit:
-        yield f"nothing is submitted: {ladder.submit}"
+        yield f"nothing is submitted yet; submit them: {ladder.submit}"
     else:
         yield f"nothing is started: {ladder.folder}/{ladder.file} has the command of each run"
-    yield f"how far they are: scaleplan ladder status {shlex.quote(ladder.folder)}"
+    copied = f", once their folders are copied from {ladder.storage}" if ladder.storage is not None else ""
+    yield f"how far they are{copied}: scaleplan ladder status {shlex.quote(ladder.folder)}"

@@ -79,7 +79,7 @@ def _facts(found: LadderStatus) -> Iterator[Fact]:
         yield Fact("used", format_hours(found.gpu_hours, unit="GPU-hours"), unit=cost)
     if found.finished < found.total and found.gpu_hours_left is not None and found.days_left is not None:
         cost = "" if found.cost_left is None else f"{money(found.cost_left)}, "
-        time = f"{format_days(found.days_left)} at {found.at_once:,} at a time"
+        time = f"{format_days(found.days_left)} with {found.at_once:,} at a time"
         yield Fact("left", format_hours(found.gpu_hours_left, unit="GPU-hours"), unit=f"{cost}{time}")
 
 
@@ -103,10 +103,20 @@ def _remarks(found: LadderStatus) -> Iterator[str]:
     if found.rest is not None:
         how = "" if not found.submit else f": {found.submit}"
         yield f"{found.rest} {'starts' if found.submit else 'lists'} {counted(found.to_start, 'run')}{how}"
-    if found.finished == found.total or found.gpu_hours_left is None:
-        return
-    by = "as predicted"
-    if found.speed_factor is not None:
-        by = f"as predicted, times {format_factor(found.speed_factor)} by what finished runs took"
-    again = "; runs that start again do all of their steps" if found.failed + found.stopped + found.short else ""
-    yield f"left: {by}{again}"
+    if found.finished < found.total and found.gpu_hours_left is not None:
+        by = "as predicted"
+        if found.speed_factor is not None:
+            by = f"{format_factor(found.speed_factor)} the predicted time, as finished runs took"
+        again = "; runs that start again do all of their steps" if found.failed + found.stopped + found.short else ""
+        yield f"left: {by}{again}"
+    if found.rest is None and found.next_command is not None:
+        yield f"{_next(found)}: {found.next_command}"
+
+
+def _next(found: LadderStatus) -> str:
+    """Return what the next command does."""
+    if found.finished == found.total:
+        return "fit them"
+    if found.to_run == found.total:
+        return "start them"
+    return f"write a file that starts {'the other' if found.to_start == 1 else f'the other {found.to_start:,}'}"

@@ -7,6 +7,7 @@ fifty times as many where a test does not say how many, other ones each time.
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,10 @@ from scaleplan.laws.base import LossSurface
 
 # as the command line does; the threads of two workers would wait for each other (set before NumPy is imported)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# tests in the background ignore interrupts, and what they start would, too
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("usual", deadline=None, derandomize=True, database=None, max_examples=100)
 settings.register_profile("long", deadline=None, derandomize=False, database=None, max_examples=5000, print_blob=True)

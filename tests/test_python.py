@@ -309,3 +309,8 @@ def test_a_project_is_judged_compared_and_started(tmp_path, plan):
     assert sp.load(before).to_dict() == plan.to_dict()
     compute = next(each for each in sp.diff(before, after).changes if each.quantity == "flops")
     assert (compute.before, compute.after) == (1e21, 2e21)
+
+
+def test_the_default_of_jobs_is_shown_as_it_is_given():
+    """The record that it becomes says nothing to a reader."""
+    assert "jobs: str | float = 1," in str(inspect.signature(sp.fit_each)).replace("'", "")

@@ -117,3 +117,10 @@ def test_the_runs_of_a_ladder_are_read_by_the_other_commands(cli, pilots):
     assert cli("runs", "pilots", "--get", "run").out.split() == [run.name for run in pilots.runs]
     assert cli("runs", "pilots", "--get", "params").out.split() == ["5000000"] * 4
     assert cli("track", "pilots/00-5M-s0", "--preset", "chinchilla", "--get", "params").out == "5000000\n"
+
+
+def test_the_one_command_of_the_group_is_named(cli):
+    """Whoever leaves it out gives the folder in its place."""
+    found = cli("ladder", "pilots")
+    assert found.status == 2
+    assert "its one command is 'scaleplan ladder status'" in found.err

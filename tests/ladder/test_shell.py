@@ -94,14 +94,6 @@ def dash():
     return ("dash", "-eu") if shutil.which("dash") else ("sh", "-eu")
 
 
-@pytest.fixture(autouse=True)
-def interrupts():
-    """Let shells trap interrupts: tests in the background ignore them, and what they start would, too."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 class Pilots:
     """A file of runs in a folder, and how to start one of them."""
 

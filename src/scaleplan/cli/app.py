@@ -257,6 +257,9 @@ def _from_parser(error: Any, arguments: Sequence[str]) -> UsageError:  # noqa: A
     path = context.command_path if context is not None else "scaleplan"
     is_group = isinstance(getattr(context, "command", None), TyperGroup)
     hint = f"'{path} --help' lists the commands" if is_group else f"'{path} --help-all' lists the options"
+    commands = list(getattr(context.command, "commands", ())) if is_group and context is not None else []
+    if len(commands) == 1:
+        hint = f"its one command is '{path} {commands[0]}'"
     message = escape_control(str(error.format_message())).partition(" Did you mean ")[0].strip().rstrip(".")
     lacking = _lacking(error, arguments)
     if lacking is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -29,10 +28,8 @@ def one_thread() -> AbstractContextManager[object]:
 
 @cache
 def _libraries(*, with_scipy: bool) -> Any | None:  # noqa: ANN401, ARG001  threadpoolctl is not typed
-    """Return the BLAS libraries of this process, or None where they have one thread, or nothing finds them.
+    """Return the BLAS libraries of this process, or None where nothing finds them.
 
     SciPy has a second one, which is found once it is loaded: a fit that does not use it need not wait for it.
     """
-    if os.environ.get("OPENBLAS_NUM_THREADS") == "1" or find_spec("threadpoolctl") is None:
-        return None
-    return import_module("threadpoolctl").ThreadpoolController()
+    return import_module("threadpoolctl").ThreadpoolController() if find_spec("threadpoolctl") else None

@@ -410,7 +410,8 @@ class FleetPlan(Record, eq=False):
             yield Notice(
                 code="other_unit",
                 message=f"{listed(names, most=_MOST_NAMED)}: in {meaning} by {'its' if len(names) == 1 else 'their'} "
-                f"name, and read as {read}: --loss-unit {unit}, with --where, reads it",
+                f"name, and read as {read}: --loss-unit {unit} reads {'it' if len(names) == 1 else 'them'}, and "
+                "--where leaves out the others",
             )
 
     def _left_out(self) -> tuple[Notice, ...]:

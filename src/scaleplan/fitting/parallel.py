@@ -49,6 +49,10 @@ class Jobs(Record):
     processes: int = 1
     cluster: str | None = None
 
+    def __repr__(self) -> str:
+        """Return what it is given as, for the default in the help of functions."""
+        return str(self.processes) if self.cluster is None else repr(f"dask:{self.cluster}")
+
     @classmethod
     def parse(cls, value: Amount) -> Self:
         """Return what ``2``, ``auto`` (the cores that this process may use) or ``dask:ADDRESS`` stands for.

@@ -251,8 +251,8 @@ def read_run_folder(
 
 
 _MOST_OF_A_RUN = 2000
-"""Files of a run's folder that are looked at for its log, which takes up to a second; checkpoints do not count. Beyond
-these lies what no trainer logs: a cache of data, a copy of the program, a link to a whole disk."""
+"""Files of a run's folder that are looked at for its log, which takes up to a second; checkpoints do not count.
+Beyond these lies what no trainer logs: a cache of data, a copy of the program, a link to a whole disk."""
 
 
 def _chosen(

@@ -204,3 +204,33 @@ def test_the_help_fits_a_screen(cli):
     for name in ("--rule", "--style", "--context", "--gpus", "--mfu", "--price", "--exchange-rate", "--at-once"):
         assert f"{name} " in every
         assert f"{name} " not in short
+
+
+@pytest.mark.parametrize("vocab", [(), ("--vocab", "32k")])
+def test_runs_begin_at_the_least_size_that_has_a_shape(cli, vocab):
+    """The help's own example: without a limit, no size is designed that cannot be started."""
+    found = cli(
+        "design",
+        "--main",
+        "1e22",
+        "--most-runs",
+        "8",
+        *COMMAND,
+        *vocab,
+        "-f",
+        "slurm",
+        "-o",
+        "pilots",
+        "--gpu",
+        "h100",
+    )
+    assert found.status == 0
+    least = min(run.params for run in read_ladder("pilots").runs)
+    assert least > (4.9e6 if vocab else 0.99e6)
+
+
+def test_a_limit_goes_before_the_least_size_of_a_shape(cli):
+    """Who asks for sizes without a shape is told so."""
+    found = cli(*LIST[:5], "--limit", "params >= 100k", *LIST[7:])
+    assert found.status == 2
+    assert "--limit 'params >= 1M'" in found.err

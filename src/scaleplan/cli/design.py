@@ -172,7 +172,10 @@ _FEW = dict.fromkeys(("mfu", "price", "gpus", "context", "form", "loss_unit"), M
         "scaleplan design runs.csv --flops 1e21 --target 1e24 --limit 'params <= 3B'",
         "scaleplan design --flops 1e21 --target 5.76e23 --schedule wsd --format csv > runs-to-train.csv",
         "scaleplan design --pool candidates.csv --flops 5% --format csv > runs-to-train.csv",
-        "scaleplan design --main 1e22 --gpu h100 -f slurm -o pilots --command 'python train.py {lr} {out}'",
+        (
+            "scaleplan design --main 1e22 --gpu h100 -f slurm -o pilots "
+            "--command './train.sh {layers} {width} {tokens} {batch} {lr} {seed} {out}'"
+        ),
     ],
 )
 def design(
@@ -288,6 +291,7 @@ def design(
         run_cost=run_cost,
         schedule=schedule,
         cooldown=cooldown,
+        least_params=None if started is None else started.least_size(),
         **keywords(reading, objective, law, limits),
     )
     if started is None:

@@ -29,7 +29,7 @@ from scaleplan.laws.base import Cost
 from scaleplan.planning.context import Context
 from scaleplan.presets.library import DEFAULT_PRESET
 from scaleplan.record import Record, Result
-from scaleplan.units import parse_flops, parse_fraction, parse_integer
+from scaleplan.units import parse_count, parse_flops, parse_fraction, parse_integer
 from scaleplan.units.limits import parse_limit
 
 if TYPE_CHECKING:
@@ -216,6 +216,7 @@ def design(
     schedule: str = "cosine",
     cooldown: Amount = 0.2,
     limit: Sequence[str] | None = None,
+    least_params: Amount | None = None,
     **keywords: Unpack[RunsKeywords],
 ) -> PilotDesign:
     """Choose the pilot runs that determine the optimum of a target budget best.
@@ -243,6 +244,8 @@ def design(
         ``cosine``: every run from scratch; ``wsd``: one trunk a size, and a cooldown of this share for each branch.
     limit
         Bounds of the runs, such as ``"params <= 1B"``, in place of those that scale with the budget.
+    least_params
+        The size below which no model can be made; a limit on ``params`` goes before it.
 
     Raises
     ------
@@ -261,6 +264,7 @@ def design(
         schedule=schedule,
         cooldown=cooldown,
         limits=(limit,) if isinstance(limit, str) else tuple(limit or ()),
+        least=least_params,
     )
     given = None if flops is None else parse_flops(flops)
     guess = _guess(runs, preset, noise, keywords)
@@ -307,6 +311,7 @@ class _Options(Record, eq=False):
     schedule: Schedule
     limits: tuple[Limit, ...]
     weights: tuple[float, float]
+    least: float
 
     @classmethod
     def parse(
@@ -319,6 +324,7 @@ class _Options(Record, eq=False):
         schedule: str,
         cooldown: Amount,
         limits: tuple[str, ...],
+        least: Amount | None,
     ) -> _Options:
         """Read the options; raises UsageError for what is wrong with one."""
         repeats, most, share = int(parse_integer(seeds)), int(parse_integer(most_runs)), parse_fraction(cooldown)
@@ -337,6 +343,7 @@ class _Options(Record, eq=False):
             schedule=Schedule(cooldown=share if schedule == "wsd" else None),
             limits=tuple(limit for text in limits for limit in parse_limit(text, quantities=_KINDS)),
             weights=AIMS[aim],
+            least=0.0 if least is None else parse_count(least),
         )
 
     def each(self, budget: float) -> float:
@@ -448,7 +455,7 @@ def _pool(guess: _Guess, options: _Options, budget: float) -> tuple[Candidates, 
     Raises UnreachableError when no run is inside the bounds.
     """
     k, each = guess.cost.per_param_token, options.each(budget)
-    bounds = _bounds(guess, options.limits, budget)
+    bounds = _bounds(guess, options.limits, budget, options.least)
     sizes = np.exp(np.arange(math.log(bounds.params[0]), math.log(bounds.params[1]) + _EDGE, math.log(_STEPS[0])))
     few, many = bounds.tokens_per_param
     ratios = np.exp(np.arange(math.log(few), math.log(many) + _EDGE, math.log(_STEPS[1])))
@@ -482,7 +489,7 @@ def _two_digits(values: Array) -> Array:
     return np.array([float(f"{value:.1e}") for value in values.tolist()])
 
 
-def _bounds(guess: _Guess, limits: Sequence[Limit], budget: float) -> RunBounds:
+def _bounds(guess: _Guess, limits: Sequence[Limit], budget: float, least_params: float) -> RunBounds:
     """Return the bounds of the runs of a budget: those that scale with it, or the limits that are given.
 
     A ladder of smaller models goes on at the size of its smallest.
@@ -499,7 +506,7 @@ def _bounds(guess: _Guess, limits: Sequence[Limit], budget: float) -> RunBounds:
     if len(guess.params):  # a ladder without tiny models is not given any
         floor = min(SMALL_MODEL, best(_LARGEST))
     found = {
-        "params": (min(max(best(_SMALLEST), floor), smallest), best(_LARGEST) * math.sqrt(_WIDTH)),
+        "params": (max(min(max(best(_SMALLEST), floor), smallest), least_params), best(_LARGEST) * math.sqrt(_WIDTH)),
         "tokens": (1.0, math.inf),
         "tokens_per_param": (ratio / _WIDTH, ratio * _WIDTH),
     }

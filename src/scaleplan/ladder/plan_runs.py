@@ -69,6 +69,8 @@ _LIMIT_STEP = 0.25  # hours, to which limits are rounded up: queues ask for minu
 _FEW_STEPS = 100
 """Steps below which a run hardly leaves its warm-up: 100 in nanoGPT's recipe for the smallest models."""
 
+_ROUND_SIZES = tuple(digit * 10.0**power for power in range(6, 11) for digit in (1, 2, 5))
+
 _RATE_DIGITS = 3  # of a learning rate, which no rule gives more exactly
 
 
@@ -242,6 +244,14 @@ class LaunchRequest(Record):
         longest = parse_whole(self.hardware.context, what="context")
         return model_of(size, convention, style=self.style, context=longest, vocab=vocab)[0]
 
+    def least_size(self) -> float | None:
+        """Return the least round size that has a shape, for a design to begin with; None where none is found."""
+        for size in _ROUND_SIZES:
+            with suppress(ScaleplanError):
+                self._model(size, "total", self.vocab)  # of fewer counted parameters, a shape has more in all
+                return size
+        return None
+
     def _least(self, failed: float, models: Mapping[int, Model], convention: str) -> float | None:
         """Return a size above one that has no shape that has one: a round one, or the next of the design."""
         for size in (10.0 ** math.ceil(math.log10(failed)), *(size for size in models if size > failed)):
@@ -414,7 +424,8 @@ class LaunchRequest(Record):
             (("seed",), set(range(max(each.seeds for each in sized)))),
         ):
             if len(values) > 1 and not self.command.has(*names):
-                yield " or ".join(f"{{{name}}}" for name in names)
+                *others, last = (f"{{{name}}}" for name in names)
+                yield f"{', '.join(others)} or {last}" if others else last
 
 
 class _Sized(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -183,6 +184,18 @@ def test_each_part_has_one_thread_of_blas(way, request):
     with libraries.limit(limits=2, user_api="blas"):
         assert list(spread(tasks.threads_of_blas, range(3), jobs=jobs)) == [{1}] * 3
         assert 2 in {each["num_threads"] for each in libraries.info()} | {os.cpu_count() == 1 and 2}
+
+
+@pytest.mark.parametrize("before", [None, "False"])
+def test_the_environment_stays_as_it_was(before):
+    """Of a process that has not limited BLAS before: the library that does sets a variable as it is imported."""
+    code = "import os; from scaleplan.fitting import blas; blas.one_thread(); print(os.environ.get(%r))"
+    name = "KMP_DUPLICATE_LIB_OK"
+    environment = {key: value for key, value in os.environ.items() if key != name}
+    environment |= {} if before is None else {name: before}
+    words = [sys.executable, "-c", code % name]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{before}\n"
 
 
 def test_results_that_nobody_takes_end_the_work(jobs):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from itertools import chain, count, islice
 from pathlib import Path
@@ -184,6 +186,37 @@ def test_each_part_has_one_thread_of_blas(way, request):
     with libraries.limit(limits=2, user_api="blas"):
         assert list(spread(tasks.threads_of_blas, range(3), jobs=jobs)) == [{1}] * 3
         assert 2 in {each["num_threads"] for each in libraries.info()} | {os.cpu_count() == 1 and 2}
+
+
+@pytest.mark.parametrize("answer", [None, b"\xff" * 64, b"HTTP/1.0 400 Bad request\r\n\r\n"])
+def test_another_program_at_the_address_of_a_scheduler_is_an_error(answer, monkeypatch):
+    """One that takes connections and says nothing, and those that say what no scheduler says."""
+    monkeypatch.setattr(dask_cluster, "_CONNECT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connected = []
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    connected.append(server.accept()[0])
+                    if answer is not None:
+                        connected[-1].sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        start = time.monotonic()
+        with pytest.raises(UsageError, match="does not answer"):
+            list(spread(tasks.square, range(3), jobs=Jobs.parse(f"dask:127.0.0.1:{server.getsockname()[1]}")))
+        assert time.monotonic() - start < 10
+        for each in connected:
+            each.close()
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "no JSON", ""])
+def test_a_scheduler_file_that_is_none_is_an_error(text, tmp_path):
+    path = tmp_path / "scheduler.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="does not answer"):
+        list(spread(tasks.square, range(3), jobs=Jobs.parse(f"dask:{path}")))
 
 
 @pytest.mark.parametrize("before", [None, "False"])

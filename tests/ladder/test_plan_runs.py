@@ -12,7 +12,7 @@ import pytest
 
 import scaleplan as sp
 from scaleplan.fitting.pilot import PilotRun
-from scaleplan.ladder.plan_runs import LIMIT, make_ladder, rules_for_runs
+from scaleplan.ladder.plan_runs import LIMIT, LaunchRequest, make_ladder, rules_for_runs
 from scaleplan.models.shape import shape as shape_of
 from scaleplan.output.views.ladder import ladder_report
 from scaleplan.planning.context import Context
@@ -356,3 +356,12 @@ def test_branches_of_a_trunk_are_refused(design):
         made(replace(design, params_convention=None))
     with pytest.raises(sp.ScaleplanError, match="branch off one trunk"):
         made(replace(design, schedule="wsd", cooldown=0.2))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"price": "x"}, "unknown price 'x'"), ({"price": "nan"}, "unknown price"), ({"gpu": "h1000"}, "unknown GPU")],
+)
+def test_what_is_wrong_with_the_machine_is_known_before_runs_are_searched(options, says):
+    with pytest.raises(sp.ScaleplanError, match=says):
+        LaunchRequest.parse(output="pilots", command="train {name} {out}", **{"gpu": "h100", **options})

@@ -74,6 +74,10 @@ _ROUND_SIZES = tuple(digit * 10.0**power for power in range(6, 11) for digit in 
 _RATE_DIGITS = 3  # of a learning rate, which no rule gives more exactly
 
 
+_ANY_FLOPS, _ANY_PARAMS = 1e18, 1e8
+"""Compute and size of some run of a ladder, which any hardware that can be given can do."""
+
+
 class LaunchRequest(Record):
     """How the runs of a design are to be started: an engine, a command for each, its model, tuning and machine.
 
@@ -135,6 +139,8 @@ class LaunchRequest(Record):
                 f"the {style} style has experts, and a ladder is of dense models", hint=f"known: {dense}"
             )
         parse_whole(hardware.context, what="context")
+        if hardware.gpu is not None:  # what is wrong with the GPU or its price is known before runs are searched
+            resolve_budget(data, hardware.paying(_ANY_FLOPS), params=_ANY_PARAMS)
         return cls(
             engine=engine,
             folder=_shown_folder(output),

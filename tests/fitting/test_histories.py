@@ -76,7 +76,7 @@ def both(path, **options):
 
 
 runs = st.sampled_from(["a", "b", " c", "", "long name, with a comma"])
-steps = st.one_of(st.integers(0, 5).map(lambda n: str(100 * n)), st.just(""))
+steps = st.one_of(st.integers(0, 5).map(lambda n: str(100 * n)), st.sampled_from(["", "", "inf", "x"]))
 losses = st.one_of(st.floats(2.0, 4.0).map(lambda x: f"{x:.3f}"), st.sampled_from(["", "NaN", "nan", "inf", "3,.1x"]))
 rows = st.tuples(
     runs,
@@ -326,6 +326,15 @@ def test_numbers_with_commas_in_a_long_history_are_refused(tmp_path):
     )
     with pytest.raises(FileError, match="in column 'loss'"):
         final_rows(path, batched=True)
+
+
+@pytest.mark.parametrize("step", ["inf", "1e400", "nan", "-5", "x", ""])
+def test_a_row_whose_step_is_none_is_not_the_last(tmp_path, step):
+    path = tmp_path / "history.csv"
+    path.write_text(f"run,step,params,tokens,loss\na,100,1e8,1e9,4\na,{step},1e8,2e9,9\na,300,1e8,3e9,3\n")
+    whole, reduced = both(path)
+    assert whole["values"][3] == [3.0]
+    assert reduced == whole
 
 
 def test_names_are_needed(tmp_path):

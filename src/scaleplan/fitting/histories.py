@@ -558,4 +558,4 @@ def _order(step: str | None, batch: Batch, rows: Index) -> Array:
     if step is None:
         return rows.astype(np.float64)
     order = plain_numbers(step, batch)
-    return np.where(np.isnan(order), -math.inf, order)
+    return np.where(np.isfinite(order), order, -math.inf)

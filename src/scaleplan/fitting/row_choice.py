@@ -127,7 +127,7 @@ def ordered_runs(table: RawTable, labels: Sequence[Hashable]) -> list[list[int]]
     runs: dict[Hashable, list[int]] = {}
     for position, label in enumerate(labels):
         runs.setdefault(label, []).append(position)
-    place = np.where(np.isnan(order), -math.inf, order)
+    place = np.where(np.isfinite(order), order, -math.inf)  # no run has an infinite step
     return [sorted(members, key=lambda i: (place[i], i)) for members in runs.values()]
 
 

@@ -359,3 +359,10 @@ def test_any_bytes_give_runs_or_one_of_our_errors(tmp_path_factory, content):
     path.write_bytes(b"N,D,loss\n1e8,2e9,3.5\n" + content)
     with suppress(ScaleplanError):
         assert len(read_runs(path)) >= 1
+
+
+def test_a_loss_of_texts_is_the_reason_and_not_the_sizes(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("params,tokens,loss,note\n" + "".join(f"1e8,{n}e9,3.{n},fine\n" for n in range(1, 9)))
+    with pytest.raises(FileError, match="row 2: 'fine' in 'note' is no number, and no row has a loss"):
+        read_runs(path, mapping={"loss": "note"})

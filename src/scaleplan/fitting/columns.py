@@ -185,7 +185,7 @@ def recognise(
         if role in columns or (role == "loss" and "loss" not in needed):
             continue
         found = _found(role, table.names, loss_unit)
-        used = np.isfinite(columns["loss"].numbers(table)[0]) if "loss" in columns and not carried else None
+        used = _rows_with_loss(columns["loss"], table) if "loss" in columns and not carried else None
         name, note = _choose(role, found, table, needed=role in needed, used=used)
         if name is not None:
             columns[role] = with_heading(ColumnMapping(text=name, column=name), role)
@@ -356,6 +356,19 @@ def _no_loss(table: RawTable, loss_unit: str, absent: Sequence[str]) -> FileErro
     maps = " ".join(f"--map {role}=COLUMN" for role in ("loss", *sizes))
     hint = f"choose with {maps}; columns: {listed(table.names)}"
     return FileError(f"{table.source}: no column with values for the final loss{also}", hint=hint)
+
+
+def _rows_with_loss(loss: ColumnMapping, table: RawTable) -> Mask:
+    """Return which rows have a loss; raises FileError for texts alone, with which no other column has a use."""
+    numbers, unread = loss.numbers(table)
+    used = np.isfinite(numbers)
+    if unread and not used.any():
+        position, text = next(iter(unread.items()))
+        problem = f"{quote(text)} in {quote(loss.text)} is no number, and no row has a loss"
+        raise FileError(
+            f"{table.source}: row {table.rows[position]}: {problem}", hint="--map loss=COLUMN names another"
+        )
+    return used
 
 
 def _without_numbers(role: str, table: RawTable, *, loss_unit: str = "nats") -> FileError | None:

@@ -403,7 +403,7 @@ def _judged_surroundings(case: Case, outcome: Outcome, sandbox: Sandbox) -> Iter
     encoding = _ENCODINGS.get(case.surroundings, "utf-8")
     expected = usual.out.encode(encoding, "replace").decode(encoding)
     folders = case.arguments[:2] == ("presets", "path")  # the folders of a home are its answer
-    data = "json" in options or options.get("format") in _PARSERS
+    data = "json" in options or (options.get("format") in _PARSERS and not _goes_to_a_folder(case, options))
     if data and not folders and outcome.out not in ("", expected):
         yield Finding("surroundings change the result", f"{case.command}: {what}", outcome.out[:200])
 
@@ -506,6 +506,11 @@ def options_of(arguments: tuple[str, ...]) -> dict[str, str] | None:
     return found
 
 
+def _goes_to_a_folder(case: Case, options: dict[str, str]) -> bool:
+    """Return whether the list of a design goes to a file, so that a report stands in its place."""
+    return case.command == "design" and "folder" in options and options.get("format") == "csv"
+
+
 def _judged_output(case: Case, outcome: Outcome) -> Iterator[Finding]:
     """Judge standard output: it parses, its numbers are finite, and no character of it is hidden."""
     out, options = outcome.out, options_of(case.arguments)
@@ -529,8 +534,7 @@ def _judged_output(case: Case, outcome: Outcome) -> Iterator[Finding]:
         for line in out.splitlines():
             if re.search(r"(^|[\s|–])-?(nan|inf)([\s|%]|$)", line):
                 yield Finding("a number that is none", case.command, line)
-    launched = case.command == "design" and "folder" in options  # the list goes to a file then
-    if "get" in options or name is None or (launched and name == "csv"):
+    if "get" in options or name is None or _goes_to_a_folder(case, options):
         return
     try:
         _PARSERS.get(name, str)(out)

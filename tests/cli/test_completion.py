@@ -28,7 +28,7 @@ WORDS = [
 FREE = {"ID", "KIND", "NAME", "NAMES", "LIST", "UNIT", "WHEN", "FIELD", "FLAG", "REASON", "PICTURE", "PRESET"}
 """What a value is called that is one of some names."""
 
-COLUMNS = {"log10", "group", "x", "y", "inputs", "pool_cost"}
+COLUMNS = {"log10", "each", "group", "x", "y", "inputs", "pool_cost"}
 """Options whose values are in a file."""
 
 OWN = {"id", "run", "quantity", "margins", "owned", "interruptions"}

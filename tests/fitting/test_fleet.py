@@ -322,9 +322,12 @@ def test_all_files_are_written_or_none(table, fleet, tmp_path, monkeypatch):
     [
         ([], {}, "no columns"),
         (["", " "], {}, "no columns"),
+        ([","], {}, "names no column"),
+        (["corpus", " , "], {}, "names no column"),
+        (["=eval/*"], {}, "no role before '='"),
         (["corpse"], {}, "did you mean 'corpus'"),
         (["loss=eval/x*"], {}, "unknown column"),
-        (["params=a,b"], {}, "a role"),
+        (["params=a,b"], {}, "no role 'params'"),
         (["y=eval/*"], {}, "is for curves"),
         (["loss=eval/*"], {"form": "allocation"}, "has no loss"),
         (["loss=eval/*"], {"map": {"loss": "eval/c4"}}, "given twice"),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from itertools import chain, count, islice
 from pathlib import Path
@@ -183,6 +186,49 @@ def test_each_part_has_one_thread_of_blas(way, request):
     with libraries.limit(limits=2, user_api="blas"):
         assert list(spread(tasks.threads_of_blas, range(3), jobs=jobs)) == [{1}] * 3
         assert 2 in {each["num_threads"] for each in libraries.info()} | {os.cpu_count() == 1 and 2}
+
+
+@pytest.mark.parametrize("answer", [None, b"\xff" * 64, b"HTTP/1.0 400 Bad request\r\n\r\n"])
+def test_another_program_at_the_address_of_a_scheduler_is_an_error(answer, monkeypatch):
+    """One that takes connections and says nothing, and those that say what no scheduler says."""
+    monkeypatch.setattr(dask_cluster, "_CONNECT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connected = []
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    connected.append(server.accept()[0])
+                    if answer is not None:
+                        connected[-1].sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        start = time.monotonic()
+        with pytest.raises(UsageError, match="does not answer"):
+            list(spread(tasks.square, range(3), jobs=Jobs.parse(f"dask:127.0.0.1:{server.getsockname()[1]}")))
+        assert time.monotonic() - start < 10
+        for each in connected:
+            each.close()
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "no JSON", ""])
+def test_a_scheduler_file_that_is_none_is_an_error(text, tmp_path):
+    path = tmp_path / "scheduler.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="does not answer"):
+        list(spread(tasks.square, range(3), jobs=Jobs.parse(f"dask:{path}")))
+
+
+@pytest.mark.parametrize("before", [None, "False"])
+def test_the_environment_stays_as_it_was(before):
+    """Of a process that has not limited BLAS before: the library that does sets a variable as it is imported."""
+    code = "import os; from scaleplan.fitting import blas; blas.one_thread(); print(os.environ.get(%r))"
+    name = "KMP_DUPLICATE_LIB_OK"
+    environment = {key: value for key, value in os.environ.items() if key != name}
+    environment |= {} if before is None else {name: before}
+    words = [sys.executable, "-c", code % name]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{before}\n"
 
 
 def test_results_that_nobody_takes_end_the_work(jobs):

@@ -239,7 +239,7 @@ def test_a_rule_beyond_its_range_and_few_steps_are_one_warning_each(design):
         ("train {name} {out}", None),
         ("train {layers} {tokens} {batch} {lr} {out}", "has no {seed}: "),
         ("train {layers} {batch} {lr} {seed} {out}", "has no {tokens} or {steps}: "),
-        ("train {lr} {seed} {out}", "no {layers} or {width} or {params}, no {tokens} or {steps}, no {batch} or"),
+        ("train {lr} {seed} {out}", "no {layers}, {width} or {params}, no {tokens} or {steps}, no {batch} or"),
     ],
 )
 def test_a_command_that_leaves_out_what_runs_differ_by_is_warned_of(design, command, lacking):

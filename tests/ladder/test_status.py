@@ -141,7 +141,8 @@ def test_a_run_of_exit_status_0_without_a_log_is_finished_with_a_warning(pilots)
         (127, "exit status 127, its program was not found: 'last words'"),
         (3, "exit status 3: 'last words'"),
         ("", "no exit status could be written: 'last words'"),
-        ("nonsense", "no exit status could be written: 'last words'"),
+        ("nonsense", "'exit' in its folder holds no exit status: 'nonsense': 'last words'"),
+        ("\x1b[1m", r"'exit' in its folder holds no exit status: '\x1b[1m': 'last words'"),
     ],
 )
 def test_a_failure_is_explained_with_the_last_line(pilots, exit_status, said):
@@ -149,6 +150,21 @@ def test_a_failure_is_explained_with_the_last_line(pilots, exit_status, said):
     after = "\x1b[31mlast words\x1b[0m\n\n=====\nthis run: exit status 1\n"
     write_run("pilots", pilots.runs[0], exit_status=exit_status, upto=500, after=after)
     assert (only().state, only().reason) == ("failed", said)
+
+
+def test_an_exit_status_that_cannot_be_read_is_told(pilots, monkeypatch):
+    write_run("pilots", pilots.runs[0], exit_status=0, upto=500)
+    real = Path.open
+
+    def closed(self, *words, **given):
+        if self.name == "exit":
+            raise PermissionError(13, "Permission denied")
+        return real(self, *words, **given)
+
+    monkeypatch.setattr(Path, "open", closed)
+    found = only()
+    assert (found.state, found.exit_status) == ("failed", None)
+    assert found.reason.startswith("'exit' in its folder cannot be read")
 
 
 def test_what_a_command_printed_cannot_steer_the_terminal(pilots):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -12,6 +13,9 @@ from typing import Any
 import numpy as np  # noqa: F401  its BLAS must be loaded to be found
 
 __all__ = ["one_thread"]
+
+_SET_BY_IMPORT = "KMP_DUPLICATE_LIB_OK"
+"""What threadpoolctl sets in the environment, for users of Intel's OpenMP: a fit leaves the environment as it was."""
 
 
 def one_thread() -> AbstractContextManager[object]:
@@ -32,4 +36,10 @@ def _libraries(*, with_scipy: bool) -> Any | None:  # noqa: ANN401, ARG001  thre
 
     SciPy has a second one, which is found once it is loaded: a fit that does not use it need not wait for it.
     """
-    return import_module("threadpoolctl").ThreadpoolController() if find_spec("threadpoolctl") else None
+    if find_spec("threadpoolctl") is None:
+        return None
+    before = os.environ.get(_SET_BY_IMPORT)
+    library = import_module("threadpoolctl")
+    if before is None:
+        os.environ.pop(_SET_BY_IMPORT, None)
+    return library.ThreadpoolController()

@@ -19,7 +19,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import uuid4
 
 import joblib
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["cluster"]
+
+Answer = TypeVar("Answer")
 
 _CONNECT = 5.0  # seconds for the scheduler to answer
 _WORKERS = 10.0  # seconds for a worker to be there, at the beginning and when all are gone: restarts take a few
@@ -76,11 +78,15 @@ def _quiet() -> Iterator[None]:
 def _client(address: str) -> Iterator[Client]:
     """Connect to a scheduler; what is left of the work is given up when the client ends."""
     place = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
-    try:
+
+    def connect() -> Client:
         with warnings.catch_warnings():  # of versions, which are checked here
             warnings.simplefilter("ignore")
-            client = Client(**place, timeout=_CONNECT, set_as_default=False, name="scaleplan")
-    except (OSError, ValueError, ImportError, KeyError) as error:
+            return Client(**place, timeout=_CONNECT, set_as_default=False, name="scaleplan")
+
+    try:
+        client = _within(2 * _CONNECT, connect)
+    except Exception as error:  # another program that listens there answers anything, and a file may hold anything
         raise UsageError(
             f"the Dask scheduler at {quote(address)} does not answer",
             hint="is it running, and can this machine reach it? 'dask scheduler' prints its address",
@@ -122,25 +128,30 @@ def _check(client: Client, here: dict[str, str]) -> None:
 
 def _answers(question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return an answer of all workers, which one that hangs would keep from coming."""
-    answers: SimpleQueue[dict[str, Any] | Exception] = SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answers.put(question())
-        except Exception as error:  # noqa: BLE001  raised where it is waited for
-            answers.put(error)
-
-    Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=_ANSWER)
+        return _within(_ANSWER, question)
     except Empty:
         raise UsageError(
             f"the workers of the Dask cluster did not answer within {format_plain(_ANSWER)} seconds",
             hint="does one of them hang? the dashboard of the scheduler shows them",
         ) from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+
+
+def _within(seconds: float, question: Callable[[], Answer]) -> Answer:
+    """Return an answer; raises Empty where it does not come in time, which the library alone would wait for."""
+    answers: SimpleQueue[tuple[Answer | None, Exception | None]] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put((question(), None))
+        except Exception as error:  # noqa: BLE001  raised where it is waited for
+            answers.put((None, error))
+
+    Thread(target=ask, daemon=True).start()
+    answer, error = answers.get(timeout=seconds)
+    if error is not None:
+        raise error
+    return cast("Answer", answer)
 
 
 def _do(packed: bytes, here: dict[str, str]) -> bytes:

@@ -72,7 +72,10 @@ def columns_of_each(
             _require_role(role, text, request, reading)
             metrics |= dict.fromkeys(FleetMetric(role, name) for name in _matching(rest, table))
             continue
-        columns |= {column_called(part, table): None for part in text.split(",") if part.strip()}
+        names = [part for part in text.split(",") if part.strip()]
+        if not names:
+            raise UsageError(f"--each {quote(text)} names no column", hint=_WAY)
+        columns |= {column_called(part, table): None for part in names}
     if len({metric.role for metric in metrics}) > 1:
         raise UsageError("--each names columns of both loss and y", hint="name those of one of them")
     return tuple(columns), tuple(metrics) or (FleetMetric(),)
@@ -85,7 +88,8 @@ def _require_role(role: str, text: str, request: FitRequest, reading: Mapping[st
         way = f"--each {escape_control(names)} --each '{escape_control(last + text[len(role) :])}'"
         raise UsageError(f"--each {quote(text)} mixes columns of groups and of a role", hint=way)
     if role not in ("loss", "y"):
-        raise UsageError(f"--each {quote(text)}: the columns of a role {quote(role)}", hint=f"{_WAY}")
+        what = f"no role {quote(role)} to fit columns as" if role else "no role before '='"
+        raise UsageError(f"--each {quote(text)}: there is {what}", hint=_WAY)
     if role == "y" and request.form not in CURVES:
         raise UsageError(f"--each y is for curves, and form '{request.form}' has its own columns", hint=_WAY)
     if role == "loss" and "loss" not in request.needed_roles:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from scaleplan.errors import FileError, Notice, quote
-from scaleplan.files import beginning_of, is_file, is_folder
+from scaleplan.files import beginning_of, is_file, is_folder, is_readable
 from scaleplan.logs.ladder_run import (
     EXIT,
     LOG,
@@ -65,6 +65,10 @@ _EXPLAINED = {
     126: "its program cannot be run",
     127: "its program was not found",
 }
+
+_NOT_WRITTEN = "no exit status could be written"
+
+_SHOWN = 40  # bytes that are shown of a file that does not hold what it should
 
 _OF_SHELL = "this run: "
 """How the line begins that the shell of a run puts behind what its command printed."""
@@ -196,13 +200,21 @@ class _FolderReader:
         last = _last_line(self.folder / LOG)
         shown = "" if last is None else f": {quote(last)}"
         if status is None:
-            return f"no exit status could be written{shown}"
+            return f"{self._without_status()}{shown}"
         meaning = _EXPLAINED.get(status)
         if status == PAST_LIMIT and self.run.limit_hours is not None:
             meaning = f"stopped at its limit of {format_hours(self.run.limit_hours)}"
         if meaning is None and status > _SIGNALS:
             meaning = f"ended by {_signal_name(status - _SIGNALS)}"
         return f"exit status {status}{'' if meaning is None else f', {meaning}'}{shown}"
+
+    def _without_status(self) -> str:
+        """Return why the file of the exit status has none: its shell may have found no room for it."""
+        path = self.folder / EXIT
+        if not is_readable(path):
+            return f"{quote(EXIT)} in its folder cannot be read"
+        text = (beginning_of(path, _SHOWN) or b"").decode("utf-8", errors="replace").strip()
+        return f"{quote(EXIT)} in its folder holds no exit status: {quote(text)}" if text else _NOT_WRITTEN
 
     def _silence(self) -> str | None:
         """Return why a run that has no exit status cannot be running; None where it can be."""

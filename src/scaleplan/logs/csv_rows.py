@@ -170,7 +170,7 @@ def _unquoted(lines: list[str], width: int, delimiter: str) -> list[list[Cell]] 
     return table
 
 
-_QUOTED = re.compile(r'(?:[^"\n]*+|"[^"\n]*+")(?:\n(?:[^"\n]*+|"[^"\n]*+"))*+')
+_QUOTED = re.compile(r'(?:"[^"\n]*+"|[^"\n]*+)(?:\n(?:"[^"\n]*+"|[^"\n]*+))*+')
 """Cells, one a line, that stand in quotes as a whole or have none."""
 
 

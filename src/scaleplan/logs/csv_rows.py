@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from scaleplan.tables.cells import is_missing, is_number
@@ -86,7 +87,7 @@ def csv_blocks(file: LogFile) -> Iterator[CsvBlock]:
         before += len(numbers)
         if table:
             shortest = min((len(cell) for cell in table[-1] if isinstance(cell, str) and cell), default=shortest)
-        if commas and table:
+        if commas and any("," in "".join(map(str, column)) for column in table):
             records = [list(row) for row in zip(*table, strict=True)]
             read_decimal_commas(names, records, delimiter)
             table = [list(column) for column in zip(*records, strict=True)]
@@ -114,13 +115,14 @@ def _table(
     """Return lines as columns with the line of each row, the lines that are no rows, and whether the last was cut."""
     width = len(names)
     plain = delimiter != SPACES and {line.count(delimiter) for line in lines} == {width - 1}
-    plain = plain and not any(line.startswith("#") for line in lines) and '"' not in "".join(lines)
+    plain = plain and not any(line.startswith("#") for line in lines)
+    unquoted = _unquoted(lines, width, delimiter) if plain and '"' in "".join(lines) else []
+    plain = plain and unquoted is not None
     numbers: Sequence[int] = range(first, first + len(lines))
     damaged: tuple[int, ...] = ()
     cut = False
     if plain:
-        cells = delimiter.join(lines).split(delimiter)
-        table: list[list[Cell]] = [list(cells[j::width]) for j in range(width)]
+        table: list[list[Cell]] = unquoted or _split(lines, width, delimiter)
     else:
         records, rows, damaged, cut = _records(lines, first, width, delimiter, unended=ending[0] and ending[2] > 0)
         numbers = rows
@@ -134,6 +136,42 @@ def _table(
         table = [[column[row] for row in rows_kept] for column in table]
         numbers = [numbers[row] for row in rows_kept]
     return table, numbers, damaged, cut
+
+
+def _split(lines: list[str], width: int, delimiter: str) -> list[list[Cell]]:
+    """Return the columns of lines with as many cells each."""
+    cells = delimiter.join(lines).split(delimiter)
+    return [list(cells[j::width]) for j in range(width)]
+
+
+def _unquoted(lines: list[str], width: int, delimiter: str) -> list[list[Cell]] | None:
+    """Return the columns of lines with as many delimiters each, of which some cells stand in quotes.
+
+    None where a reader of CSV is needed: a quote within a cell, spaces before one, an empty row, or a cell too long.
+    """
+    text = "\n".join(lines)
+    if (
+        text.startswith(" ")
+        or "\n " in text
+        or f"{delimiter} " in text
+        or max(map(len, lines)) >= csv.field_size_limit()
+    ):
+        return None
+    table = _split(lines, width, delimiter)
+    for j, column in enumerate(table):
+        joined = "\n".join(map(str, column))
+        if '"' not in joined:
+            continue
+        if _QUOTED.fullmatch(joined) is None:
+            return None
+        table[j] = list(joined.replace('"', "").split("\n"))
+    if any(str(cell).startswith("#") for cell in table[0]) or all("" in column for column in table):
+        return None
+    return table
+
+
+_QUOTED = re.compile(r'(?:"[^"\n]*+"|[^"\n]*+)(?:\n(?:"[^"\n]*+"|[^"\n]*+))*+')
+"""Cells, one a line, that stand in quotes as a whole or have none."""
 
 
 def _records(

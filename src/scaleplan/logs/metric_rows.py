@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -203,18 +203,17 @@ class MetricRows:
         keys = [name for name in self._keys if name in columns]
         if not keys:
             return {"": None}
-        texts = [list(map(to_text, columns[name])) for name in keys]
+        texts = [_texts(columns[name]) for name in keys]
         cells = texts[0] if len(texts) == 1 else [" ".join(filter(None, each)) for each in zip(*texts, strict=True)]
-        groups: dict[str, list[int]] = {}
-        if cells.count(cells[0]) == count:
-            groups[cells[0]] = []
+        groups = {cell: number for number, cell in enumerate(dict.fromkeys(cells))}
+        if len(groups) == 1:
             return {cells[0]: None}
-        for row, cell in enumerate(cells):
-            groups.setdefault(cell, []).append(row)
         if "" in groups and len(groups) == 2 and run is not None:  # a line of settings without the name of the run
             name = next(key for key in groups if key)
             return {name: None}
-        return {key: np.array(rows, dtype=np.intp) for key, rows in groups.items()}
+        numbered = np.fromiter(map(groups.__getitem__, cells), np.intp, count)
+        ends = np.cumsum(np.bincount(numbered))[:-1]
+        return dict(zip(groups, np.split(np.argsort(numbered, kind="stable"), ends), strict=True))
 
     def _settings(
         self, columns: Mapping[str, Sequence[Cell]], numbers: Mapping[str, Numbers], count: int
@@ -246,9 +245,21 @@ class MetricRows:
         return found if apart < together else []
 
 
+def _texts(cells: Sequence[Cell]) -> list[str]:
+    """Return the cells of a column as texts."""
+    try:
+        return list(map(_stripped, cells))
+    except TypeError:  # not all of them are texts
+        return list(map(to_text, cells))
+
+
+_stripped = cast("Callable[[Cell], str]", str.strip)
+"""Of any cell: of one that is no text it raises."""
+
+
 def _are_splits(cells: Sequence[Cell]) -> bool:
     """Whether cells name training and validation, and no runs."""
-    named = {normalised(text) for text in dict.fromkeys(map(to_text, cells))}
+    named = {normalised(text) for text in dict.fromkeys(_texts(cells))}
     return named <= TRAINING | EVALUATION and not named.isdisjoint(EVALUATION)
 
 

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeGuard
 
@@ -114,7 +114,7 @@ def text_table(value: object, *, name: str | None = None) -> TextTable:
     if count * len(columns) > MOST_CELLS:
         raise too_many_cells(called)
     names = tuple(name for name, _ in columns)
-    return TextTable(names, [list(row) for row in zip(*(map(_text, cells) for _, cells in columns), strict=True)])
+    return TextTable(names, [list(row) for row in zip(*(_texts(cells) for _, cells in columns), strict=True)])
 
 
 def require_names(names: Sequence[str], called: str) -> None:
@@ -261,6 +261,18 @@ def _name(name: object) -> str:
 def _twice(name: str, called: str) -> FileError:
     what = f"two columns of {_the(called)} are called {quote(name)}"
     return FileError(what, hint="rename one of them, or drop it")
+
+
+def _texts(cells: Sequence[Any]) -> Iterable[str]:
+    """Return the texts that a CSV file has for the cells of a column, which are mostly of one kind."""
+    kinds = set(map(type, cells))
+    if kinds == {str}:
+        return cells
+    if kinds == {int}:
+        return map(str, cells)
+    if kinds == {float}:
+        return ["" if text == "nan" else text for text in map(repr, cells)]
+    return map(_text, cells)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401  a cell of any library

@@ -188,6 +188,19 @@ def test_each_part_has_one_thread_of_blas(way, request):
         assert 2 in {each["num_threads"] for each in libraries.info()} | {os.cpu_count() == 1 and 2}
 
 
+@pytest.fixture
+def _no_loop_left():
+    """Check that no loop of Dask is left running: garbage that closes it in another thread can wait forever."""
+    before = loops()
+    yield
+    assert loops() == before
+
+
+def loops():
+    return sorted(each.name for each in threading.enumerate() if "loop" in each.name)
+
+
+@pytest.mark.usefixtures("_no_loop_left")
 @pytest.mark.parametrize("answer", [None, b"\xff" * 64, b"HTTP/1.0 400 Bad request\r\n\r\n"])
 def test_another_program_at_the_address_of_a_scheduler_is_an_error(answer, monkeypatch):
     """One that takes connections and says nothing, and those that say what no scheduler says."""
@@ -211,6 +224,7 @@ def test_another_program_at_the_address_of_a_scheduler_is_an_error(answer, monke
             each.close()
 
 
+@pytest.mark.usefixtures("_no_loop_left")
 @pytest.mark.parametrize("text", ["{}", "[1]", "no JSON", ""])
 def test_a_scheduler_file_that_is_none_is_an_error(text, tmp_path):
     path = tmp_path / "scheduler.json"

@@ -10,16 +10,26 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+import sys
 import time
 import traceback
 import warnings
-from asyncio import FIRST_COMPLETED, ensure_future, wait
+from asyncio import (
+    FIRST_COMPLETED,
+    Event,
+    Runner,
+    SelectorEventLoop,
+    ensure_future,
+    get_running_loop,
+    run_coroutine_threadsafe,
+    wait,
+)
 from asyncio import CancelledError as AsyncCancelled
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import joblib
@@ -32,7 +42,8 @@ from scaleplan.record import Record
 from scaleplan.units import format_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
 __all__ = ["cluster"]
 
@@ -51,10 +62,10 @@ def cluster(address: str) -> Iterator[tuple[Callable[[Iterable[Any]], Any], int]
 
     Raises UsageError where the scheduler or its workers do not answer, or a worker would compute other results.
     """
-    with _quiet(), _client(address) as client:
+    with _quiet(), _loop() as loop, _client(address, loop) as client:
         count = _threads(client, address)
         facts = worker.facts()
-        _check(client, facts)
+        _check(client, facts, loop)
         backend = _Backend(client, address, facts)
         with joblib.Parallel(-1, backend=backend, return_as="generator", batch_size=1) as parallel:
             yield parallel, count
@@ -75,17 +86,50 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _client(address: str) -> Iterator[Client]:
+def _loop() -> Iterator[AbstractEventLoop]:
+    """Run an event loop in a thread, for a client that is not to start its own.
+
+    A client that fails leaves its own loop running until it is collected as garbage, by whichever thread. Where that
+    is the thread of the loop that a next client starts, each waits for the other.
+    """
+    started: SimpleQueue[tuple[AbstractEventLoop, Event]] = SimpleQueue()
+
+    async def run_until_told() -> None:
+        told = Event()
+        started.put((get_running_loop(), told))
+        await told.wait()
+
+    def run() -> None:
+        with Runner(loop_factory=SelectorEventLoop if sys.platform == "win32" else None) as runner:
+            runner.run(run_until_told())
+
+    thread = Thread(target=run, daemon=True, name="loop of Dask")
+    thread.start()
+    loop, told = started.get()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(told.set)
+        thread.join(_CONNECT)
+
+
+@contextmanager
+def _client(address: str, loop: AbstractEventLoop) -> Iterator[Client]:
     """Connect to a scheduler; what is left of the work is given up when the client ends."""
     place = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
 
-    def connect() -> Client:
+    async def connect() -> Client:
         with warnings.catch_warnings():  # of versions, which are checked here
             warnings.simplefilter("ignore")
-            return Client(**place, timeout=_CONNECT, set_as_default=False, name="scaleplan")
+            client = Client(**place, timeout=_CONNECT, set_as_default=False, name="scaleplan", asynchronous=True)
+            try:
+                return await client
+            except BaseException:
+                await client.close()
+                raise
 
     try:
-        client = _within(2 * _CONNECT, connect)
+        client = _within(2 * _CONNECT, connect(), loop)
     except Exception as error:  # another program that listens there answers anything, and a file may hold anything
         raise UsageError(
             f"the Dask scheduler at {quote(address)} does not answer",
@@ -110,9 +154,9 @@ def _threads(client: Client, address: str) -> int:
     return threads
 
 
-def _check(client: Client, here: dict[str, str]) -> None:
+def _check(client: Client, here: dict[str, str], loop: AbstractEventLoop) -> None:
     """Refuse workers that lack scaleplan, or would compute other results."""
-    for place, found in sorted(_answers(lambda: client.run(worker.introduce, on_error="return")).items()):
+    for place, found in sorted(_answers(client, loop).items()):
         if missing := re.search(r"No module named '([\w.]+)'", str(found)):
             raise UsageError(
                 f"worker {place} cannot import {missing[1]}",
@@ -126,32 +170,28 @@ def _check(client: Client, here: dict[str, str]) -> None:
             raise error
 
 
-def _answers(question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return an answer of all workers, which one that hangs would keep from coming."""
+def _answers(client: Client, loop: AbstractEventLoop) -> dict[str, Any]:
+    """Return what all workers compute with, which one that hangs would keep from coming."""
+
+    async def ask() -> dict[str, Any]:
+        return await client.run(worker.introduce, on_error="return")
+
     try:
-        return _within(_ANSWER, question)
-    except Empty:
+        return _within(_ANSWER, ask(), loop)
+    except TimeoutError:
         raise UsageError(
             f"the workers of the Dask cluster did not answer within {format_plain(_ANSWER)} seconds",
             hint="does one of them hang? the dashboard of the scheduler shows them",
         ) from None
 
 
-def _within(seconds: float, question: Callable[[], Answer]) -> Answer:
-    """Return an answer; raises Empty where it does not come in time, which the library alone would wait for."""
-    answers: SimpleQueue[tuple[Answer | None, Exception | None]] = SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answers.put((question(), None))
-        except Exception as error:  # noqa: BLE001  raised where it is waited for
-            answers.put((None, error))
-
-    Thread(target=ask, daemon=True).start()
-    answer, error = answers.get(timeout=seconds)
-    if error is not None:
-        raise error
-    return cast("Answer", answer)
+def _within(seconds: float, question: Coroutine[Any, Any, Answer], loop: AbstractEventLoop) -> Answer:
+    """Return an answer; raises TimeoutError where it does not come in time, as the library alone does not."""
+    asked = run_coroutine_threadsafe(question, loop)
+    try:
+        return asked.result(seconds)
+    finally:
+        asked.cancel()  # does nothing to an answer
 
 
 def _do(packed: bytes, here: dict[str, str]) -> bytes:

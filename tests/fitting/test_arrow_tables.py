@@ -70,7 +70,8 @@ def test_the_cells_are_those_of_the_data_frame(tmp_path, name):
     assert (found.names, found.records, found.rows) == (known.names, known.records, known.rows)
     assert found.source == name
     assert found.records[0][:4] == ["a", "100000000000000001", "0.1", "0.5"]
-    assert found.records[1][:3] == ["", "", ""]
+    assert found.records[1][:3] == ["", "", "nan"]  # a null is no value, and a NaN was computed
+    assert found.records[2][2] == ""
 
 
 def test_a_struct_is_a_column_for_each_field(tmp_path):

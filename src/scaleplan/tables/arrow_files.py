@@ -274,7 +274,8 @@ def _arrow_slice(value: object, start: int, end: int) -> Batch:
             columns = [_whole(column) for column in table.columns]
             return _flattened(pa.record_batch(columns, names=table.column_names))
         if isinstance(part, dict) and all(hasattr(cells, "dtype") for cells in part.values()):
-            return _flattened(pa.record_batch([pa.array(cells) for cells in part.values()], names=[*map(str, part)]))
+            arrays = [pa.array(cells, from_pandas=True) for cells in part.values()]
+            return _flattened(pa.record_batch(arrays, names=[*map(str, part)]))
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
         part = part.to_native() if hasattr(part, "to_native") else part
     found = text_table(part)

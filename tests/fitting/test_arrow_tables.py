@@ -82,6 +82,37 @@ def test_a_struct_is_a_column_for_each_field(tmp_path):
     assert table.records == [["2000000000.0", "100000000.0", "3.0"], ["", "", "2.9"]]
 
 
+def test_texts_that_are_written_as_bytes_are_texts(tmp_path):
+    """As Spark and Impala write them for readers that know no texts."""
+    table = pa.table(
+        {"name": pa.array([b"a", "日本".encode(), b"\xff", None], pa.binary()), "loss": [3.0, 2.9, 2.8, 2.7]}
+    )
+    found = read_table(written(tmp_path / "t.parquet", table))
+    assert found.column("name") == ["a", "日本", r"\xff", ""]
+
+
+def test_a_folder_whose_files_have_the_columns_of_their_folders_is_read(tmp_path):
+    """Polars writes them so."""
+    frame = pl.DataFrame({"corpus": ["a", "b"], "params": [1e8, 2e8], "tokens": [1e9, 2e9], "loss": [3.0, 2.9]})
+    frame.write_parquet(tmp_path / "runs", partition_by="corpus")
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    found = read_table(tmp_path / "runs")
+    assert (found.names, found.column("corpus")) == (tuple(frame.columns), ["a", "b"])
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("content", [b"", None])
+def test_a_damaged_file_in_a_folder_is_named(tmp_path, content, last):
+    """A folder of tables holds no logs, whatever is wrong with one of them."""
+    written(tmp_path / "0.parquet", TABLE)
+    if content is None:
+        (tmp_path / "1.parquet").symlink_to(tmp_path / "nothing")
+    else:
+        (tmp_path / "1.parquet").write_bytes(content)
+    with pytest.raises(FileError, match=r"1\.parquet"):
+        sp.fit(tmp_path, last=last)
+
+
 def test_what_other_libraries_write_is_read(tmp_path):
     """Polars writes texts of a type of its own; pandas its index, which is a column there."""
     frame = pl.DataFrame({"name": ["a", "b"], "params": [1e8, 2e8], "tokens": [1e9, 2e9], "loss": [3.0, 2.9]})

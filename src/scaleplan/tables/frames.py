@@ -301,5 +301,7 @@ def _text(value: Any) -> str:  # noqa: ANN401  a cell of any library
         return float.__repr__(value)
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, default=_text, ensure_ascii=False)
+    if isinstance(value, bytes):  # how some writers of Parquet have texts
+        return value.decode(errors="backslashreplace")
     text = str(value)  # a decimal, a date, a number of NumPy
     return "" if text in ("NaT", "None", "<NA>") else text

@@ -49,13 +49,20 @@ class Hidden(LossSurface):
 
 
 @pytest.fixture(scope="session")
-def local_cluster():
+def local_cluster(tmp_path_factory):
     """Return how to start a scheduler of Dask with a number of workers, each a process."""
     from distributed import LocalCluster
 
+    folder = tmp_path_factory.mktemp("dask")  # apart from what other tests of this machine have there
+
     def start(workers):
         return LocalCluster(
-            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0", silence_logs=50
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=":0",
+            silence_logs=50,
+            local_directory=str(folder),
         )
 
     return start
@@ -69,10 +76,15 @@ def session_cluster(local_cluster):
 
 @pytest.fixture
 def cluster(session_cluster):
-    """Return a cluster of Dask with two workers."""
-    session_cluster.scale(2)
-    session_cluster.wait_for_workers(2)
-    return session_cluster
+    """Return a cluster of Dask with two workers; those that a test has ended are there again before the next one."""
+
+    def complete():
+        session_cluster.scale(2)
+        session_cluster.wait_for_workers(2, timeout=120)
+
+    complete()
+    yield session_cluster
+    complete()
 
 
 @pytest.fixture(scope="session")

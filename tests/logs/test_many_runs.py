@@ -49,7 +49,7 @@ def _read(path: Path) -> list[object]:
 
 
 def _write(path: Path, columns: dict[str, list[Any]], *, quoting: Any = csv.QUOTE_MINIMAL) -> Path:
-    texts = [["" if cell is None or str(cell) == "nan" else cell for cell in cells] for cells in columns.values()]
+    texts = [["" if cell is None else cell for cell in cells] for cells in columns.values()]
     with path.open("w", newline="", encoding="utf-8") as handle:
         csv.writer(handle, lineterminator="\n", quoting=quoting).writerows([[*columns], *zip(*texts, strict=True)])
     return path

@@ -147,16 +147,18 @@ class Sandbox:
         ]
         with self._prepared(case) as environment:
             before = os.times()
+            closed = ["sh", "-c", 'exec "$@" <&-', "sh"] if case.given is None else []  # as a service may find it
             with subprocess.Popen(
-                [sys.executable, "-m", "scaleplan", *words],
+                [*closed, sys.executable, "-m", "scaleplan", *words],
                 env={**environment, "PYTHONPATH": str(SOURCE)},
                 stdin=None if case.given is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                preexec_fn=_close_input if case.given is None else None,  # noqa: PLW1509  there are no threads here
             ) as child:
                 if case.surroundings == "interrupted":
-                    time.sleep(_STARTED + len(case.arguments) % 10 / 20)
+                    while child.poll() is None and not _takes_interrupts(child.pid):
+                        time.sleep(0.001)
+                    time.sleep(len(case.arguments) % 10 / 20)
                     child.send_signal(signal.SIGINT)
                 try:
                     out, err = child.communicate(case.given, timeout=10 * _HANGING)
@@ -230,8 +232,6 @@ class Sandbox:
         return found | dict.fromkeys(gone, "gone")
 
 
-_STARTED = 0.15  # seconds after which Python itself is up and an interruption reaches the program
-
 _DEPTH, _LONG_NAME = 40, "deep" * 30
 """Folders inside one another whose path is longer than the 4,096 bytes that a system call takes."""
 
@@ -245,9 +245,12 @@ def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
         path.write_bytes(content)
 
 
-def _close_input() -> None:
-    """Close standard input, as a service may find it."""
-    os.close(0)
+def _takes_interrupts(process: int) -> bool:
+    """Return whether Python itself is up, so that an interruption is not the end of it."""
+    with suppress(OSError):
+        caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+        return caught is not None and bool(int(caught[1], 16) >> (signal.SIGINT - 1) & 1)
+    return False
 
 
 def _commit(folder: Path, environment: Mapping[str, str]) -> None:

@@ -119,7 +119,7 @@ class Sandbox:
             before = _state()
             raised, status = None, None
             began = cpu_seconds()
-            with _deadline(), warnings.catch_warnings(record=True) as caught:
+            with _deadline(), _threads() as started, warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
                     status = entry([*case.arguments])
@@ -128,6 +128,7 @@ class Sandbox:
             seconds = cpu_seconds() - began
             kept = before.keys() - (_CHANGED_ON_FAILURE if case.surroundings in _BROKEN_STREAMS else set())
             leaked = tuple(name for name, value in _state().items() if name in kept and value != before[name])
+            leaked += ("threads",) if any(each.is_alive() for each in started) else ()
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError):
                     stream.flush()
@@ -337,6 +338,24 @@ def _deadline() -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
+@contextmanager
+def _threads() -> Iterator[list[threading.Thread]]:
+    """Yield the threads that this one starts: those of a cluster of other tests start some of their own meanwhile."""
+    own, started = threading.get_ident(), []
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        real(thread)
+        if threading.get_ident() == own:
+            started.append(thread)
+
+    threading.Thread.start = start  # type: ignore[method-assign]
+    try:
+        yield started
+    finally:
+        threading.Thread.start = real  # type: ignore[method-assign]
+
+
 def _state() -> dict[str, object]:
     """Return what of the process a call must leave as it was."""
     try:
@@ -348,7 +367,6 @@ def _state() -> dict[str, object]:
         "working folder": folder,
         "arguments": [*sys.argv],
         "recursion limit": sys.getrecursionlimit(),
-        "threads": threading.active_count(),
         "open files": _open_files(),
         "floating-point errors": np.geterr(),
         "signals": [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)],

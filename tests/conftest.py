@@ -6,8 +6,10 @@ fifty times as many where a test does not say how many, other ones each time.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -85,6 +87,35 @@ def cluster(session_cluster):
     complete()
     yield session_cluster
     complete()
+
+
+_USUAL = 0.002  # CPU seconds of _pace on the machine whose seconds the limits of tests are
+
+
+def _pace():
+    """Return the CPU seconds of a little work in the mixed style of this program."""
+    start = time.thread_time()
+    for _ in range(20):
+        words = {f"key {number}": [number, str(number)] for number in range(500)}
+        sorted(words, key=lambda word: words[word][1])
+    return time.thread_time() - start
+
+
+@pytest.fixture
+def cpu_seconds():
+    """Return how to measure work, in seconds of the processor that count alike on a slow or a busy machine."""
+
+    def measured(work):
+        gc.freeze()  # what other tests have left is not searched for garbage on this one's time
+        try:
+            pace = min(_pace() for _ in range(3))
+            start = time.thread_time()
+            work()
+            return (time.thread_time() - start) / max(1.0, pace / _USUAL)
+        finally:
+            gc.unfreeze()
+
+    return measured
 
 
 @pytest.fixture(scope="session")

@@ -383,6 +383,7 @@ def _is_no_cosine(seen: _Seen, latest: float) -> bool:
 
     Of five points at equal distances within a cosine, the sum of the two neighbours of each of the inner three is
     the same linear function of its rate, whose slope is at most 2 (that of an exponential is above). And a cosine is
+    no straight line.
     """
     steps, rates, slack = seen.whole
     begin = int(np.searchsorted(steps, latest))

@@ -234,3 +234,50 @@ def test_a_limit_goes_before_the_least_size_of_a_shape(cli):
     found = cli(*LIST[:5], "--limit", "params >= 100k", *LIST[7:])
     assert found.status == 2
     assert "--limit 'params >= 1M'" in found.err
+
+
+OWN_GPU = """schema = 1
+[[accelerator]]
+id = "our-gpu"
+name = "GPU of our cluster"
+vendor = "AMD"
+year = 2025
+memory_gib = 80
+bandwidth_gbs = 3350
+tflops = { bf16 = 900 }
+sources = ["our tests"]
+"""
+
+
+def test_a_gpu_of_a_file_of_ones_own_is_enough_for_kubernetes(cli):
+    """The ladder keeps its vendor, so that the file of the rest asks for the same devices."""
+    Path("own.toml").write_text(OWN_GPU)
+    machine = ("--gpu", "own.toml", "--mfu", "0.4", "--price", "2", "--image", "a", "--storage", "b")
+    assert cli(*RUNS, *COMMAND, "--format", "kubernetes", "-o", "pilots", *machine, "-q").status == 0
+    Path("own.toml").unlink()
+    assert cli("ladder", "status", "pilots", "-o", "rest.yaml", "-q").status == 0
+    for file in ("pilots/kubernetes.yaml", "rest.yaml"):
+        assert "amd.com/gpu: 1\n" in Path(file).read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("skypilot --gpu h100 --storage s3://abc --price 3EUR --exchange-rate '1 EUR = 1.1 USD'", "in US dollars"),
+        ("skypilot --gpu own.toml --mfu 0.4 --price 2 --storage s3://abc", "'our-gpu'"),
+        ("skypilot --gpu h100 --storage s3://a/b", "no bucket"),
+        ("skypilot --gpu h100 --storage s3://abc --image 'a b'", "no container image"),
+        ("kubernetes --gpu tpu-v5e --image a --storage b", "of Google"),
+        ("kubernetes --gpu h100 --image a --storage s3://abc", "no PersistentVolumeClaim"),
+        ("slurm --gpu h100 --schedule wsd", "branch off one trunk"),
+        ("slurm --gpu h100 --command \"sh -c '{out}'\" -o 'a b'", "as part of itself"),
+    ],
+)
+def test_what_an_engine_cannot_have_is_refused_before_runs_are_searched(cli, monkeypatch, words, said):
+    """Of whatever kind: by the file of some run."""
+    Path("own.toml").write_text(OWN_GPU)
+    monkeypatch.setattr("scaleplan.fitting.pilot.design", None)
+    found = cli(*RUNS, *COMMAND, "-o", "pilots", "--format", *shlex.split(words))
+    assert found.status == 2
+    assert said in found.err.splitlines()[0]
+    assert not Path("pilots").exists()

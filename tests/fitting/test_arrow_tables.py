@@ -217,12 +217,27 @@ def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
     path = written(tmp_path / "t.parquet", TABLE)
 
     def missing(name):
-        raise ImportError(name)
+        raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(arrow_files, "import_module", missing)
     with pytest.raises(UsageError, match="PyArrow, which is not installed") as caught:
         read_runs(path)
     assert caught.value.hint == "pip install 'scaleplan[tables]'"
+
+
+def test_a_library_that_does_not_work_here_is_not_called_missing(tmp_path, monkeypatch):
+    """As a new PyArrow beside an old NumPy, which pip installs together."""
+    path = written(tmp_path / "t.parquet", TABLE)
+
+    def broken(_):
+        raise ImportError("pyarrow requires NumPy 2.0 or newer,\nfound 1.26.0")
+
+    monkeypatch.setattr(arrow_files, "import_module", broken)
+    with pytest.raises(
+        UsageError, match=r"cannot be loaded: pyarrow requires NumPy 2\.0 or newer, found 1"
+    ) as caught:
+        read_runs(path)
+    assert caught.value.hint == "pip install --upgrade numpy pyarrow"
 
 
 @pytest.mark.parametrize("name", ["log.parquet", "log.feather"])

@@ -279,6 +279,8 @@ def design(
             "a design needs a target", hint="--target 5.76e23 is the budget that the runs are to advise on"
         )
     started = launch.request(machine, output)
+    if started is not None:
+        started.require_schedule(schedule)
     found = pilot.design(
         given,
         flops=flops,

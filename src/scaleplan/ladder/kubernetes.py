@@ -145,19 +145,24 @@ def _unexpanded(text: str) -> str:
 def _resource(ladder: Ladder) -> str:
     if ladder.gpu is None:
         raise UsageError("a pod asks for GPUs of a vendor, and no GPU is named", hint="name it with --gpu NAME")
-    try:
-        vendor = Accelerators().get(ladder.gpu).vendor
-    except UnknownNameError:  # one of a file that was named for the design alone
-        raise UsageError(
-            f"the vendor of {quote(ladder.gpu)} is not known, so neither is what a pod asks for",
-            hint="put the file of the GPU into your preset folder: 'scaleplan presets path' names it",
-        ) from None
+    vendor = ladder.vendor or _vendor(ladder.gpu)
     if vendor.upper() not in _RESOURCES:
         raise UsageError(
             f"no Job is written for {ladder.gpu} of {vendor}: its pods need more than a number of devices",
             hint=f"GPUs of {' and '.join(_RESOURCES)} work; --format csv lists the runs and their commands",
         )
     return _RESOURCES[vendor.upper()]
+
+
+def _vendor(gpu: str) -> str:
+    """Return the vendor of a GPU whose ladder, of an earlier version, does not say it."""
+    try:
+        return Accelerators().get(gpu).vendor
+    except UnknownNameError:
+        raise UsageError(
+            f"the vendor of {quote(gpu)} is not known, so neither is what a pod asks for",
+            hint="put the file of the GPU into your preset folder: 'scaleplan presets path' names it",
+        ) from None
 
 
 def _claim(ladder: Ladder) -> str:

@@ -70,9 +70,10 @@ class Ladder(Record, Result):
 
     ``file`` is what the engine is given, in ``folder``, and ``submit`` the command for it; ``command`` is the
     template of each run's. ``law`` and ``target`` (FLOP) are those of the design, ``rule`` gave batch and learning
-    rate, ``style`` the shapes. ``gpus`` are those of each run, all on one machine, and ``at_once`` the runs that may
-    run at the same time. ``gpu_hours``, ``days`` and ``cost`` are predicted for all runs; ``most_gpu_hours``,
-    ``most_days`` and ``most_cost`` are what they cannot exceed by their limits of time.
+    rate, ``style`` the shapes. ``gpus`` are those of each run, all on one machine, of the kind ``gpu`` of a
+    ``vendor``, and ``at_once`` the runs that may run at the same time. ``gpu_hours``, ``days`` and ``cost`` are
+    predicted for all runs; ``most_gpu_hours``, ``most_days`` and ``most_cost`` are what they cannot exceed by their
+    limits of time.
     """
 
     schema: ClassVar[str] = "scaleplan/ladder/1"
@@ -101,6 +102,7 @@ class Ladder(Record, Result):
     currency: str | None
     image: str | None = None
     storage: str | None = None
+    vendor: str | None = None
     warnings: tuple[Notice, ...] = ()
 
     def cost_of(self, gpu_hours: float | None) -> float | None:

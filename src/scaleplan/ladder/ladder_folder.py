@@ -75,7 +75,7 @@ _AGAIN = "restore the file as 'scaleplan design' wrote it, or design the ladder 
 
 _MOST = 2**63  # above every count of a run, and what shells and other programs can read
 
-_TEXTS = ("folder", "command", "rule", "style", "gpu", "currency", "image", "storage")
+_TEXTS = ("folder", "command", "rule", "style", "gpu", "currency", "image", "storage", "vendor")
 
 _COUNTS = (
     "params", "tokens", "layers", "width", "heads", "kv_heads", "head_width", "ffn_width", "vocab", "context",

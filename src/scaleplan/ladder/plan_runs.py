@@ -10,7 +10,7 @@ import math
 import os
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from scaleplan.advice.batch import RuleInput, rule_answer, whole_batch
 from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError
@@ -78,6 +78,18 @@ _ANY_FLOPS, _ANY_PARAMS = 1e18, 1e8
 """Compute and size of some run of a ladder, which any hardware that can be given can do."""
 
 
+_SOME_RUN: Mapping[str, Any] = {
+    "name": "00-s0",
+    "seed": 0,
+    "lr": 1e-3,
+    "flops": _ANY_FLOPS,
+    "words": (),
+    **dict.fromkeys(("params", "tokens", "layers", "width", "heads", "kv_heads", "head_width", "ffn_width"), 1),
+    **dict.fromkeys(("vocab", "context", "batch", "batch_sequences", "steps"), 1),
+}
+"""A run whose sizes do not matter, for a file that shows what the engine cannot have."""
+
+
 class LaunchRequest(Record):
     """How the runs of a design are to be started: an engine, a command for each, its model, tuning and machine.
 
@@ -139,9 +151,7 @@ class LaunchRequest(Record):
                 f"the {style} style has experts, and a ladder is of dense models", hint=f"known: {dense}"
             )
         parse_whole(hardware.context, what="context")
-        if hardware.gpu is not None:  # what is wrong with the GPU or its price is known before runs are searched
-            resolve_budget(data, hardware.paying(_ANY_FLOPS), params=_ANY_PARAMS)
-        return cls(
+        request = cls(
             engine=engine,
             folder=_shown_folder(output),
             command=parse_command(command),
@@ -155,14 +165,31 @@ class LaunchRequest(Record):
             hardware=hardware.changed(style=None, gpus=None if hardware.gpu is None else float(gpus)),
             data=data,
         )
+        request._require_file()
+        return request
+
+    def _require_file(self) -> None:
+        """Refuse, before runs are searched, what the file of the engine cannot have, by that of some run."""
+        hours = price = currency = None
+        if self.hardware.gpu is not None:
+            found = resolve_budget(self.data, self.hardware.paying(_ANY_FLOPS), params=_ANY_PARAMS)
+            hours, price, currency = 1.0, found.budget.price_per_hour, found.budget.currency
+        run = self._with_command(LadderRun(**_SOME_RUN, out=self._out("00-s0"), hours=hours, limit_hours=hours))
+        engine_of(self.engine).write(
+            self._of_runs((run,), law="", target=1.0, price=price, currency=currency), (run,)
+        )
+
+    def require_schedule(self, schedule: str) -> None:
+        """Refuse runs that are not trained from scratch."""
+        if schedule == "wsd":
+            raise UsageError(
+                f"runs of a design by {schedule} branch off one trunk, and a ladder starts each from scratch",
+                hint="design them with --schedule cosine",
+            )
 
     def ladder(self, design: PilotDesign) -> Ladder:
         """Return the runs of a design, ready to be written; raises UsageError for runs that cannot be started."""
-        if design.schedule != "cosine":
-            raise UsageError(
-                f"runs of a design by {design.schedule} branch off one trunk, and a ladder starts each from scratch",
-                hint="design them with --schedule cosine",
-            )
+        self.require_schedule(design.schedule)
         if design.params_convention is None:
             raise UsageError(
                 "this design, of an earlier version, does not say how its law counts parameters",
@@ -178,35 +205,10 @@ class LaunchRequest(Record):
             self._run(each, f"{str(position).zfill(digits)}-{each.label}-s{seed}", seed)
             for position, (each, seed) in enumerate(repeated)
         )
-        at_once = min(self.at_once, len(runs))
-        engine = engine_of(self.engine)
-        ladder = Ladder(
-            engine=self.engine,
-            folder=self.folder,
-            file=engine.file,
-            submit=engine.submission(f"{self.folder}/{engine.file}", at_once),
-            command=self.command.text,
-            law=design.law,
-            target=design.target,
-            rule=self.rule.id,
-            style=self.style,
-            gpu=None if self.hardware.gpu is None else self.data.accelerators.get(self.hardware.gpu).id,
-            gpus=self.gpus,
-            at_once=at_once,
-            runs=runs,
-            flops=math.fsum(run.flops for run in runs),
-            gpu_hours=None,
-            days=None,
-            cost=None,
-            most_gpu_hours=None,
-            most_days=None,
-            most_cost=None,
-            price=order[0].price,
-            currency=order[0].currency,
-            image=self.image,
-            storage=self.storage,
-            warnings=(*design.warnings, *self.command.warnings, *self._warnings(order)),
+        ladder = self._of_runs(
+            runs, law=design.law, target=design.target, price=order[0].price, currency=order[0].currency
         )
+        ladder = replace(ladder, warnings=(*design.warnings, *self.command.warnings, *self._warnings(order)))
         likely, most = predicted(ladder, runs), at_most(ladder, runs)
         if likely is None or most is None:
             return ladder
@@ -218,6 +220,40 @@ class LaunchRequest(Record):
             most_gpu_hours=most.gpu_hours,
             most_days=most.days,
             most_cost=most.cost,
+        )
+
+    def _of_runs(
+        self, runs: tuple[LadderRun, ...], *, law: str, target: float, price: float | None, currency: str | None
+    ) -> Ladder:
+        """Return a ladder of some runs, of which nothing is added up yet but their compute."""
+        at_once, engine = min(self.at_once, len(runs)), engine_of(self.engine)
+        gpu = None if self.hardware.gpu is None else self.data.accelerators.get(self.hardware.gpu)
+        return Ladder(
+            engine=self.engine,
+            folder=self.folder,
+            file=engine.file,
+            submit=engine.submission(f"{self.folder}/{engine.file}", at_once),
+            command=self.command.text,
+            law=law,
+            target=target,
+            rule=self.rule.id,
+            style=self.style,
+            gpu=None if gpu is None else gpu.id,
+            gpus=self.gpus,
+            at_once=at_once,
+            runs=runs,
+            flops=math.fsum(run.flops for run in runs),
+            gpu_hours=None,
+            days=None,
+            cost=None,
+            most_gpu_hours=None,
+            most_days=None,
+            most_cost=None,
+            price=price,
+            currency=currency,
+            image=self.image,
+            storage=self.storage,
+            vendor=None if gpu is None else gpu.vendor,
         )
 
     def _models(self, design: PilotDesign, convention: str) -> dict[int, Model]:
@@ -350,7 +386,6 @@ class LaunchRequest(Record):
     def _run(self, sized: _Sized, name: str, seed: int) -> LadderRun:
         """Return a run by its name and seed."""
         a = sized.model.architecture
-        place = remote_folder(self.folder) if engine_of(self.engine).remote else self.folder
         run = LadderRun(
             name=name,
             params=sized.model.params,
@@ -369,11 +404,18 @@ class LaunchRequest(Record):
             batch_sequences=sized.sequences,
             steps=sized.steps,
             lr=sized.rate,
-            out=f"{place}/{name}",
+            out=self._out(name),
             words=(),
             hours=sized.hours,
             limit_hours=None if sized.hours is None else _limit(sized.hours),
         )
+        return self._with_command(run)
+
+    def _out(self, name: str) -> str:
+        """Return the folder of a run, as its command is given it."""
+        return f"{remote_folder(self.folder) if engine_of(self.engine).remote else self.folder}/{name}"
+
+    def _with_command(self, run: LadderRun) -> LadderRun:
         return replace(run, words=self.command.words_of(run.values(self.gpus)))
 
     def _warnings(self, sized: Sequence[_Sized]) -> Iterable[Notice]:

@@ -173,7 +173,8 @@ def _gpu(ladder: Ladder) -> str:
     if ladder.gpu not in SKYPILOT_NAMES:
         raise UsageError(
             f"no task of SkyPilot's is written for {quote(ladder.gpu)}: what SkyPilot calls it is not known",
-            hint=f"it is of {', '.join(SKYPILOT_NAMES)}; --format csv lists the runs and their commands",
+            hint=f"it is of {', '.join(SKYPILOT_NAMES)}, whose ids a file of your own may have; "
+            "--format csv lists the runs and their commands",
         )
     return SKYPILOT_NAMES[ladder.gpu]
 

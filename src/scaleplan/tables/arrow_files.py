@@ -95,11 +95,15 @@ def is_arrow(head: bytes) -> bool:
 
 
 def library(name: str = "pyarrow") -> Any:  # noqa: ANN401  it has no types
-    """Return PyArrow, or a module of it; raises UsageError where it is not installed."""
+    """Return PyArrow, or a module of it; raises UsageError where it is not installed, or does not work here."""
     try:
         return import_module(name)
-    except ImportError:
+    except ImportError as error:
         needs = "Parquet and Arrow files, and long histories, are read by PyArrow"
+        if not isinstance(error, ModuleNotFoundError):  # as beside a NumPy that is too old for it
+            reason = " ".join(str(error).split())
+            hint = "pip install --upgrade numpy pyarrow"
+            raise UsageError(f"{needs}, which cannot be loaded: {reason}", hint=hint) from None
         raise UsageError(f"{needs}, which is not installed", hint="pip install 'scaleplan[tables]'") from None
 
 

@@ -62,7 +62,7 @@ class ArrowCells(Cells):
         # single precision in its own digits, as its text is
         array = self._array.cast(pa.float32()).cast(pa.string()) if single else self._array
         values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        return Numbers(values, np.isnan(values))
+        return Numbers(values, self._array.is_null().to_numpy(zero_copy_only=False))  # a NaN was computed
 
     def distinct(self) -> tuple[list[str], Index]:
         """Return different cells, of which few may be alike, and which of them each cell is."""

@@ -54,7 +54,7 @@ class ArrowCells(Cells):
             yield from _texts(self._array.slice(start, _AT_ONCE))
 
     def numbers(self) -> Numbers | None:
-        """Return the cells as numbers; None of a column of texts."""
+        """Return the cells as numbers, of which a null is absent and a NaN is not; None of a column of texts."""
         pa = library()
         if not _is_number(self._array.type):
             return None
@@ -62,7 +62,7 @@ class ArrowCells(Cells):
         # single precision in its own digits, as its text is
         array = self._array.cast(pa.float32()).cast(pa.string()) if single else self._array
         values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        return Numbers(values, np.isnan(values))
+        return Numbers(values, np.asarray(self._array.is_null().to_numpy(zero_copy_only=False), dtype=bool))
 
     def distinct(self) -> tuple[list[str], Index]:
         """Return different cells, of which few may be alike, and which of them each cell is."""

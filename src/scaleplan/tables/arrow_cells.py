@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from scaleplan.tables.arrow_files import library
-from scaleplan.tables.cells import Cells, Numbers
+from scaleplan.tables.cells import ColumnCells, Numbers
 from scaleplan.tables.frames import text_table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _AT_ONCE = 1000
 """Cells that are made text at once where they are looked through for the first of a kind."""
 
 
-class ArrowCells(Cells):
+class ArrowCells(ColumnCells):
     """A column of a batch of PyArrow."""
 
     def __init__(self, array: Any) -> None:  # noqa: ANN401  of PyArrow

@@ -170,10 +170,8 @@ class LaunchRequest(Record):
 
     def _require_file(self) -> None:
         """Refuse, before runs are searched, what the file of the engine cannot have, by that of some run."""
-        hours = price = currency = None
-        if self.hardware.gpu is not None:
-            found = resolve_budget(self.data, self.hardware.paying(_ANY_FLOPS), params=_ANY_PARAMS)
-            hours, price, currency = 1.0, found.budget.price_per_hour, found.budget.currency
+        budget = resolve_budget(self.data, self.hardware.paying(_ANY_FLOPS), params=_ANY_PARAMS).budget
+        hours, price, currency = None if self.hardware.gpu is None else 1.0, budget.price_per_hour, budget.currency
         run = self._with_command(LadderRun(**_SOME_RUN, out=self._out("00-s0"), hours=hours, limit_hours=hours))
         engine_of(self.engine).write(
             self._of_runs((run,), law="", target=1.0, price=price, currency=currency), (run,)
@@ -319,7 +317,8 @@ class LaunchRequest(Record):
         ways += [f"--limit 'params <= {exact('params', held[-1])}'"] if held else []
         search = searches[misfits[0]]
         raise UsageError(
-            f"a run of {format_count(misfits[0])} parameters does not fit on {counted(self.gpus, 'GPU')} of {gpu}: "
+            f"a run of {format_count(misfits[0])} parameters does not fit on {counted(self.gpus, 'GPU')} of "
+            f"{self.data.accelerators.get(gpu).id}: "
             f"{search.excess(self.gpus).text}",
             hint=" or ".join(ways) or "choose a GPU with more memory, or a shorter --context",
         )

@@ -12,7 +12,7 @@ from scaleplan.ladder.shell import run_functions
 from scaleplan.logs.ladder_run import MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scaleplan.ladder.ladder import Ladder, LadderRun
 
@@ -31,7 +31,7 @@ _LARGEST_ARRAY = 1001
 """Tasks that an array may have as Slurm is delivered (MaxArraySize of slurm.conf)."""
 
 
-def slurm_script(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
+def slurm_script(ladder: Ladder, runs: Sequence[LadderRun], again: Mapping[str, str] | None = None) -> str:
     """Return a batch script whose task N starts the run at position N of ``runs``, of which there is at least one.
 
     GPUs are asked for by ``--gres``, which every Slurm has and which an option of ``sbatch`` overrides with a type
@@ -64,7 +64,7 @@ def slurm_script(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "  exit 2",
             "fi",
             "",
-            run_functions(runs),
+            run_functions(runs, again),
             'run_pilot "${SLURM_ARRAY_TASK_ID:?is set by Slurm; submit this file with sbatch}"',
             "",
         )

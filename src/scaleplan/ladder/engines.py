@@ -28,7 +28,8 @@ class Engine(NamedTuple):
     ``file`` is the name of its file, ``writer`` the function ``(ladder, runs, again) -> str`` that returns its
     text, and ``submit`` the command that submits a file, which :meth:`submission` fills in. Where its machines vanish
     with what runs wrote, ``storage`` says what keeps it, and the folders of runs lie in :data:`REMOTE_FOLDER`.
-    ``image`` is whether it needs a container image.
+    ``image`` is whether it needs a container image. ``marks`` are characters that it reads as marks of its own in the
+    path of the folder that a file is submitted from, so that no run starts there.
     """
 
     file: str
@@ -36,6 +37,7 @@ class Engine(NamedTuple):
     submit: str
     storage: str | None = None
     image: bool = False
+    marks: str = ""
 
     @property
     def remote(self) -> bool:
@@ -64,7 +66,12 @@ _LONGEST_LABEL = 40
 """Of the 63 characters of a DNS label, so that engines can add theirs: a hash, the number of a run, five letters."""
 
 ENGINES: Mapping[str, Engine] = {
-    "slurm": Engine(file="slurm.sh", writer="scaleplan.ladder.slurm:slurm_script", submit="sbatch {file}"),
+    "slurm": Engine(
+        file="slurm.sh",
+        writer="scaleplan.ladder.slurm:slurm_script",
+        submit="sbatch {file}",
+        marks="%\\",  # of file names, by which it finds that of --output from there
+    ),
     "skypilot": Engine(
         file="skypilot.yaml",
         writer="scaleplan.ladder.skypilot:skypilot_task",

@@ -10,10 +10,11 @@ import math
 import os
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from scaleplan.advice.batch import RuleInput, rule_answer, whole_batch
-from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError
+from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError, quote
 from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.ladder.command import check_visible, parse_command
 from scaleplan.ladder.engines import ENGINES, engine_of, remote_folder
@@ -420,6 +421,13 @@ class LaunchRequest(Record):
     def _warnings(self, sized: Sequence[_Sized]) -> Iterable[Notice]:
         """Yield what all runs have in common, what the rule was not fitted on, and runs of few steps, each once."""
         yield from dict.fromkeys(notice for each in sized for notice in each.notices)
+        mark = _mark_in_folder(engine_of(self.engine).marks)
+        if mark is not None:
+            yield Notice(
+                code="mark_in_folder",
+                message=f"{self.engine} starts no run from this folder, reading {quote(mark)} in its path as a mark: "
+                "submit with --output=/PLACE/slurm-%A.out, or design from a folder without one",
+            )
         own, common = STYLES[self.style].vocab, sized[0].model.architecture.vocab
         if self.vocab is None and common < own:
             yield Notice(
@@ -575,6 +583,14 @@ def _require_of_engine(engine: str, *, image: str | None, storage: str | None) -
         )
     if chosen.image and image is None:
         raise UsageError(f"{engine} needs --image, in which the command runs", hint="--image python:3.13")
+
+
+def _mark_in_folder(marks: str) -> str | None:
+    """Return a character of some that the path of the present folder has; None without one, or without a folder."""
+    with suppress(OSError):
+        place = str(Path.cwd())
+        return next((mark for mark in marks if mark in place), None)
+    return None
 
 
 def rules_for_runs(library: RuleLibrary) -> tuple[str, ...]:

@@ -6,8 +6,10 @@ fifty times as many where a test does not say how many, other ones each time.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -49,13 +51,20 @@ class Hidden(LossSurface):
 
 
 @pytest.fixture(scope="session")
-def local_cluster():
+def local_cluster(tmp_path_factory):
     """Return how to start a scheduler of Dask with a number of workers, each a process."""
     from distributed import LocalCluster
 
+    folder = tmp_path_factory.mktemp("dask")  # apart from what other tests of this machine have there
+
     def start(workers):
         return LocalCluster(
-            n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0", silence_logs=50
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=":0",
+            silence_logs=50,
+            local_directory=str(folder),
         )
 
     return start
@@ -69,10 +78,44 @@ def session_cluster(local_cluster):
 
 @pytest.fixture
 def cluster(session_cluster):
-    """Return a cluster of Dask with two workers."""
-    session_cluster.scale(2)
-    session_cluster.wait_for_workers(2)
-    return session_cluster
+    """Return a cluster of Dask with two workers; those that a test has ended are there again before the next one."""
+
+    def complete():
+        session_cluster.scale(2)
+        session_cluster.wait_for_workers(2, timeout=120)
+
+    complete()
+    yield session_cluster
+    complete()
+
+
+_USUAL = 0.002  # CPU seconds of _pace on the machine whose seconds the limits of tests are
+
+
+def _pace():
+    """Return the CPU seconds of a little work in the mixed style of this program."""
+    start = time.thread_time()
+    for _ in range(20):
+        words = {f"key {number}": [number, str(number)] for number in range(500)}
+        sorted(words, key=lambda word: words[word][1])
+    return time.thread_time() - start
+
+
+@pytest.fixture
+def cpu_seconds():
+    """Return how to measure work, in seconds of the processor that count alike on a slow or a busy machine."""
+
+    def measured(work):
+        gc.freeze()  # what other tests have left is not searched for garbage on this one's time
+        try:
+            pace = min(_pace() for _ in range(3))
+            start = time.thread_time()
+            work()
+            return (time.thread_time() - start) / max(1.0, pace / _USUAL)
+        finally:
+            gc.unfreeze()
+
+    return measured
 
 
 @pytest.fixture(scope="session")

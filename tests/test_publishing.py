@@ -53,6 +53,16 @@ def test_every_version_of_python_that_is_promised_is_tested():
     assert PROJECT["project"]["requires-python"] == f">={VERSIONS[0]}"
 
 
+def test_the_lowest_versions_that_are_tested_are_those_that_are_promised():
+    """PyArrow's too: a newer one does not work with the lowest NumPy."""
+    steps = workflow("ci.yml")["jobs"]["lowest"]["steps"]
+    tested = dict(re.findall(r"'(\w+)==([\d.]+)'", " ".join(step.get("run", "") for step in steps)))
+    promised = dict(each.split(">=") for each in PROJECT["project"]["dependencies"])
+    promised |= dict(each.split(">=") for each in PROJECT["project"]["optional-dependencies"]["tables"])
+    assert {"numpy", "scipy", "pyarrow"} <= tested.keys() <= promised.keys()
+    assert all(f"{version}.".startswith(f"{promised[name]}.") for name, version in tested.items())
+
+
 def test_a_release_is_built_once_tested_and_then_published_without_a_password():
     """What is published are the files that were tested, and only that job may ask for an identity."""
     release = workflow("release.yml")

@@ -97,7 +97,7 @@ def test_workers_end_with_the_command(start, ending):
     time.sleep(0.3)
     others = _children(work.pid)
     (os.killpg if ending is signal.SIGINT else os.kill)(work.pid, ending)
-    out, err = work.communicate(timeout=20)
+    out, err = work.communicate(timeout=240)
     assert (out, err) == (b"", b"")
     assert work.returncode == (130 if ending is signal.SIGINT else -ending)
     assert len(workers) == 2
@@ -111,7 +111,7 @@ def test_an_interrupt_while_workers_start_is_no_traceback(start):
     work = start("2")
     assert _until(lambda: _workers(work.pid), pause=0.001)
     os.killpg(work.pid, signal.SIGINT)
-    out, err = work.communicate(timeout=20)
+    out, err = work.communicate(timeout=240)
     assert (out, err, work.returncode) == (b"", b"", 130)
     assert _until(lambda: not _left(work.pid))
 
@@ -124,7 +124,7 @@ def test_a_worker_that_ends_early_is_one_error(start):
     workers = _until(lambda: found if len(found := _workers(work.pid)) == 2 else None)
     time.sleep(0.3)
     os.kill(int(workers[0]), signal.SIGKILL)
-    out, err = work.communicate(timeout=20)
+    out, err = work.communicate(timeout=240)
     assert (work.returncode, out) == (2, b"")
     assert err.decode() == (
         "error: 2 processes could not share the work: one of them ended early\n"
@@ -140,7 +140,7 @@ def test_a_cluster_is_free_when_the_command_has_ended(start, cluster):
     work = start(f"dask:{cluster.scheduler_address}")
     assert _until(lambda: len(cluster.scheduler.tasks) > 2)
     os.killpg(work.pid, signal.SIGINT)
-    out, err = work.communicate(timeout=20)
+    out, err = work.communicate(timeout=240)
     assert (out, err, work.returncode) == (b"", b"", 130)
     assert _until(lambda: not cluster.scheduler.tasks)
 
@@ -180,7 +180,7 @@ def _alive(number):
 
 def _until(question, *, pause=0.05):
     """Return the first answer that is not empty; False after a while."""
-    end = time.monotonic() + 15
+    end = time.monotonic() + 240  # of a machine that is busy with other things
     while time.monotonic() < end:
         if answer := question():
             return answer

@@ -232,7 +232,7 @@ def test_ctrl_c_ends_it_without_a_traceback(streaming, words):
         child.stdin.flush()
     assert child.stdout.readline()
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=20)
+    _, err = child.communicate(timeout=240)
     assert child.returncode == 130
     assert err == b""
 

@@ -19,6 +19,20 @@ def slow_square(number):
     return number * number
 
 
+def held_square(folder, number):
+    """Wait for the gate to be opened, all but the first; tell of each that it has begun."""
+    (folder / str(number)).touch()
+    if number:
+        wait_for(folder / "open")
+    return number * number
+
+
+def wait_for(path):
+    end = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def later_square(number):
     """Take longer for a smaller number."""
     time.sleep(max(0.0, 0.2 - 0.1 * number))
@@ -65,6 +79,10 @@ def threads_of_blas(_):
     return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
 
-def identity(_):
-    time.sleep(0.05)
-    return os.getpid(), os.getppid()
+def identity(folder, _):
+    """Return who does this part, when there are two who do parts."""
+    (folder / str(os.getpid())).touch()
+    end = time.monotonic() + 120
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    return os.getpid()

@@ -1,7 +1,5 @@
 """Which rows are dropped or flagged, with which reason: every rule alone, on tables made here."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -224,7 +222,7 @@ def test_the_rule_for_divergence_is_the_documented_one():
     assert apart == {5: (pytest.approx(np.exp(0.081)), 6)}
 
 
-def test_five_thousand_rows_take_a_fraction_of_a_second(tmp_path):
+def test_five_thousand_rows_take_a_fraction_of_a_second(tmp_path, cpu_seconds):
     """The bound is ten times what it takes, so that a busy machine does not fail it and a quadratic rule does."""
     generator = np.random.default_rng(0)
     rows = [
@@ -233,10 +231,8 @@ def test_five_thousand_rows_take_a_fraction_of_a_second(tmp_path):
             zip(10 ** generator.uniform(7, 10, 5000), generator.uniform(1, 9, 5000), strict=True)
         )
     ]
-    started = time.process_time()
-    runs = read(tmp_path, "name,params,tokens,loss,lr", *rows)
-    assert time.process_time() - started < 1.0
-    assert len(runs) == 5000
+    assert cpu_seconds(lambda: read(tmp_path, "name,params,tokens,loss,lr", *rows)) < 1.0
+    assert len(read(tmp_path, "name,params,tokens,loss,lr", *rows)) == 5000
 
 
 def test_sizes_that_no_run_can_have_are_named_and_left_out(tmp_path):

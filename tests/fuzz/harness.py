@@ -119,7 +119,7 @@ class Sandbox:
             before = _state()
             raised, status = None, None
             began = cpu_seconds()
-            with _deadline(), warnings.catch_warnings(record=True) as caught:
+            with _deadline(), _threads() as started, warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
                     status = entry([*case.arguments])
@@ -128,6 +128,7 @@ class Sandbox:
             seconds = cpu_seconds() - began
             kept = before.keys() - (_CHANGED_ON_FAILURE if case.surroundings in _BROKEN_STREAMS else set())
             leaked = tuple(name for name, value in _state().items() if name in kept and value != before[name])
+            leaked += ("threads",) if any(each.is_alive() for each in started) else ()
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError):
                     stream.flush()
@@ -147,16 +148,18 @@ class Sandbox:
         ]
         with self._prepared(case) as environment:
             before = os.times()
+            closed = ["sh", "-c", 'exec "$@" <&-', "sh"] if case.given is None else []  # as a service may find it
             with subprocess.Popen(
-                [sys.executable, "-m", "scaleplan", *words],
+                [*closed, sys.executable, "-m", "scaleplan", *words],
                 env={**environment, "PYTHONPATH": str(SOURCE)},
                 stdin=None if case.given is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                preexec_fn=_close_input if case.given is None else None,  # noqa: PLW1509  there are no threads here
             ) as child:
                 if case.surroundings == "interrupted":
-                    time.sleep(_STARTED + len(case.arguments) % 10 / 20)
+                    while child.poll() is None and not _takes_interrupts(child.pid):
+                        time.sleep(0.001)
+                    time.sleep(len(case.arguments) % 10 / 20)
                     child.send_signal(signal.SIGINT)
                 try:
                     out, err = child.communicate(case.given, timeout=10 * _HANGING)
@@ -230,8 +233,6 @@ class Sandbox:
         return found | dict.fromkeys(gone, "gone")
 
 
-_STARTED = 0.15  # seconds after which Python itself is up and an interruption reaches the program
-
 _DEPTH, _LONG_NAME = 40, "deep" * 30
 """Folders inside one another whose path is longer than the 4,096 bytes that a system call takes."""
 
@@ -245,9 +246,12 @@ def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
         path.write_bytes(content)
 
 
-def _close_input() -> None:
-    """Close standard input, as a service may find it."""
-    os.close(0)
+def _takes_interrupts(process: int) -> bool:
+    """Return whether Python itself is up, so that an interruption is not the end of it."""
+    with suppress(OSError):
+        caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+        return caught is not None and bool(int(caught[1], 16) >> (signal.SIGINT - 1) & 1)
+    return False
 
 
 def _commit(folder: Path, environment: Mapping[str, str]) -> None:
@@ -334,6 +338,24 @@ def _deadline() -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
+@contextmanager
+def _threads() -> Iterator[list[threading.Thread]]:
+    """Yield the threads that this one starts: those of a cluster of other tests start some of their own meanwhile."""
+    own, started = threading.get_ident(), []
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        real(thread)
+        if threading.get_ident() == own:
+            started.append(thread)
+
+    threading.Thread.start = start  # type: ignore[method-assign]
+    try:
+        yield started
+    finally:
+        threading.Thread.start = real  # type: ignore[method-assign]
+
+
 def _state() -> dict[str, object]:
     """Return what of the process a call must leave as it was."""
     try:
@@ -345,7 +367,6 @@ def _state() -> dict[str, object]:
         "working folder": folder,
         "arguments": [*sys.argv],
         "recursion limit": sys.getrecursionlimit(),
-        "threads": threading.active_count(),
         "open files": _open_files(),
         "floating-point errors": np.geterr(),
         "signals": [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -96,6 +97,8 @@ def broken(**changes):
             warnings.warn("careful", RuntimeWarning, stacklevel=1)
         if "leaks" in changes:
             os.environ["LEFT"] = "behind"
+        if "threads" in changes:
+            threading.Thread(target=changes["threads"].wait).start()
         if "raises" in changes:
             raise changes["raises"]
         sys.stdout.write(changes.get("out", ""))
@@ -136,6 +139,28 @@ def test_the_harness_notices(kind, options, changes, sandbox, monkeypatch):
     case = Case(name="broken", arguments=("optimal", *options.split()))
     outcome = sandbox.call(case, broken(**changes))
     assert kind in {each.kind for each in harness.judged(sandbox, case, outcome)}
+
+
+def test_a_thread_that_is_left_is_noticed_and_one_of_another_thread_is_not(sandbox):
+    """As those of a cluster that other tests of this process share."""
+    case, end, begin, begun = Case(name="broken", arguments=("optimal",)), *(threading.Event() for _ in range(3))
+
+    def cluster():
+        begin.wait()
+        threading.Thread(target=end.wait).start()
+        begun.set()
+
+    def quiet(_):
+        begin.set()
+        begun.wait()
+        return 0
+
+    threading.Thread(target=cluster).start()
+    try:
+        assert sandbox.call(case, quiet).leaked == ()
+        assert sandbox.call(case, broken(threads=end)).leaked == ("threads",)
+    finally:
+        end.set()
 
 
 def test_a_right_answer_is_no_finding(sandbox):

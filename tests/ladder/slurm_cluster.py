@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import getpass
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +19,8 @@ import pytest
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "sinfo", "squeue", "scancel")
 
 _GPUS, _CPUS = 8, 8
+
+_LIMIT = 240  # seconds, of a machine that is busy with other things, for what takes a few
 
 _ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED"}
 
@@ -52,7 +54,7 @@ MpiDefault=none
 MailProg=/bin/true
 ReturnToService=2
 SlurmdParameters=config_overrides
-KillWait=5
+KillWait=60
 MinJobAge=600
 GresTypes=gpu
 NodeName=localhost CPUs={cpus} Gres=gpu:h100:{gpus} State=UNKNOWN
@@ -79,7 +81,7 @@ class Slurm:
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=_LIMIT,
             stdin=subprocess.DEVNULL,
         )
         if check:
@@ -90,12 +92,12 @@ class Slurm:
         """Submit a batch script from a folder, and return its job."""
         return self.run("sbatch", "--parsable", *options, "--", str(file), cwd=cwd).strip()
 
-    def wait(self, job, *, seconds=60):
+    def wait(self, job):
         """Wait until every task of a job, or of several with commas between them, has ended."""
         words = ("squeue", "--noheader", "--array", "--states=all", f"--jobs={job}", "--format=%T")
-        self.until(lambda: set() < {*self.run(*words).split()} <= _ENDED, seconds=seconds)
+        self.until(lambda: set() < {*self.run(*words).split()} <= _ENDED)
 
-    def until(self, ready, *, seconds=60):
+    def until(self, ready, *, seconds=_LIMIT):
         """Wait until something holds."""
         end = time.monotonic() + seconds
         while not ready():
@@ -132,8 +134,9 @@ def started(folder: Path):
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
+    controller, node = _ports(2)
     conf = _CONF.format(
-        folder=folder, controller=_port(), node=_port(), cpus=_CPUS, gpus=_GPUS, user=getpass.getuser()
+        folder=folder, controller=controller, node=node, cpus=_CPUS, gpus=_GPUS, user=getpass.getuser()
     )
     (folder / "slurm.conf").write_text(conf)
     (folder / "gres.conf").write_text(f"Name=gpu Type=h100 File={folder}/gpu[0-{_GPUS - 1}]\n")
@@ -150,18 +153,17 @@ def started(folder: Path):
             with (folder / f"{words[0]}.out.log").open("wb") as out:
                 daemons.append(
                     subprocess.Popen(
-                        (_found(words[0]), *words[1:]),
+                        (*_END_WITH_PARENT, _found(words[0]), *words[1:]),
                         env=cluster.env,
                         stdin=subprocess.DEVNULL,
                         stdout=out,
                         stderr=out,
                         start_new_session=True,
-                        preexec_fn=_end_with_parent,  # noqa: PLW1509  the tests have one thread
                     )
                 )
             if words[0] == "munged":
-                cluster.until((folder / "munge.socket").exists, seconds=20)
-        cluster.until(lambda: "idle" in cluster.run("sinfo", "-h", "-o", "%T", check=False), seconds=20)
+                cluster.until((folder / "munge.socket").exists)
+        cluster.until(lambda: "idle" in cluster.run("sinfo", "-h", "-o", "%T", check=False))
         yield cluster
     finally:
         with suppress(Exception):  # what a failed test has left running
@@ -175,9 +177,8 @@ def started(folder: Path):
 _MUNGE = (("socket", "socket"), ("pid-file", "pid"), ("log-file", "munged.log"), ("seed-file", "seed"))
 
 
-def _end_with_parent():
-    """Let Linux end this process with the tests, however they end."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+# Linux ends a daemon with the tests, however they end. Nothing runs in a fork of them: they may have threads.
+_END_WITH_PARENT = ("setpriv", "--pdeathsig=TERM", "--") if shutil.which("setpriv") else ()
 
 
 def _end(daemon):
@@ -190,10 +191,17 @@ def _end(daemon):
     daemon.wait()
 
 
-def _port():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return free.getsockname()[1]
+def _ports(number):
+    """Return free ports, none of those that the system gives to whatever connects while the daemons start."""
+    found = []
+    with ExitStack() as held:
+        while len(found) < number:
+            port = random.SystemRandom().randrange(10_000, 32_000)  # Linux gives 32768 and above
+            free = held.enter_context(socket.socket())
+            with suppress(OSError):
+                free.bind(("localhost", port))
+                found.append(port)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def test_from_a_design_to_a_forecast_that_is_scored(slurm, tmp_path):
     ladder = json.loads((tmp_path / "pilots/ladder.json").read_text())
     assert json.loads(scaleplan("ladder", "status", "pilots", "--json", status=1))["to_run"] == 20
 
-    slurm.wait(slurm.submit("pilots/slurm.sh", cwd=tmp_path), seconds=90)
+    slurm.wait(slurm.submit("pilots/slurm.sh", cwd=tmp_path))
     status = json.loads(scaleplan("ladder", "status", "pilots", "--json"))
     assert {run["state"] for run in status["runs"]} == {"finished"}
 

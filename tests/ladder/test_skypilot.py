@@ -269,7 +269,7 @@ def parsed(tmp_path_factory):
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr

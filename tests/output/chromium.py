@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 from dataclasses import dataclass, field
 from itertools import count
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+_LIMIT = 240  # seconds, of a machine that is busy with other things, for what takes a few
 MISSING = "there is no Chromium on this machine"
 
 OPTIONS = (
@@ -69,6 +71,7 @@ class Tab:
 
     def _next(self):
         while b"\0" not in self.left:
+            assert select.select([self.back], [], [], _LIMIT)[0], "the browser does not answer"
             part = os.read(self.back, 1 << 20)
             assert part, "the browser has ended"
             self.left += part
@@ -101,6 +104,6 @@ def ended(tab):
     session, tab.session = tab.session, None
     assert session is not None
     tab.ask("Browser.close")
-    tab.process.wait(timeout=30)
+    tab.process.wait(timeout=_LIMIT)
     os.close(tab.to)
     os.close(tab.back)

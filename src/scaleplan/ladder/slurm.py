@@ -84,7 +84,7 @@ def _notes(ladder: Ladder, runs: Sequence[LadderRun]) -> dict[str, str]:
     """Return what to know before the file is submitted, by a name."""
     notes = {
         "where": "in the folder in which scaleplan design was run, with the environment that the runs need. If its "
-        "path has % or a backslash, which are marks to Slurm, nothing starts there without --output=/PLACE/slurm-%A.out.",
+        "path has % or a backslash, its marks, nothing starts from there without --output=/PLACE/slurm-%A.out.",
         "options": "those given to sbatch override those of this file. Clusters may want --partition=NAME and "
         "--account=NAME; many give one core and little memory without --cpus-per-task=16 and --mem=64G; "
         f"--gres=gpu:TYPE:{ladder.gpus} chooses where there are several types of GPU.",

@@ -169,11 +169,14 @@ def test_nothing_is_left_when_the_rename_fails(tmp_path, monkeypatch):
     assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("file", "old")]
 
 
+@pytest.mark.parametrize("threads", [0, 1])
 @pytest.mark.parametrize("ending", ["SIGTERM", "SIGHUP", "SIGINT"])
-def test_nothing_is_left_by_a_signal_during_the_rename(tmp_path, ending):
-    """The signal ends the process after the temporary file is gone."""
+def test_nothing_is_left_by_a_signal_during_the_rename(tmp_path, ending, threads):
+    """The signal ends the process after the temporary file is gone, even if other threads could take it."""
     program = (
         "import os, signal, sys; from pathlib import Path; from scaleplan import files; sync = os.fsync\n"
+        "from threading import Event, Thread\n"
+        f"for _ in range({threads}): Thread(target=Event().wait, daemon=True).start()\n"
         f"os.fsync = lambda number: (os.kill(os.getpid(), signal.{ending}), sync(number))\n"
         "files.write_atomic(Path(sys.argv[1]), 'new'); print('not reached')"
     )

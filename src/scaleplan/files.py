@@ -7,7 +7,7 @@ import stat
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaleplan.errors import FileError, UsageError, did_you_mean, escape_control, quote
 from scaleplan.toml_table import Table
@@ -393,20 +393,33 @@ def write_folder(folder: Path, files: Mapping[str, str], *, hint: str) -> tuple[
 
 
 class _Uninterrupted:
-    """A stretch of work that no signal cuts off: those that would end the process arrive after it."""
+    """A stretch of work that no signal cuts off: those that would end the process arrive after it.
+
+    To block them would not do: a process that has shared its work has further threads, and one of these would take
+    the signal. They are noted in the main thread, which alone handles signals; another thread cannot keep them away.
+    """
 
     def __enter__(self) -> None:
         import signal  # only a command that writes a file needs it
 
         self._signals = signal
-        self._before: set[signal.Signals | int] | None = None
-        if hasattr(signal, "pthread_sigmask"):
-            ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            self._before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+        self._noted: list[int] = []
+        self._before: dict[int, Any] = {}
+        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # of which a system may lack some
+        for number in (int(getattr(signal, name)) for name in names if hasattr(signal, name)):
+            before = signal.getsignal(number)
+            if before not in (None, signal.SIG_IGN):
+                try:
+                    signal.signal(number, lambda found, _: self._noted.append(found))
+                except ValueError:  # another thread
+                    return
+                self._before[number] = before
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            self._signals.pthread_sigmask(self._signals.SIG_SETMASK, self._before)
+        for number, before in self._before.items():
+            self._signals.signal(number, before)
+        for number in dict.fromkeys(self._noted):
+            self._signals.raise_signal(number)
 
 
 DATA_FILES = frozenset(

@@ -70,7 +70,8 @@ def test_the_cells_are_those_of_the_data_frame(tmp_path, name):
     assert (found.names, found.records, found.rows) == (known.names, known.records, known.rows)
     assert found.source == name
     assert found.records[0][:4] == ["a", "100000000000000001", "0.1", "0.5"]
-    assert found.records[1][:3] == ["", "", ""]
+    assert found.records[1][:3] == ["", "", "nan"]  # a null is no value, and a NaN was computed
+    assert found.records[2][2] == ""
 
 
 def test_a_struct_is_a_column_for_each_field(tmp_path):
@@ -79,6 +80,37 @@ def test_a_struct_is_a_column_for_each_field(tmp_path):
     table = read_table(written(tmp_path / "t.parquet", pa.Table.from_pylist(rows)))
     assert table.names == ("config.data.tokens", "config.params", "loss")
     assert table.records == [["2000000000.0", "100000000.0", "3.0"], ["", "", "2.9"]]
+
+
+def test_texts_that_are_written_as_bytes_are_texts(tmp_path):
+    """As Spark and Impala write them for readers that know no texts."""
+    table = pa.table(
+        {"name": pa.array([b"a", "日本".encode(), b"\xff", None], pa.binary()), "loss": [3.0, 2.9, 2.8, 2.7]}
+    )
+    found = read_table(written(tmp_path / "t.parquet", table))
+    assert found.column("name") == ["a", "日本", r"\xff", ""]
+
+
+def test_a_folder_whose_files_have_the_columns_of_their_folders_is_read(tmp_path):
+    """Polars writes them so."""
+    frame = pl.DataFrame({"corpus": ["a", "b"], "params": [1e8, 2e8], "tokens": [1e9, 2e9], "loss": [3.0, 2.9]})
+    frame.write_parquet(tmp_path / "runs", partition_by="corpus")
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    found = read_table(tmp_path / "runs")
+    assert (found.names, found.column("corpus")) == (tuple(frame.columns), ["a", "b"])
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("content", [b"", None])
+def test_a_damaged_file_in_a_folder_is_named(tmp_path, content, last):
+    """A folder of tables holds no logs, whatever is wrong with one of them."""
+    written(tmp_path / "0.parquet", TABLE)
+    if content is None:
+        (tmp_path / "1.parquet").symlink_to(tmp_path / "nothing")
+    else:
+        (tmp_path / "1.parquet").write_bytes(content)
+    with pytest.raises(FileError, match=r"1\.parquet"):
+        sp.fit(tmp_path, last=last)
 
 
 def test_what_other_libraries_write_is_read(tmp_path):

@@ -16,7 +16,7 @@ from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageE
 from scaleplan.fitting import histories, table_source
 from scaleplan.fitting import reading as reading_module
 from scaleplan.fitting.fleet import _others, plan_fleet
-from scaleplan.fitting.law_files import value_part
+from scaleplan.fitting.law_files import files_of_laws, value_part
 from scaleplan.fitting.runs import span_text
 from scaleplan.laws.additive import Additive
 from scaleplan.output.text import render_text
@@ -207,6 +207,21 @@ def test_no_law_at_all_is_an_error_with_the_reason(tmp_path):
     assert several.value.message == one.value.message
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"each": "batch"}, "no row has a value in 'batch'"),
+        ({"each": "corpus", "where": ["params > 1e30"]}, "none of 16 rows is a usable run: 16 filtered"),
+        ({"each": "corpus", "where": ["corpus != c4"]}, "no row that is left has a value in 'corpus'"),
+    ],
+)
+def test_no_group_at_all_is_an_error_with_the_reason(tmp_path, options, says):
+    rows = [{**row, "batch": ""} for row in rows_of(["c4"], per=14, metrics=("loss",))]
+    rows += [{**row, "corpus": ""} for row in rows[:2]]
+    with pytest.raises(ScaleplanError, match=says):
+        sp.fit_each(write(tmp_path / "runs.csv", rows), **options)
+
+
 def test_values_that_equal_as_a_condition_does_are_one_group(tmp_path):
     """1 and 1.0 are one number; what is missing is in no group, and said; "none" is a value."""
     rows = rows_of(["x"] * 4, metrics=("loss",))
@@ -253,6 +268,19 @@ def test_hostile_names_are_inert(tmp_path):
         stated = tomllib.loads(path.read_text(encoding="utf-8"))["fit"]["reading"]
         assert len(sp.fit(file, **stated).runs) == law.rows_used == 14
         assert read_preset(path).id.startswith("runs-")
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("{a}.toml", ["con_.toml", "aux_.x.toml", "com¹_.toml", "conx.toml"]),
+        ("{a}/law.toml", ["con_/law.toml", "aux_.x/law.toml", "com¹_/law.toml", "conx/law.toml"]),
+        ("aux/law-{a}.toml", ["aux/law-con.toml", "aux/law-aux.x.toml", "aux/law-com¹.toml", "aux/law-conx.toml"]),
+    ],
+)
+def test_no_value_is_a_device_of_windows(path, names):
+    found = files_of_laws(path, [{"a": value} for value in ("CON", "aux.x", "COM¹", "conx")], ["a"])
+    assert found == [Path(name) for name in names]
 
 
 @given(st.text(min_size=1))

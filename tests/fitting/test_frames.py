@@ -124,6 +124,22 @@ def test_every_kind_of_cell_is_the_text_of_a_csv_file():
     assert text_table(frame).rows == [["1", "2024-01-01 00:00:00", "3.1"], ["", "", "2.0"]]
 
 
+def test_a_nan_is_no_value_only_where_there_is_no_null():
+    """Elsewhere it was computed, by a run that diverged, as the text nan of a CSV file says."""
+    values = [2.5, None, float("nan")]
+    written, gap = [["2.5"], [""], ["nan"]], [["2.5"], [""], [""]]
+    assert text_table({"loss": values}).rows == text_table([{"loss": value} for value in values]).rows == written
+    assert text_table({"loss": np.array(values, dtype=float)}).rows == gap
+    assert text_table(np.array([(x or float("nan"),) for x in values], dtype=[("loss", float)])).rows == gap
+    assert text_table({"loss": ["2.5", None, float("nan")]}).rows == gap
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    for dtype in ("float64", "float32", "Float64", "object"):
+        assert text_table(pd.DataFrame({"loss": pd.Series(values, dtype=dtype)})).rows == gap
+    assert text_table({"loss": pd.Series(values)}).rows == gap
+    for dtype in (pl.Float64, pl.Float32):
+        assert text_table(pl.DataFrame({"loss": pl.Series(values, dtype=dtype)})).rows == written
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -134,7 +150,7 @@ def test_every_kind_of_cell_is_the_text_of_a_csv_file():
         ({}, "has no rows"),
         ([], "has no rows"),
         ({"params": [], "loss": []}, "has no rows"),
-        ({"params": [None], "loss": [float("nan")]}, "has no values"),
+        ({"params": [None], "loss": np.array([float("nan")])}, "has no values"),
         ({"params": [1, 2], "loss": [3.0]}, "differ in length: 'params' has 2 values, 'loss' has 1"),
         ({"loss": 3.0}, "column 'loss' is no list"),
         ({0: [1e9], 1: [2.5]}, "have numbers, not names"),

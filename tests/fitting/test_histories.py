@@ -169,13 +169,7 @@ def test_a_history_in_arrow_is_its_csv_file(tmp_path, records, kind, options):
     table = pa.Table.from_pylist(records, schema=SCHEMA)
     if kind == "coded":
         table = table.set_column(0, "run", table["run"].dictionary_encode())
-    lines = [
-        [
-            "" if cell is None or (np.isreal(cell) and np.isnan(cell)) else str(cell)
-            for cell in map(record.get, SCHEMA.names)
-        ]
-        for record in records
-    ]
+    lines = [["" if cell is None else str(cell) for cell in map(record.get, SCHEMA.names)] for record in records]
     path = tmp_path / "history.csv"
     path.write_text(text_of(list(SCHEMA.names), lines), encoding="utf-8")
     expected = answer(lambda: read_runs(path, last=True, **options))
@@ -326,6 +320,23 @@ def test_numbers_with_commas_in_a_long_history_are_refused(tmp_path):
     )
     with pytest.raises(FileError, match="in column 'loss'"):
         final_rows(path, batched=True)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "polars", "pandas"])
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_run_that_ends_in_nan_has_no_final_loss(tmp_path, kind, batched):
+    """In whatever holds the table; pandas knows no NaN beside no value, as it writes both as an empty cell."""
+    pl, path = pytest.importorskip("polars"), tmp_path / f"history.{kind}"
+    names = ("run", "step", "params", "tokens", "loss")
+    rows = [(run, step, 1e8, 1e9, 3.0 - step / 10) for run in ("a", "b", "c") for step in range(5)]
+    rows[4] = (*rows[4][:4], float("nan"))
+    frame = pl.DataFrame(rows, schema=names, orient="row")
+    write = {"csv": frame.write_csv, "parquet": frame.write_parquet}.get(kind)
+    source = (frame.to_pandas() if kind == "pandas" else frame) if write is None else path
+    if write is not None:
+        write(path)
+    found = read_runs(final_rows(source, batched=batched), last=True)
+    assert found.points().loss.tolist() == ([2.7, 2.6, 2.6] if kind == "pandas" else [2.6, 2.6])
 
 
 @pytest.mark.parametrize("step", ["inf", "1e400", "nan", "-5", "x", ""])

@@ -119,3 +119,13 @@ def test_repeats_are_resampled_together(tmp_path):
     single = sp.fit(runs(tmp_path, "seed", [(miss[cell], *cell, 0) for cell in grid()], noise=1e-4), samples=120)
     alone = {value.name: value.interval[1] - value.interval[0] for value in single.values}
     assert width["alpha"] > 0.6 * alone["alpha"]
+
+
+@pytest.mark.parametrize(("seeds", "code"), [((0, 1), "noisy_seeds"), ((0, 0), "sweep")])
+def test_seeds_that_differ_widely_are_no_sweep_to_take_the_best_of(tmp_path, seeds, code):
+    """The better of two seeds is the luckier one; equal seeds, or none, do not say why runs differ."""
+    rows = [(1 + 0.025 * (i if n < 2e8 else -i), n, d, seed) for n, d in grid() for i, seed in enumerate(seeds)]
+    found = codes(runs(tmp_path, "seed", rows))
+    assert list(found) == [code]
+    assert ("--best" in found[code]) == (code == "sweep")
+    assert "(rms), more than seeds" in found[code]

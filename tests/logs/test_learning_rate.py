@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaleplan.errors import FileError, ScaleplanError, UsageError
+from scaleplan.logs import schedule_recognition
 from scaleplan.logs.learning_rate import parse_schedule, schedule_of, tabled_schedule
 from scaleplan.logs.schedule_recognition import recognise_schedule
 
@@ -266,3 +267,41 @@ class TestText:
 def test_a_table_holds_its_first_and_last_rate():
     schedule = tabled_schedule(np.array([10.0, 20.0]), np.array([2.0, 1.0]), total=100)
     assert schedule.integral(np.array([10.0, 20.0, 100.0])) == pytest.approx([20, 35, 115])
+
+
+class TestWork:
+    """How much is computed until a shape is known: a table has thousands of runs."""
+
+    @pytest.mark.parametrize("stated", SCHEDULES, ids=lambda each: f"{each['kind']}-{each.get('shape', '')}")
+    @pytest.mark.parametrize("every", [1, 10])
+    def test_a_cosine_is_searched_where_a_few_rates_allow_one(self, monkeypatch, stated, every):
+        searched, compared = [], []
+        refined, ends = schedule_recognition._refined, schedule_recognition._ends
+        monkeypatch.setattr(
+            schedule_recognition, "_refined", lambda *given, **more: searched.append(1) or refined(*given, **more)
+        )
+        monkeypatch.setattr(schedule_recognition, "_ends", lambda *given: compared.append(1) or ends(*given))
+        steps = np.arange(0.0, 10_000 + 1, every)
+        if "decay_from" in stated:
+            stated = {**stated, "decay_from": 8000.0}
+        rates = formula(steps, total=10_000.0, peak=1.0, warmup=100.0, **stated)
+        found = recognise_schedule(steps, rates)
+        assert found is not None
+        assert (found.kind, found.shape or "") == (stated["kind"], stated.get("shape") or found.shape or "")
+        cosine = "cosine" in (stated["kind"], stated.get("shape"))
+        assert len(searched) == (1 if cosine else 0)
+        assert len(compared) <= (4 if cosine else 0)
+
+    @settings(deadline=None, max_examples=60)
+    @given(
+        places=st.tuples(st.floats(-500, 0), st.floats(10, 5000)),
+        ends=st.tuples(st.floats(0.2, 2), st.floats(0, 0.15)),
+        digits=st.integers(1, 12),
+    )
+    def test_five_points_of_a_cosine_never_speak_against_it(self, places, ends, digits):
+        (start, length), (peak, end) = places, ends
+        at = np.arange(5) * length / 4.5
+        share = np.clip((at - start) / (length - start), 0, 1)
+        rates = end + (peak - end) * 0.5 * (1 + np.cos(np.pi * share))
+        slack = np.full(5, 0.5 * 10.0**-digits)
+        assert not schedule_recognition._is_bent(np.round(rates, digits)[None], slack[None] + 1e-12)[0]

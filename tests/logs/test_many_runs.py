@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from scaleplan.logs import csv_rows
 from scaleplan.logs.csv_logs import CurveTable
 from scaleplan.logs.csv_rows import csv_blocks
 from scaleplan.logs.log_file import LogFile
+from scaleplan.tables import arrow_cells
+from scaleplan.tables.frames import text_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +52,7 @@ def _read(path: Path) -> list[object]:
 
 
 def _write(path: Path, columns: dict[str, list[Any]], *, quoting: Any = csv.QUOTE_MINIMAL) -> Path:
-    texts = [["" if cell is None or str(cell) == "nan" else cell for cell in cells] for cells in columns.values()]
+    texts = [["" if cell is None else cell for cell in cells] for cells in columns.values()]
     with path.open("w", newline="", encoding="utf-8") as handle:
         csv.writer(handle, lineterminator="\n", quoting=quoting).writerows([[*columns], *zip(*texts, strict=True)])
     return path
@@ -103,3 +106,59 @@ def test_quoted_cells_are_those_of_a_reader_of_csv(
     path.write_text("\n".join(["run,loss,lr", *rows, ""]), encoding="utf-8")
     (block,) = csv_blocks(LogFile(path))
     assert list(block.columns.values()) == expected
+
+
+def _typed() -> dict[str, Any]:
+    """Return tables whose columns have types that CSV has not, by what is special in them."""
+    np, pa = pytest.importorskip("numpy"), pytest.importorskip("pyarrow")
+    run, step = np.repeat([1, 2, 3], 100), np.tile(np.arange(1, 101), 3)
+    loss = 2 + 5 / (step + 7.0 * run)
+    plain = {"run": pa.array([f"r{each}" for each in run]), "step": pa.array(step), "loss": pa.array(loss)}
+    rates = pa.array(np.where(step % 9, 1e-3 / 3, np.nan), from_pandas=True)
+    dates = pa.array(1_700_000_000 + step).cast(pa.timestamp("s"))
+    return {
+        "single": {**plain, "loss": pa.array(loss.astype(np.float32)), "lr": rates.cast(pa.float32())},
+        "coded": {**plain, "run": plain["run"].dictionary_encode(), "saved": pa.array(step % 2 == 0)},
+        "settings": {"params": pa.array(run * 1_000_000), "seed": pa.array(run), **plain, "run": pa.nulls(300)},
+        "gaps": {**plain, "run": pa.array([None if s == 5 else f" r{r}" for r, s in zip(run, step, strict=True)])},
+        "dates": {**plain, "time": dates, "lr": rates},
+        "texts": {**plain, "loss": pa.array([f"{each:.4f}".replace(".", ",") for each in loss])},
+        "splits": {**plain, "run": pa.array(np.where(step % 10, "train", "val"))},
+        "large": {**plain, "step": pa.array(step.astype(np.uint64)), "tokens": pa.array(step * 10**14)},
+        "decimal": {**plain, "loss": pa.array(loss).cast(pa.decimal128(12, 6), safe=False)},
+    }
+
+
+@pytest.mark.parametrize(
+    "kind", ["single", "coded", "settings", "gaps", "dates", "texts", "splits", "large", "decimal"]
+)
+def test_a_column_of_any_type_is_read_as_its_text(tmp_path: Path, kind: str) -> None:
+    columns = _typed()[kind]
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pa.table(columns)
+    parquet.write_table(table, tmp_path / "table.parquet", row_group_size=70)
+    with pa.ipc.new_stream(tmp_path / "table.arrows", table.schema) as stream:
+        stream.write_table(table, max_chunksize=30)
+    (tmp_path / "table.csv").write_bytes(text_table(table).csv())
+    expected = _read(tmp_path / "table.csv")
+    assert expected
+    assert _read(tmp_path / "table.parquet") == expected
+    assert _read(tmp_path / "table.arrows") == expected
+
+
+def test_numbers_of_a_parquet_file_are_never_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np, pa = pytest.importorskip("numpy"), pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    step = np.tile(np.arange(1, 2001), 60)
+    names = pa.array([f"r{each}" for each in np.repeat(np.arange(60), 2000)])
+    parquet.write_table(pa.table({"run": names, "step": step, "loss": 2 + 1 / step}), tmp_path / "table.parquet")
+    made = []
+    texts = arrow_cells._texts
+    monkeypatch.setattr(arrow_cells, "_texts", lambda array: made.append(len(array)) or texts(array))
+    file = LogFile(tmp_path / "table.parquet")
+    assert CurveTable.recognise(file)
+    of_head, whole = csv_rows._texts, []
+    monkeypatch.setattr(csv_rows, "_texts", lambda given: whole.append(given) or of_head(given))
+    assert len(list(CurveTable.read(file))) == 60
+    assert not whole
+    assert sum(made) <= 2 * 2 * 61  # the names of runs, once a block

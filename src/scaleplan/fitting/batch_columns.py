@@ -68,7 +68,8 @@ def _as_numbers(array: Any) -> tuple[Array, Mask] | None:  # noqa: ANN401  of Py
     if types.is_null(kind):
         return np.full(len(array), math.nan), nowhere
     if types.is_integer(kind) or types.is_floating(kind):
-        return array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), nowhere
+        values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        return values, _written_nans(values, array)
     if not (types.is_string(kind) or types.is_large_string(kind)):
         return None
     compute = library("pyarrow.compute")
@@ -78,10 +79,15 @@ def _as_numbers(array: Any) -> tuple[Array, Mask] | None:  # noqa: ANN401  of Py
     except pa.ArrowException:
         return None
     values = numbers.to_numpy(zero_copy_only=False)
-    written = np.isnan(values)
-    if written.any() and numbers.null_count:
-        written &= numbers.is_valid().to_numpy(zero_copy_only=False)
-    return values, written
+    return values, _written_nans(values, numbers)
+
+
+def _written_nans(values: Array, array: Any) -> Mask:  # noqa: ANN401  of PyArrow
+    """Return where the values of an array are NaN, rather than null."""
+    found = np.isnan(values)
+    if found.any() and array.null_count:
+        found &= array.is_valid().to_numpy(zero_copy_only=False)
+    return found
 
 
 _COMMAS = re.compile(r"[+-]?[\d.]*\d,\d[\d.,]*(?:[eE][+-]?\d+)?\s*[a-zA-Z%]*")

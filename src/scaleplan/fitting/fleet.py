@@ -218,7 +218,7 @@ def plan_fleet(
     ]
     if all(isinstance(rows, ScaleplanError) for _, rows in metrics):
         raise next(rows for _, rows in metrics if isinstance(rows, ScaleplanError))
-    return FleetPlan(
+    plan = FleetPlan(
         table=table,
         source=str(runs) if isinstance(runs, str | Path) else table.source,
         request=request,
@@ -227,6 +227,23 @@ def plan_fleet(
         groups=tuple(groups),
         codes=np.array(apart, dtype=np.intp),
         metrics=tuple(metrics),
+    )
+    if not plan.pairs:
+        raise _no_laws(plan)
+    return plan
+
+
+def _no_laws(plan: FleetPlan) -> ScaleplanError:
+    """Return why there is nothing to fit."""
+    for _, rows in plan.metrics if plan.groups else ():
+        try:
+            if not isinstance(rows, ScaleplanError):
+                rows.cleaned()
+        except ScaleplanError as error:  # of all rows, as a fit to them says it
+            return error
+    which = "row that is left" if plan.groups else "row"
+    return UsageError(
+        f"no {which} has a value in {' and '.join(map(quote, plan.columns))}", hint="name other columns"
     )
 
 

@@ -76,6 +76,16 @@ def files_of_laws(path: str, laws: Sequence[Mapping[str, str]], known: Iterable[
     return files
 
 
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?=[./\\]|$)", re.IGNORECASE)
+"""How the name of a file or folder begins that Windows takes for a device, whatever its ending."""
+
+
 def _filled(path: str, values: Mapping[str, str]) -> Path:
-    """Return a path with values for its placeholders."""
-    return Path(_PLACEHOLDER.sub(lambda match: value_part(values[match[1]]), path))
+    """Return a path with values for its placeholders; one that Windows would take for a device gets an underscore."""
+
+    def value(match: re.Match[str]) -> str:
+        text, after = value_part(values[match[1]]), path[match.end() :]
+        device = _DEVICE.match(text + after[:1]) if path[: match.start()][-1:] in ("", "/", "\\") else None
+        return text if device is None else f"{device[0]}_{text[device.end() :]}"
+
+    return Path(_PLACEHOLDER.sub(value, path))

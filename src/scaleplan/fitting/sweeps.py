@@ -120,17 +120,42 @@ def unlike_runs(table: RawTable, runs: Runs, *, positions: Index, cells: Index) 
         and shared.any()
         and (apart := _apart(logs[shared], cells[shared])) > _MOST_REPEATED
     ):
-        message = (
-            f"{int(shared.sum())} of {len(runs)} runs share their sizes with others, and their losses differ by "
+        notices.append(
+            _unexplained(
+                f"{int(shared.sum())} of {len(runs)} runs",
+                format_fraction(math.expm1(apart)),
+                seeds=_repeated_by_seed(table, positions[shared], cells[shared]),
+            )
         )
-        message += f"{format_fraction(math.expm1(apart))} (rms), more than seeds do"
-        notices.append(Notice(code="sweep", message=f"{message}: a sweep; --best keeps the best run of each"))
     if swept:
         named = ", ".join(quote(item.name) for item in swept[:_MOST_NAMED])
         more = f" and {len(swept) - _MOST_NAMED} more" if len(swept) > _MOST_NAMED else ""
         message = f"{int(shared.sum())} of {len(runs)} runs share their sizes with others and differ in {named}{more}"
         notices.append(Notice(code="sweep", message=f"{message}: a sweep; --best keeps the best run of each"))
     return tuple(notices)
+
+
+def _unexplained(which: str, apart: str, *, seeds: bool) -> Notice:
+    """Return a warning of runs of equal sizes whose losses differ by more than seeds do, and no setting says why."""
+    if seeds:  # of which the least is no better run, but the luckier one
+        message = (
+            f"{which} repeat others with another seed, and their losses differ by {apart} (rms), more than seeds of "
+            "well-tuned runs do: their learning rate may be too high, or something else differs"
+        )
+        return Notice(code="noisy_seeds", message=message)
+    message = f"{which} share their sizes with others, and their losses differ by {apart} (rms), more than seeds do"
+    return Notice(code="sweep", message=f"{message}: a sweep; --best keeps the best run of each")
+
+
+def _repeated_by_seed(table: RawTable, positions: Index, cells: Index) -> bool:
+    """Whether a column of seeds tells all runs of equal sizes apart."""
+    for j, name in enumerate(table.names):
+        if not set(normalised(name).split()) & _REPEATED:
+            continue
+        seeds = [_value(table.records[i][j]) for i in positions.tolist()]
+        if None not in seeds and len(set(zip(cells.tolist(), seeds, strict=True))) == len(seeds):
+            return True
+    return False
 
 
 def _kind(item: _Setting, runs: Runs, logs: Array, *, cells: Index, shared: Mask) -> tuple[str | None, float]:

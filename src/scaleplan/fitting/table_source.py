@@ -42,10 +42,11 @@ def open_table(
     source = _opened(given, reduced)
     if isinstance(source, RawTable):
         return source, recognised(source)
-    if is_folder(Path(source)) and not arrow_parts(Path(source)):
+    folder = is_folder(Path(source))
+    if folder and not arrow_parts(Path(source)):
         table = logged_table(source)
         return table, recognised(table)
-    text = Path(source).suffix.lower() not in {".csv", ".tsv", *ENDINGS}
+    text = not folder and Path(source).suffix.lower() not in {".csv", ".tsv", *ENDINGS}
     try:
         table = read_table(source)
         return table, recognised(table)

@@ -6,6 +6,9 @@ import csv
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from scaleplan.logs.metric_rows import BLOCK_ROWS
+from scaleplan.logs.metrics import role_of
+from scaleplan.tables.arrow_cells import column_blocks, text_columns
 from scaleplan.tables.cells import is_missing, is_number
 from scaleplan.tables.delimited import (
     SPACES,
@@ -18,9 +21,10 @@ from scaleplan.tables.delimited import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scaleplan.logs.log_file import LogFile
+    from scaleplan.tables.arrow_files import ArrowTable
     from scaleplan.tables.cells import Cell
 
 __all__ = ["CsvBlock", "csv_blocks", "csv_names", "csv_sample"]
@@ -37,7 +41,7 @@ class CsvBlock(NamedTuple):
     ``cut`` tells that a last row without an end of its line was left out: a row that was being written.
     """
 
-    columns: dict[str, list[Cell]]
+    columns: Mapping[str, Sequence[Cell]]
     lines: Sequence[int]
     damaged: tuple[int, ...]
     cut: bool
@@ -64,12 +68,17 @@ def csv_sample(file: LogFile) -> dict[str, list[Cell]]:
 
 
 def csv_blocks(file: LogFile) -> Iterator[CsvBlock]:
-    """Yield the rows of a delimited file in blocks.
+    """Yield the rows of a delimited file in blocks, and those of a Parquet or Arrow file without making them text.
 
     A file that another process appends to repeats its row of names at times: such rows are left out, as comments are.
     """
     outline = _outline(file)
     if outline is None:
+        return
+    if file.table is not None and outline[0] == file.table.names and _is_typed(file.table):
+        for first, columns in column_blocks(file.table, BLOCK_ROWS):
+            count = len(next(iter(columns.values())))
+            yield CsvBlock(columns, range(first, first + count), (), cut=False)
         return
     names, delimiter, skipped, head = outline
     commas = delimiter != "," or '"' in head  # else a comma ends a cell, and no number has one
@@ -92,6 +101,12 @@ def csv_blocks(file: LogFile) -> Iterator[CsvBlock]:
             read_decimal_commas(names, records, delimiter)
             table = [list(column) for column in zip(*records, strict=True)]
         yield CsvBlock(dict(zip(names, table, strict=False)), numbers, damaged, cut)
+
+
+def _is_typed(table: ArrowTable) -> bool:
+    """Return whether the numbers of a table are numbers, rather than texts that only a whole column makes clear."""
+    meanings = map(role_of, text_columns(table))
+    return all(meaning is None or meaning.role in {"gpu", "clock"} for meaning in meanings)
 
 
 def _texts(file: LogFile) -> Iterator[tuple[str, int]]:

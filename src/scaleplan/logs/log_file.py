@@ -99,6 +99,12 @@ class LogFile:
         self.source = "-" if path is None else str(path)
         self._data = data
         self._stream: _Stream | None = None
+        self._table: ArrowTable | None = None
+
+    @property
+    def table(self) -> ArrowTable | None:
+        """The table that a Parquet or Arrow file is; None of any other file."""
+        return self._table if self.head else None
 
     @classmethod
     def of(cls, source: TableLike) -> Self:
@@ -220,7 +226,9 @@ class LogFile:
                 return cast("BinaryIO", gzip.open(self.path))
             if is_arrow(head):  # Parquet, too: as the CSV file that it would be
                 handle.close()
-                return csv_stream(ArrowTable(self.name, [(self.path, {})]))
+                if self._table is None:
+                    self._table = ArrowTable(self.name, [(self.path, {})])
+                return csv_stream(self._table)
         except (OSError, ValueError) as error:
             raise _unreadable(self.path, error) from None
         return handle

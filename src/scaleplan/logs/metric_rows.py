@@ -12,7 +12,7 @@ import numpy as np
 from scaleplan.logs.metric_run import CALLS, LEAST_ROWS, MetricRun, by_step, seconds_since_1970
 from scaleplan.logs.metrics import EVALUATION, TRAINING, metric_names, role_of
 from scaleplan.logs.recorder import Recorder
-from scaleplan.tables.cells import Numbers, is_missing, read_numbers, to_text
+from scaleplan.tables.cells import Cells, Numbers, is_missing, read_numbers, to_text
 from scaleplan.tables.headings import normalised
 
 if TYPE_CHECKING:
@@ -203,15 +203,12 @@ class MetricRows:
         keys = [name for name in self._keys if name in columns]
         if not keys:
             return {"": None}
-        texts = [_texts(columns[name]) for name in keys]
-        cells = texts[0] if len(texts) == 1 else [" ".join(filter(None, each)) for each in zip(*texts, strict=True)]
-        groups = {cell: number for number, cell in enumerate(dict.fromkeys(cells))}
+        groups, numbered = _numbered([columns[name] for name in keys])
         if len(groups) == 1:
-            return {cells[0]: None}
+            return {groups[0]: None}
         if "" in groups and len(groups) == 2 and run is not None:  # a line of settings without the name of the run
             name = next(key for key in groups if key)
             return {name: None}
-        numbered = np.fromiter(map(groups.__getitem__, cells), np.intp, count)
         ends = np.cumsum(np.bincount(numbered))[:-1]
         return dict(zip(groups, np.split(np.argsort(numbered, kind="stable"), ends), strict=True))
 
@@ -245,6 +242,25 @@ class MetricRows:
         return found if apart < together else []
 
 
+def _numbered(columns: Sequence[Sequence[Cell]]) -> tuple[list[str], Index]:
+    """Return the different texts of a column, or of several side by side, as they come, and which each row has."""
+    cells = columns[0]
+    if len(columns) == 1 and isinstance(cells, Cells):
+        texts, places = cells.distinct()
+        first = np.full(len(texts), len(places))
+        np.minimum.at(first, places, np.arange(len(places)))
+        order = [place for place in np.argsort(first, kind="stable").tolist() if first[place] < len(places)]
+        groups: dict[str, int] = {}
+        numbers = np.zeros(len(texts), np.intp)
+        for place in order:
+            numbers[place] = groups.setdefault(texts[place].strip(), len(groups))
+        return list(groups), numbers[places]
+    rows = [_texts(each) for each in columns]
+    joined = rows[0] if len(rows) == 1 else [" ".join(filter(None, each)) for each in zip(*rows, strict=True)]
+    groups = {text: number for number, text in enumerate(dict.fromkeys(joined))}
+    return list(groups), np.fromiter(map(groups.__getitem__, joined), np.intp, len(joined))
+
+
 def _texts(cells: Sequence[Cell]) -> list[str]:
     """Return the cells of a column as texts."""
     try:
@@ -259,7 +275,7 @@ _stripped = cast("Callable[[Cell], str]", str.strip)
 
 def _are_splits(cells: Sequence[Cell]) -> bool:
     """Whether cells name training and validation, and no runs."""
-    named = {normalised(text) for text in dict.fromkeys(_texts(cells))}
+    named = {normalised(text) for text in _numbered([cells])[0]}
     return named <= TRAINING | EVALUATION and not named.isdisjoint(EVALUATION)
 
 

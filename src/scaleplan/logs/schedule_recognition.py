@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from scaleplan.logs.learning_rate import DECAY_KNOTS, LearningRate, place_knots,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scaleplan.arrays import Array, Index
+    from scaleplan.arrays import Array, Index, Mask
     from scaleplan.logs.learning_rate import DecayShape, ScheduleKind
 
 __all__ = ["recognise_schedule"]
@@ -28,6 +29,14 @@ class _Climb(NamedTuple):
 
     lines: tuple[tuple[float, float], ...]
     last: float
+
+
+class _Points(NamedTuple):
+    """All points from the peak on, and what a right schedule may miss each rate by."""
+
+    steps: Array
+    rates: Array
+    slack: Array
 
 
 class _Seen(NamedTuple):
@@ -41,6 +50,7 @@ class _Seen(NamedTuple):
     initial: float
     total: float | None
     spacing: float
+    whole: _Points
     climb: _Climb | None = None
 
     @property
@@ -98,6 +108,7 @@ def recognise_schedule(steps: Array, rates: Array, total: float | None = None) -
         initial if len(rising) else 0.0,
         total,
         spacing,
+        _Points(steps[first:], rates[first:], half[first:] + 1e-6 * top),
         _climb(steps[:first], rates[:first]),
     )
     after = rates[first:]
@@ -122,7 +133,11 @@ def _resolution(rates: Array) -> Array:
     few: dict[int, int] = {}
     for each in np.unique(decade):
         of = positive[decade == each]
-        longest = max(_digits(value) for value in of[:: max(1, len(of) // _MOST_FITTED)].tolist())
+        longest = 0
+        for value in of[:: max(1, len(of) // _MOST_FITTED)].tolist():
+            longest = max(longest, _digits(value))
+            if longest >= _MOST_DIGITS:
+                break
         (found if len(of) >= 3 else few)[int(each)] = longest - 1 - int(each)
     fixed = len(found) > 1 and len(set(found.values())) == 1
     for each, own in few.items():
@@ -135,8 +150,14 @@ def _resolution(rates: Array) -> Array:
     half = np.full(len(rates), 0.5 * 10.0 ** -decimals[min(decimals)])
     inside = rates > 0
     places = np.floor(np.log10(rates[inside]) + 1e-12).astype(int)
-    half[inside] = [0.5 * 10.0 ** -decimals[place] for place in places.tolist()]
+    least = min(decimals)
+    units = [0.5 * 10.0 ** -decimals.get(place, 0) for place in range(least, max(decimals) + 1)]
+    half[inside] = np.array(units)[places - least]
     return half
+
+
+_MOST_DIGITS = 17
+"""Significant digits that tell any number of double precision from its neighbours: none has more."""
 
 
 def _digits(value: float) -> int:
@@ -215,8 +236,10 @@ def _simplest(seen: _Seen, planned: float, *, ended: bool) -> LearningRate | Non
     """Return the simplest schedule that reproduces the rates; not known beyond them where as simple ones differ."""
     plateau = seen.rates >= seen.top * (1 - 1e-9)
     flat = int(np.argmin(plateau))  # points before the first below the top
+    alone = ended or planned <= float(seen.steps[-1])  # what others would have of the rest is not compared
     for found in (_from_warmup(seen, planned, flat), _after_plateau(seen, planned, flat)):
-        right = [each for each in found if _reproduces(each, seen)]
+        every = (each for each in found if _reproduces(each, seen))
+        right = list(islice(every, 1) if alone else every)
         if not right:
             continue
         best = right[0]
@@ -326,20 +349,9 @@ def _cosine(
     seen: _Seen, planned: float, kind: ScheduleKind, starts: list[float], latest: float
 ) -> Iterator[LearningRate]:
     """Yield the cosine from one of ``starts``, or where the rates put it, to the end of the run, or where they do."""
-    if len(np.unique(seen.rates)) < _FEWEST_RATES:
+    if len(np.unique(seen.rates)) < _FEWEST_RATES or _is_no_cosine(seen, latest):
         return
-    tries: list[tuple[float, float]] = []
-    if seen.total is not None:
-        stops = [planned, planned - 1, planned + 1]
-        if kind == "cosine":
-            tries += [(start, stop) for stop in stops for start in starts]
-        tries += [_refined(seen, start, planned, free=False) for start in starts[:2]]
-    for stop in (planned,) if seen.total is not None else (planned, 1.3 * planned, 2.0 * planned, 4.0 * planned):
-        found_at = _refined(seen, starts[0], stop, free=True)
-        tries.append(found_at)
-        if math.isfinite(found_at[1]):  # few digits leave room for the whole numbers that were meant
-            tries += [(start, float(f"{found_at[1]:.{digits}e}")) for digits in range(5) for start in starts]
-    for start, stop in tries:
+    for start, stop in _places(seen, planned, kind, starts):
         if not (start < stop and start <= latest + 1e-6):
             continue
         share = np.clip((seen.steps - start) / (stop - start), 0.0, 1.0)
@@ -348,6 +360,80 @@ def _cosine(
             peak, ends = found
             yield _made(seen, planned, kind, "cosine", peak=peak, ends=ends, start=start, stop=stop)
             return
+
+
+def _places(seen: _Seen, planned: float, kind: ScheduleKind, starts: list[float]) -> Iterator[tuple[float, float]]:
+    """Yield where a cosine may begin and end, the likeliest first: each is searched when those before it fail."""
+    if seen.total is not None:
+        if kind == "cosine":
+            for stop in (planned, planned - 1, planned + 1):
+                yield from ((start, stop) for start in starts)
+        for start in starts[:2]:
+            yield _refined(seen, start, planned, free=False)
+    for stop in (planned,) if seen.total is not None else (planned, 1.3 * planned, 2.0 * planned, 4.0 * planned):
+        found_at = _refined(seen, starts[0], stop, free=True)
+        yield found_at
+        if math.isfinite(found_at[1]):  # few digits leave room for the whole numbers that were meant
+            for digits in range(5):
+                yield from ((start, float(f"{found_at[1]:.{digits}e}")) for start in starts)
+
+
+def _is_no_cosine(seen: _Seen, latest: float) -> bool:
+    """Return whether no cosine that begins between step 0 and ``latest`` can have the rates, by a few of them.
+
+    Of five points at equal distances within a cosine, the sum of the two neighbours of each of the inner three is
+    the same linear function of its rate, whose slope is at most 2 (that of an exponential is above). And a cosine is
+    no straight line.
+    """
+    steps, rates, slack = seen.whole
+    begin = int(np.searchsorted(steps, latest))
+    above = np.flatnonzero(rates > rates.min() + 2 * float(slack.max()))  # elsewhere the cosine may be over
+    end = int(above[-1]) + 1 if len(above) else 0
+    if end - begin < 5:
+        return False
+    steps, rates, slack = steps[begin:end], rates[begin:end], slack[begin:end]
+    apart = (len(steps) - 1) // 4
+    at = [shift + apart * _FIVE for shift in range(min(4, len(steps) - 4 * apart))]
+    near = apart // 2
+    at += [place + near * _FIVE for place in (0, 1, near, 2 * near, 2 * near + 1) if near]
+    rows = np.array(at)
+    gaps = np.diff(steps[rows], axis=1)
+    rows = rows[np.ptp(gaps, axis=1) <= 1e-9 * gaps[:, 0]]
+    impossible = int(np.count_nonzero(_is_bent(rates[rows], slack[rows])))
+    if impossible >= _BENT:
+        return True
+    early = bool(steps[0] <= steps[-1] / 3)
+    return impossible == 0 and early and _is_straight(steps, rates, slack)
+
+
+_FIVE = np.arange(5)
+_BENT = 2
+"""Groups of points that no cosine goes through: one may have a rate that is not compared where points are many."""
+
+
+def _is_bent(rates: Array, slack: Array) -> Mask:
+    """Return which rows of five rates at equal distances are of no cosine, whatever the digits left out."""
+    sums, sums_slack = rates[:, :-2] + rates[:, 2:], slack[:, :-2] + slack[:, 2:]
+    moves, room = np.diff(rates[:, 1:-1]), slack[:, 1:-2] + slack[:, 2:-1]
+    turns, room_of_turns = np.diff(sums), sums_slack[:, :-1] + sums_slack[:, 1:]
+    left, right = turns[:, 0] * moves[:, 1], turns[:, 1] * moves[:, 0]
+    bound = (np.abs(turns) + room_of_turns) * room[:, ::-1] + room_of_turns * np.abs(moves[:, ::-1])
+    steeper = np.abs(turns) - 2 * np.abs(moves) > room_of_turns + 2 * room
+    bent: Mask = (np.abs(left - right) > bound.sum(axis=1)) | steeper.any(axis=1)
+    return bent
+
+
+def _is_straight(steps: Array, rates: Array, slack: Array) -> bool:
+    """Return whether rates fall along a line, so closely that no cosine does from its first third on.
+
+    A cosine misses every line by more than a hundredth of what it falls between a third of its way, or less, and
+    any later point.
+    """
+    fall = float(rates[0] - rates[-1])
+    if len(steps) < 20 or not slack.max() < 1e-3 * fall:
+        return False
+    line = rates[0] - fall * (steps - steps[0]) / (steps[-1] - steps[0])
+    return bool(np.abs(rates - line).max() < 1e-3 * fall)
 
 
 def _fall(seen: _Seen, left: Array) -> tuple[float, tuple[float, float]] | None:
@@ -362,13 +448,13 @@ def _fall(seen: _Seen, left: Array) -> tuple[float, tuple[float, float]] | None:
     peaks += [fitted, *np.linspace(seen.top - half, seen.top + half, 41).tolist()]
     of = np.array(peaks)[:, None]
     gone = 1 - left
-    fallen = gone > 1e-12
-    fits = (np.abs(of - seen.rates) <= seen.slack)[:, ~fallen].all(axis=1) & (of[:, 0] > 0)
-    if not fallen.any() or not fits.any():
+    if not (gone > _GONE).any():
         return None
-    low = ((of - seen.rates - seen.slack)[:, fallen] / gone[fallen]).max(axis=1)
-    high = np.minimum(((of - seen.rates + seen.slack)[:, fallen] / gone[fallen]).min(axis=1), of[:, 0])
-    fits &= low <= high
+    few = slice(None, None, 1 + len(gone) // _FEW)
+    slack = seen.slack
+    if not _ends(of, gone[few], seen.rates[few], slack[few])[0].any():
+        return None
+    fits, low, high = _ends(of, gone, seen.rates, slack)
     if not fits.any():
         return None
     best = int(np.argmax(fits))
@@ -379,9 +465,24 @@ def _fall(seen: _Seen, left: Array) -> tuple[float, tuple[float, float]] | None:
     ) else (float(ends[0][best]), float(ends[1][best]))
 
 
+_GONE = 1e-12  # of the fall, below which a rate is at the peak
+_FEW = 24
+"""Points that turn most places of a decay down before all are compared: they allow more, never less."""
+
+
+def _ends(peaks: Array, gone: Array, rates: Array, slack: Array) -> tuple[Mask, Array, Array]:
+    """Return which peaks are possible, and between which losses of it at the end each is."""
+    fallen = gone > _GONE
+    fits = (np.abs(peaks - rates[~fallen]) <= slack[~fallen]).all(axis=1) & (peaks[:, 0] > 0)
+    missing, slack, gone = peaks - rates[fallen], slack[fallen], gone[fallen]
+    low = ((missing - slack) / gone).max(axis=1, initial=-math.inf)
+    high = np.minimum(((missing + slack) / gone).min(axis=1, initial=math.inf), peaks[:, 0])
+    return fits & (low <= high), low, high
+
+
 def _least_squares(x: Array, y: Array) -> tuple[float, float]:
     """Return slope and level of the line through points."""
-    middle, mean = float(x.mean()), float(y.mean())
+    middle, mean = float(np.add.reduce(x)) / len(x), float(np.add.reduce(y)) / len(y)  # means, in half the time
     spread = float(((x - middle) ** 2).sum())
     slope = float(((x - middle) * (y - mean)).sum()) / spread if spread > 0 else 0.0
     return slope, mean - slope * middle
@@ -445,7 +546,7 @@ def _line(x: Array, low: Array, high: Array) -> _Line | None:
     """
     low, high = np.minimum(low, high), np.maximum(low, high)
     middle, reach = 0.5 * (low + high), float(np.ptp(x))
-    if reach <= 0 or not (np.isfinite(low).all() and np.isfinite(high).all()):
+    if reach <= 0 or not (np.isfinite(low).all() and np.isfinite(high).all()) or _bulges(x, low, high):
         return None
 
     def room(slope: float) -> float:
@@ -475,6 +576,14 @@ def _line(x: Array, low: Array, high: Array) -> _Line | None:
             inside, outside = (tried, outside) if room(tried) >= 0 else (inside, tried)
         ends.append((inside, level(inside)))
     return _Line(slope, level(slope), (ends[0], ends[1]))
+
+
+def _bulges(x: Array, low: Array, high: Array) -> bool:
+    """Return whether some bounds lie beyond every line that keeps to the first and the last: seen at once."""
+    share = (x - x[0]) / (x[-1] - x[0])
+    rounding = 1e-9 * float((high - low).max())
+    above, below = ((1 - share) * ends[0] + share * ends[-1] for ends in (high, low))
+    return bool((low > above + rounding).any() or (high < below - rounding).any())
 
 
 def _straight(seen: _Seen, fall: _Seen, planned: float, shape: DecayShape) -> Iterator[LearningRate]:

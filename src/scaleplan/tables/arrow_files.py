@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from scaleplan.errors import FileError, UsageError, quote
+from scaleplan.errors import FileError, UsageError, escape_control, quote
 from scaleplan.tables.frames import (
     FRAME,
     MOST_CELLS,
@@ -142,7 +142,8 @@ class ArrowTable:
         names = dict.fromkeys(column for part in self._parts for column in part.names)
         names |= dict.fromkeys(column for part in self._parts for column in part.given)
         for part in self._parts:
-            require_names([*part.names, *part.given], name)
+            # a file may have the columns of its folders too, of which those of the folders count, as elsewhere
+            require_names([*part.names, *(key for key in part.given if key not in part.names)], name)
         self.names = tuple(names)
         if not self.names:
             raise FileError(f"{name}: the table has no columns")
@@ -278,7 +279,8 @@ def _arrow_slice(value: object, start: int, end: int) -> Batch:
             columns = [_whole(column) for column in table.columns]
             return _flattened(pa.record_batch(columns, names=table.column_names))
         if isinstance(part, dict) and all(hasattr(cells, "dtype") for cells in part.values()):
-            return _flattened(pa.record_batch([pa.array(cells) for cells in part.values()], names=[*map(str, part)]))
+            arrays = [pa.array(cells, from_pandas=True) for cells in part.values()]
+            return _flattened(pa.record_batch(arrays, names=[*map(str, part)]))
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
         part = part.to_native() if hasattr(part, "to_native") else part
     found = text_table(part)
@@ -291,9 +293,9 @@ class _Part:
 
     def __init__(self, content: Path | bytes, given: dict[str, str], name: str) -> None:
         self.given = given
-        self.size = len(content) if isinstance(content, bytes) else content.stat().st_size
         self._content = content
-        self._name = name if isinstance(content, bytes) else content.name
+        self._name = name if isinstance(content, bytes) else escape_control(content.name)
+        self.size = len(content) if isinstance(content, bytes) else _size(content)
         self.count: int | None = None
         with self._reading() as reading:
             self.kind = reading.kind
@@ -322,6 +324,14 @@ class _Part:
             indices = pa.array(np.zeros(batch.num_rows, dtype=np.int32))
             return pa.DictionaryArray.from_arrays(indices, dictionary)
         return batch.column(name) if name in self.names else pa.nulls(batch.num_rows)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        reason = (error.strerror or "not readable").lower()
+        raise FileError(f"cannot read {escape_control(path.name)}: {reason}") from None
 
 
 class _Reading:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cache
 from itertools import repeat
 from operator import is_
@@ -17,11 +19,21 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from scaleplan.arrays import Array, Index, Mask
 
-__all__ = ["Cell", "Numbers", "is_missing", "is_number", "read_numbers", "to_number", "to_numbers", "to_text"]
+__all__ = [
+    "Cell",
+    "Cells",
+    "Numbers",
+    "is_missing",
+    "is_number",
+    "read_numbers",
+    "to_number",
+    "to_numbers",
+    "to_text",
+]
 
 Cell = str | int | float | bool | None
 """One value of a table: the text of a delimited file, or a scalar of a JSON document."""
@@ -87,6 +99,18 @@ def to_numbers(cells: Sequence[Cell]) -> tuple[Array, Mapping[int, str]]:
     return numbers, unreadable
 
 
+class Cells(ABC, Sequence[Cell]):
+    """A column that is no list of cells, and can be read at once."""
+
+    @abstractmethod
+    def numbers(self) -> Numbers | None:
+        """Return the cells as numbers; None where they are to be read one by one."""
+
+    @abstractmethod
+    def distinct(self) -> tuple[list[str], Index]:
+        """Return different cells as texts, of which few may be alike, and which of them each cell is."""
+
+
 class Numbers(NamedTuple):
     """A column as numbers: ``values`` (NaN where there is none) and which cells are ``absent`` rather than NaN."""
 
@@ -108,6 +132,11 @@ _float = cast("Callable[[Cell], float]", float)
 
 def read_numbers(cells: Sequence[Cell]) -> Numbers:
     """Return the numbers of a column of any length; a cell that cannot be read is absent."""
+    if isinstance(cells, Cells):
+        numbers = cells.numbers()
+        if numbers is not None:
+            return numbers
+        cells = list(cells)
     count = len(cells)
     try:
         values = np.fromiter(map(_float, cells), np.float64, count)

@@ -2,6 +2,9 @@
 
 Every cell becomes the text that a CSV file has for it, so that what follows is that of a file: the same numbers, the
 same rows (the header is row 1), the same warnings. The index of a data frame is left out, as it is no column.
+
+A null is no value, and a NaN among numbers is one that was computed: the text ``nan``. pandas and NumPy know no null,
+and their NaN is no value; nor is it one among texts.
 """
 
 from __future__ import annotations
@@ -149,7 +152,7 @@ def _columns(value: object, called: str) -> _Columns:
     if isinstance(value, list | tuple):
         return _of_records(value)
     if getattr(getattr(value, "dtype", None), "names", None):  # a structured array of NumPy
-        return [(name, value[name].tolist()) for name in value.dtype.names]  # type: ignore[attr-defined, index]
+        return [(name, _without_nan(value[name].tolist())) for name in value.dtype.names]  # type: ignore[attr-defined, index]
     return _of_frame(value, called)
 
 
@@ -209,6 +212,8 @@ def _is_plain(value: object) -> bool:
 def _of_series(series: Any) -> Sequence[Any]:  # noqa: ANN401  of narwhals
     """Return the values of a column; single precision in its own digits, as its text is."""
     values: list[Any] = series.to_list()
+    if series.implementation.is_pandas_like():
+        values = _without_nan(values)
     if str(series.dtype) != "Float32":
         return values
     return [np.float32(value) if isinstance(value, float) else value for value in values]
@@ -249,8 +254,17 @@ def _cells(value: object, name: str) -> Sequence[Any]:
         if hasattr(value, method):
             found: object = getattr(value, method)()
             if isinstance(found, list):
-                return found
+                return _without_nan(found) if type(value).__module__.startswith(_WITHOUT_NULL) else found
     raise UsageError(f"column {quote(name)} is no list of values, but {type(value).__name__}", hint=f"give {_KINDS}")
+
+
+_WITHOUT_NULL = ("pandas", "numpy")
+"""Modules of series and arrays whose only sign for no value is NaN."""
+
+
+def _without_nan(values: Sequence[Any]) -> list[Any]:
+    """Return the values of a column of which a NaN is none."""
+    return [None if isinstance(value, float) and value != value else value for value in values]  # noqa: PLR0124
 
 
 def _name(name: object) -> str:
@@ -271,8 +285,8 @@ def _texts(cells: Sequence[Any]) -> Iterable[str]:
     if kinds == {int}:
         return map(str, cells)
     if kinds == {float}:
-        return ["" if text == "nan" else text for text in map(repr, cells)]
-    return map(_text, cells)
+        return map(repr, cells)
+    return map(_text, _without_nan(cells) if str in kinds else cells)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401  a cell of any library
@@ -284,8 +298,10 @@ def _text(value: Any) -> str:  # noqa: ANN401  a cell of any library
     if isinstance(value, bool | int):
         return str(value)
     if isinstance(value, float):
-        return "" if value != value else float.__repr__(value)  # noqa: PLR0124  NaN differs from itself
+        return float.__repr__(value)
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, default=_text, ensure_ascii=False)
+    if isinstance(value, bytes):  # how some writers of Parquet have texts
+        return value.decode(errors="backslashreplace")
     text = str(value)  # a decimal, a date, a number of NumPy
-    return "" if text in ("nan", "NaT", "None", "<NA>") else text
+    return "" if text in ("NaT", "None", "<NA>") else text

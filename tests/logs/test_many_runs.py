@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from scaleplan.errors import FileError
 from scaleplan.logs import collect, csv_rows
 from scaleplan.logs.csv_logs import CurveTable
 from scaleplan.logs.csv_rows import csv_blocks
@@ -174,3 +175,15 @@ def test_a_schedule_that_runs_share_is_recognised_once(tmp_path: Path, monkeypat
     found = collect.runs(tmp_path / "table.csv", now=0.0).runs
     assert [run.schedule for run in found] == ["linear"] * 40 + ["constant"]
     assert len(made) == 2
+
+
+def test_a_folder_of_parquet_files_says_how_they_are_read(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    table = pa.table({"step": list(range(10)), "loss": [3.0 - 0.1 * step for step in range(10)]})
+    parquet.write_table(table, folder / "first.parquet")
+    with pytest.raises(FileError, match="Parquet") as caught:
+        collect.runs(folder)
+    assert "*.parquet" in (caught.value.hint or "")
+    assert len(collect.runs([folder / "first.parquet"]).runs) == 1

@@ -404,6 +404,17 @@ def test_a_metric_that_some_groups_lack(tmp_path):
     assert "20 missing_loss" in found.laws[3].reason
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_a_column_that_is_a_loss_is_no_size(tmp_path, last):
+    """However a size may be called: the losses on code in C, D and N."""
+    metrics = ("eval/c", "eval/d", "eval/n")
+    file = write(tmp_path / "runs.csv", [{**row, "step": 1} for row in rows_of(["c4"], metrics=metrics)])
+    found = sp.fit_each(file, each="loss=eval/*", last=last)
+    assert [(law.metric, law.rows_used) for law in found.laws] == [(name, 20) for name in metrics]
+    alone = write(tmp_path / "alone.csv", rows_of(["c4"], metrics=("eval/c",)))
+    assert len(sp.fit(alone, map={"loss": "eval/c"}).runs) == 20
+
+
 def test_groups_that_the_user_leaves_out_are_no_rows(table):
     found = sp.fit_each(table, each=["corpus", "loss=eval/c4"], where=["corpus != code"])
     assert {law.group["corpus"] for law in found.laws} == {"c4", "pile"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -21,7 +22,7 @@ from tests.fitting import parallel_tasks as tasks
 
 from scaleplan import errors
 from scaleplan.errors import ScaleplanError, UnknownNameError, UsageError
-from scaleplan.fitting import blas, dask_cluster, parallel, worker
+from scaleplan.fitting import blas, dask_cluster, parallel, processes, worker
 from scaleplan.fitting.parallel import ALONE, Jobs, release, spread
 
 TWO = Jobs(processes=2)
@@ -252,6 +253,33 @@ def test_the_environment_stays_as_it_was(before):
     assert done.stdout == f"{before}\n"
 
 
+@pytest.mark.parametrize("before", [None, "0"])
+def test_threads_that_share_work_at_once_leave_everything_as_it_was(monkeypatch, before):
+    """Whichever of them ends first."""
+    monkeypatch.setenv("PYTHONSAFEPATH", before or "")
+    if before is None:
+        monkeypatch.delenv("PYTHONSAFEPATH")
+    logger = logging.getLogger("distributed.client")
+    level, filters = logger.level, [*logger.filters]
+
+    def shown():
+        return os.environ.get("PYTHONSAFEPATH"), bool(logger.filter(logging.makeLogRecord({})))
+
+    contexts = [context() for _ in range(2) for context in (processes._apart_from_folder, dask_cluster._quiet)]
+    for context in contexts:
+        context.__enter__()
+        assert shown()[0] == "1"
+    for context in contexts:
+        assert shown() == ("1", False)
+        context.__exit__(None, None, None)
+        if context is contexts[2]:
+            assert shown() == (before, False)
+            break
+    contexts[3].__exit__(None, None, None)
+    assert shown() == (before, True)
+    assert (logger.level, logger.filters) == (level, filters)
+
+
 def test_results_that_nobody_takes_end_the_work(jobs, tmp_path):
     """No part is waited for, and of those that wait for a worker none is begun."""
     results = spread(partial(tasks.held_square, tmp_path), range(1000), jobs=jobs)
@@ -280,7 +308,7 @@ def test_processes_are_used_again_and_released(tmp_path):
     assert first == second
     assert len(first) == 2
     release()
-    assert not any(Path(f"/proc/{process}").exists() for process in first)
+    assert not any(Path(f"/proc/{process}").exists() for process in first | second)
 
 
 def test_a_worker_of_dask_that_dies_is_replaced(dask, tmp_path):

@@ -163,10 +163,13 @@ def recognise(
     loss_unit: str,
     needed: Collection[str],
     carried: bool = False,
+    losses: Collection[str] = (),
 ) -> tuple[dict[str, ColumnMapping], list[str]]:
     """Return the mapping of each role that the file has, and notes on choices a reader may want to change.
 
-    A column without a value where there is a loss plays no role, unless sizes are ``carried`` from row to row.
+    A column without a value where there is a loss plays no role, unless sizes are ``carried`` from row to row. The
+    column that is mapped as the loss plays no other, nor do ``losses``, which are so elsewhere: ``eval/c`` is no
+    compute then.
 
     Raises UsageError for a role that does not exist or a logarithm of a column that plays no role, FileError when
     several columns could play a role or none plays one that is needed and cannot be derived.
@@ -181,10 +184,11 @@ def recognise(
         chosen, why = logged_loss(table)
         columns["loss"] = ColumnMapping(text=chosen, column=chosen)
         notes.append(why)
+    taken = {*losses, *(columns["loss"].columns if "loss" in mapping else ())}
     for role in ("loss", "params", "tokens", "flops", "unique_tokens", "weight"):
         if role in columns or (role == "loss" and "loss" not in needed):
             continue
-        found = _found(role, table.names, loss_unit)
+        found = {name: rank for name, rank in _found(role, table.names, loss_unit).items() if name not in taken}
         used = _rows_with_loss(columns["loss"], table) if "loss" in columns and not carried else None
         name, note = _choose(role, found, table, needed=role in needed, used=used)
         if name is not None:

@@ -73,16 +73,24 @@ def cluster(address: str) -> Iterator[tuple[Callable[[Iterable[Any]], Any], int]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the library logs and warns of from standard error: what matters of it is an error here."""
-    loggers = [logging.getLogger(name) for name in logging.root.manager.loggerDict if name.startswith("distributed")]
-    before = [each.level for each in loggers]
+    """Keep what the library logs from standard error: what matters of it is an error here.
+
+    By a filter of its own, whose end leaves to other threads what they keep back meanwhile.
+    """
+
+    def nothing(_: logging.LogRecord) -> bool:
+        return False
+
+    loggers = [
+        logging.getLogger(name) for name in [*logging.root.manager.loggerDict] if name.startswith("distributed")
+    ]
     for each in loggers:
-        each.setLevel(logging.CRITICAL + 1)
+        each.addFilter(nothing)
     try:
         yield
     finally:
-        for each, level in zip(loggers, before, strict=True):
-            each.setLevel(level)
+        for each in loggers:
+            each.removeFilter(nothing)
 
 
 @contextmanager

@@ -188,7 +188,8 @@ def plan_fleet(
         """Find the columns of ``each``, and recognise those of the law for each metric; raises where none can be."""
         nonlocal columns
         columns, metrics = columns_of_each(texts, table, request, reading)
-        found[:] = [(metric, _recognised(table, metric, request, reading)) for metric in metrics]
+        losses = [metric.column for metric in metrics if metric.role]
+        found[:] = [(metric, _recognised(table, metric, losses, request, reading)) for metric in metrics]
         errors = [known for _, known in found if isinstance(known, ScaleplanError)]
         if len(errors) == len(found):
             raise errors[0]
@@ -442,7 +443,11 @@ class FleetPlan(Record, eq=False):
 
 
 def _recognised(
-    table: RawTable, metric: FleetMetric, request: FitRequest, reading: Mapping[str, Any]
+    table: RawTable,
+    metric: FleetMetric,
+    losses: Sequence[str],
+    request: FitRequest,
+    reading: Mapping[str, Any],
 ) -> Recognised | ScaleplanError:
     """Return the columns of the law of a metric, or why there are none."""
     mapping = dict(reading.get("mapping", {}))
@@ -456,6 +461,7 @@ def _recognised(
             loss_unit=reading.get("loss_unit", "nats"),
             needed=metric.request(request).needed_roles,
             carried=bool(reading.get("last")),
+            losses=losses,
         )
     except ScaleplanError as error:
         return error

@@ -99,6 +99,7 @@ class _Reading(Record):
             loss_unit=self.loss_unit,
             needed=self.needed,
             carried=True,
+            losses=self.losses,
         )
         for key in self.keys:
             if key not in table.names:

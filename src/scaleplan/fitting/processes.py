@@ -12,7 +12,7 @@ import time
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -68,18 +68,29 @@ def release() -> None:
     end(kill_workers=True)
 
 
+_environment = Lock()
+_before: list[str | None] = []
+"""What the environment had when each thread that starts processes began."""
+
+
 @contextmanager
 def _apart_from_folder() -> Iterator[None]:
-    """Start interpreters that do not import what happens to lie in the user's folder, such as a ``random.py``."""
-    before = os.environ.get(_SAFE)
-    os.environ[_SAFE] = "1"
+    """Start interpreters that do not import what happens to lie in the user's folder, such as a ``random.py``.
+
+    Of several threads that do so, the last to end leaves the environment as the first has found it.
+    """
+    with _environment:
+        _before.append(os.environ.get(_SAFE))
+        os.environ[_SAFE] = "1"
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[_SAFE]
-        else:
-            os.environ[_SAFE] = before
+        with _environment:
+            found = _before.pop()
+            if not _before:
+                os.environ.pop(_SAFE, None)
+                if found is not None:
+                    os.environ[_SAFE] = found
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 A history of runs with a row a step is written as Parquet, Arrow and CSV, plain and compressed, in the order of the
 runs and in that of the steps, and each file is read by ``read_runs(…, last=True)`` in a process of its own. Printed
-are the seconds with the imports, and the peak memory of the process, to be held against 15 s and 500 MB.
+are the seconds with the imports, and the peak memory of the process, to be held against 15 s and 500 MB; then the
+same of ``runs``, which keeps every curve, for the files in the order of the runs.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ def main(rows: int) -> None:
             for path in sorted(folder.iterdir()):
                 print(f"by {order}: {path.name:12} {path.stat().st_size / 1e6:6.0f} MB", end="  ", flush=True)
                 subprocess.run([sys.executable, "-m", "tests.benchmarks.histories", "--read", str(path)], check=True)
+                if order == "runs":
+                    print(f"  runs: {path.name:25}", end="  ", flush=True)
+                    command = [sys.executable, "-m", "tests.benchmarks.histories", "--runs", str(path)]
+                    subprocess.run(command, check=True)
 
 
 def history(first: int, count: int, rows: int, *, by_run: bool) -> pa.Table:
@@ -75,12 +80,17 @@ def _write(folder: Path, rows: int, *, by_run: bool) -> None:
                 writer.write_table(table)
 
 
-def read(path: Path) -> None:
-    """Reduce a history and print what it took."""
+def read(path: Path, *, curves: bool) -> None:
+    """Reduce a history, or make the table of its runs, and print what it took."""
     start = time.perf_counter()
-    from scaleplan.fitting.reading import read_runs
+    if curves:
+        from scaleplan.logs import collect
 
-    runs = read_runs(path, last=True)
+        runs = collect.runs(path).runs
+    else:
+        from scaleplan.fitting.reading import read_runs
+
+        runs = read_runs(path, last=True)
     seconds = time.perf_counter() - start
     # not that of getrusage, which begins with the memory of the process that started this one
     peak = int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1e3
@@ -88,7 +98,7 @@ def read(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--read"]:
-        read(Path(sys.argv[2]))
+    if sys.argv[1:2] in (["--read"], ["--runs"]):
+        read(Path(sys.argv[2]), curves=sys.argv[1] == "--runs")
     else:
         main(int(sys.argv[1]) if sys.argv[1:] else 5_000_000)

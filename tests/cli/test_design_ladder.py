@@ -281,3 +281,15 @@ def test_what_an_engine_cannot_have_is_refused_before_runs_are_searched(cli, mon
     assert found.status == 2
     assert said in found.err.splitlines()[0]
     assert not Path("pilots").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "engine", "warned"), [("a%j", "slurm", 1), ("a\\b", "slurm", 1), ("a%j", "csv", 0), ("a", "slurm", 0)]
+)
+def test_a_folder_that_slurm_does_not_start_runs_from_is_warned_of(cli, monkeypatch, folder, engine, warned):
+    """Its marks for names of files are read in the whole path."""
+    Path(folder).mkdir()
+    monkeypatch.chdir(folder)
+    found = cli(*RUNS, *COMMAND, "--format", engine, "-o", "pilots", "--gpu", "h100")
+    assert found.status == 0
+    assert found.err.count("submit with --output=/PLACE/slurm-%A.out") == warned

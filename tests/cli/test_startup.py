@@ -8,6 +8,8 @@ import sys
 import pytest
 from tests.laws.forecasts import preset_text, stored
 
+from scaleplan.cli import app
+
 OPTIMAL = ("-m", "scaleplan", "optimal", "--flops", "1e21")
 HEAVY = {"numpy", "scipy", "matplotlib", "rich", "pygments", "yaml", "pandas"}
 SLOW = {
@@ -149,3 +151,13 @@ def test_a_plan_is_of_few_modules(process):
     """Each costs a third of a millisecond of what everybody waits for."""
     modules, _ = imported(process, *OPTIMAL)
     assert len(meddling(modules, {"scaleplan"})) <= 45
+
+
+def test_a_further_call_in_one_process_builds_no_parser(cli, monkeypatch):
+    """And one that fails leaves nothing to the next."""
+    first = cli("optimal", "--flops", "1e21", "--json")
+    parser = app.build("optimal")
+    monkeypatch.setattr(app, "import_module", None)
+    assert cli("optimal", "--flops", "none", "--points").status == 2
+    assert cli("optimal", "--flops", "1e21", "--json") == first
+    assert app.build("optimal") is parser

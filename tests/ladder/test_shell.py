@@ -99,10 +99,10 @@ def dash():
 class Pilots:
     """A file of runs in a folder, and how to start one of them."""
 
-    def __init__(self, folder, runs, *, replace=()):
+    def __init__(self, folder, runs, *, replace=(), again=None):
         self.folder, self.runs = folder, runs
-        text = run_functions(runs)
-        for old, new in replace:
+        text = run_functions(runs, again)
+        for old, new in (("|| sleep 1", "|| sleep 0.1"), *replace):
             assert old in text
             text = text.replace(old, new)
         (folder / "pilots.sh").write_text(text + 'run_pilot "$1"\n')
@@ -339,6 +339,78 @@ def test_a_start_beside_a_long_one_gives_way(tmp_path, dash):
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
         first.communicate(timeout=GUARD)
     pilots.wait_for(0, "saved")
+
+
+QUICK = [("sleep 60 &", "sleep 0.05 &")]
+
+
+def test_a_run_shows_signs_of_life_until_it_ends(tmp_path, shell):
+    """The file is there from the start, is written again and again, and is gone at the end."""
+    pilots = Pilots(tmp_path, runs_of(SAVES), replace=QUICK)
+    process = pilots.begin(shell, 0)
+    pilots.wait_for(0, "up")
+    alive = tmp_path / "pilots/r0/alive"
+    for _ in range(2):
+        pilots.wait_for(0, "\n", "alive")
+        os.utime(alive, (0, 0))
+        end = time.monotonic() + 30
+        while not alive.stat().st_mtime:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert not alive.exists()
+
+
+def test_signs_of_life_outlast_the_shell_and_end_with_the_command(tmp_path, shell):
+    """What a machine leaves that vanishes is the last sign. The run is locked as long as its command lives."""
+    pilots = Pilots(tmp_path, runs_of(SAVES), replace=QUICK)
+    process = pilots.begin(shell, 0)
+    pilots.wait_for(0, "up")
+    pilots.wait_for(0, "\n", "alive")
+    process.kill()
+    alive = tmp_path / "pilots/r0/alive"
+    os.utime(alive, (0, 0))
+    end = time.monotonic() + 30
+    while not alive.stat().st_mtime:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
+    process.communicate(timeout=30)  # what shows signs of life keeps no reader of the shell waiting
+    pilots.wait_for(0, "saved")
+    time.sleep(0.2)
+    os.utime(alive, (0, 0))
+    time.sleep(0.2)
+    assert alive.stat().st_mtime == 0
+
+
+def test_without_sleep_no_sign_of_life_is_left_to_grow_old(tmp_path, dash):
+    """A run without them is judged by what it writes."""
+    path = bin_folder(tmp_path, "mkdir", "cat", "rm", "date", "mv", "timeout", "sh")
+    pilots = Pilots(tmp_path, runs_of("read line < go; echo gone"))
+    os.mkfifo(tmp_path / "go")
+    process = pilots.begin((shutil.which(dash[0]), *dash[1:]), 0, env={"PATH": path})
+    with (tmp_path / "go").open("w") as go:
+        end = time.monotonic() + 30
+        while pilots.read(0, "alive") is not None:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        go.write("\n")
+    assert process.communicate(timeout=30) == ("pilots/r0: exit status 0\n", "")
+
+
+def test_a_start_that_does_not_count_is_made_again_and_only_once(tmp_path, shell):
+    """One that ended too early with exit status 0; the file may be submitted any number of times."""
+    runs = runs_of("echo at work")
+    assert Pilots(tmp_path, runs).start(shell, 0)[0] == 0
+    path = tmp_path / "pilots/r0/started"
+    path.write_text(f"{int(path.read_text()) - 60}\n")
+    began = path.read_text().strip()
+    assert Pilots(tmp_path, runs).start(shell, 0)[1] == "pilots/r0: has finished already\n"
+    rest = Pilots(tmp_path, runs, again={"r0": began})
+    assert rest.start(shell, 0)[1] == "pilots/r0: exit status 0\n"
+    assert rest.start(shell, 0)[1] == "pilots/r0: has finished already\n"
+    assert rest.read(0, "output.log") == "at work\nat work\n"
 
 
 def bin_folder(folder, *names, **others):

@@ -341,6 +341,16 @@ def test_slurm_from_another_folder_says_so(slurm, tmp_path):
     assert not (tmp_path / "here/pilots/r0").exists()
 
 
+def test_slurm_starts_a_run_from_a_folder_of_its_marks_as_the_file_says(slurm, tmp_path):
+    """Slurm finds its own output from there, and fails a task for which it finds none."""
+    place = tmp_path / "a%j"
+    written(place / "pilots", [ladder_run("r0", ("true",))])
+    job = slurm.submit("pilots/slurm.sh", cwd=place, options=[f"--output={tmp_path}/slurm-%A.out"])
+    slurm.wait(job)
+    assert slurm.states(job) == {0: "COMPLETED"}
+    assert (tmp_path / f"slurm-{job}.out").is_file()
+
+
 def test_at_most_as_many_at_once(slurm, tmp_path):
     work = 'date +%s.%N >> "$0"; sleep 0.3; date +%s.%N >> "$0"'
     runs = [ladder_run(f"r{n}", ("sh", "-c", work, f"times-{n}")) for n in range(6)]

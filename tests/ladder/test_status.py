@@ -15,7 +15,7 @@ from tests.logs.event_writer import event_file
 
 from scaleplan.errors import FileError, UsageError
 from scaleplan.ladder.engines import ENGINES, Engine
-from scaleplan.ladder.status import ladder_status, rest_of
+from scaleplan.ladder.status import ladder_status, look_at
 from scaleplan.logs import log_ends, log_reading
 from scaleplan.logs.ladder_run import run_file
 from scaleplan.output.views.ladder_status import ladder_status_report
@@ -173,6 +173,32 @@ def test_what_a_command_printed_cannot_steer_the_terminal(pilots):
     write_run("pilots", pilots.runs[0], exit_status=1, upto=500, after=after)
     assert only().reason.isprintable()
     assert len(only().reason) < 120
+
+
+def with_sign(place, hours, now=NOW):
+    """Leave the sign of life of some hours ago in the folder of a run."""
+    (place / "alive").write_text(f"{now - 3600 * hours:.0f}\n")
+    os.utime(place / "alive", (now - 3600 * hours,) * 2)
+
+
+def test_a_run_without_a_sign_of_life_is_stopped_soon(pilots):
+    """Its machine vanished; one that shows some is running, however long it has written nothing."""
+    for run, silent, hours in zip(pilots.runs, (0.5, 0.5, 2.5, 0.1), (0.05, 0.4, 0.02, 0.4), strict=False):
+        with_sign(write_run("pilots", run, upto=500, began=2.6, silent=silent), hours)
+    found = status().runs
+    assert [run.state for run in found[:4]] == ["running", "stopped", "running", "running"]
+    assert found[1].reason == "no exit status, and no sign of life for 0.400 h"
+    assert [run.quiet_hours for run in found[:3]] == pytest.approx([0.5, 0.5, 2.5])
+
+
+def test_old_signs_of_life_do_not_count(pilots):
+    """Of an earlier start, and in a copy, whose times are those of the copying."""
+    earlier, copied = pilots.runs[:2]
+    with_sign(write_run("pilots", earlier, upto=500, began=0.8, silent=0.5), 2.0)
+    place = write_run("pilots", copied, upto=500, began=2.0, silent=0.5)
+    with_sign(place, 0.5)
+    os.utime(place / "started", (NOW - 1800,) * 2)
+    assert [run.state for run in status().runs[:2]] == ["running", "running"]
 
 
 def test_a_run_is_stopped_once_its_limit_is_over(pilots):
@@ -413,10 +439,10 @@ def test_the_middle_of_a_long_log_is_not_read(pilots, monkeypatch):
 
 
 def rest(file="rest.sh", folder="pilots"):
-    return rest_of(folder, status(folder), file)
+    return look_at(folder, now=NOW).rest(file)
 
 
-def stand_in(ladder, runs):
+def stand_in(ladder, runs, again=None):
     """Write the text of an engine's file."""
     return f"{ladder.file} {ladder.submit}\n" + "".join(f"{run.name}\n" for run in runs)
 
@@ -450,11 +476,30 @@ def test_the_file_of_the_rest_is_what_the_engine_writes_of_fewer_runs(pilots, en
     found = rest("my rest.sh")
     left = [pilots.runs[number] for number in (1, 3, 4, 5)]
     named = replace(pilots, file="my rest.sh", submit="sbatch 'my rest.sh'")
-    assert found.text == engine.write(named, left)
+    short = pilots.runs[1].name
+    again = {short: Path("pilots", short, "started").read_text().strip()}
+    assert found.text == engine.write(named, left, again)
     assert found.submit == "sbatch 'my rest.sh'"
     assert found.names == tuple(run.name for run in left)
-    assert [notice.code for notice in found.notices] == ["may_be_running", "not_started_again"]
+    assert [notice.code for notice in found.notices] == ["may_be_running", "short_again"]
     assert "slurm.sh" not in found.text.replace("my rest.sh", "")
+
+
+def test_a_short_run_whose_start_is_not_known_is_not_started_again(pilots):
+    """Its shell could not tell this start from a later one that counts."""
+    place = write_run("pilots", pilots.runs[0], exit_status=0, upto=500)
+    (place / "started").write_text("yesterday")
+    found = rest()
+    assert "not_started_again" in [notice.code for notice in found.notices]
+    assert "pilot_again=" not in found.text.replace("pilot_again=none", "")
+
+
+def test_the_ladder_is_read_once_for_its_rest(pilots, monkeypatch):
+    """So that the file of the rest is of the runs that the report is of."""
+    read = []
+    monkeypatch.setattr("scaleplan.ladder.status.read_ladder", lambda folder: read.append(folder) or pilots)
+    assert look_at("pilots").rest("rest.sh") is not None
+    assert read == ["pilots"]
 
 
 def test_runs_that_may_be_in_the_queue_again_are_warned_of(pilots, engine):

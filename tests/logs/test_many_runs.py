@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scaleplan.logs import csv_rows
+from scaleplan.errors import FileError
+from scaleplan.logs import collect, csv_rows
 from scaleplan.logs.csv_logs import CurveTable
 from scaleplan.logs.csv_rows import csv_blocks
 from scaleplan.logs.log_file import LogFile
@@ -162,3 +163,27 @@ def test_numbers_of_a_parquet_file_are_never_text(tmp_path: Path, monkeypatch: p
     assert len(list(CurveTable.read(file))) == 60
     assert not whole
     assert sum(made) <= 2 * 2 * 61  # the names of runs, once a block
+
+
+def test_a_schedule_that_runs_share_is_recognised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"{run},{step},3.5,{1e-3 - step * 1e-7:.4e}\n" for run in range(40) for step in range(100, 2000, 100)]
+    lines += [f"last,{step},3.5,1e-3\n" for step in range(100, 2000, 100)]
+    (tmp_path / "table.csv").write_text("run,step,loss,lr\n" + "".join(lines))
+    made: list[int] = []
+    recognised = collect.recognise_schedule
+    monkeypatch.setattr(collect, "recognise_schedule", lambda *given: made.append(1) or recognised(*given))
+    found = collect.runs(tmp_path / "table.csv", now=0.0).runs
+    assert [run.schedule for run in found] == ["linear"] * 40 + ["constant"]
+    assert len(made) == 2
+
+
+def test_a_folder_of_parquet_files_says_how_they_are_read(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    table = pa.table({"step": list(range(10)), "loss": [3.0 - 0.1 * step for step in range(10)]})
+    parquet.write_table(table, folder / "first.parquet")
+    with pytest.raises(FileError, match="Parquet") as caught:
+        collect.runs(folder)
+    assert "*.parquet" in (caught.value.hint or "")
+    assert len(collect.runs([folder / "first.parquet"]).runs) == 1

@@ -324,6 +324,13 @@ def test_json_lines_may_be_nested_and_mixed_with_settings(read):
     assert (run.stated.params, run.stated.total_steps, run.stated.sequence) == (124e6, 100, 1024)
 
 
+def test_json_lines_may_stand_below_more_text_than_there_are_of_them(read):
+    """What a launcher and a first start that failed have printed, and then the first steps."""
+    text = "W0101 Setting OMP_NUM_THREADS for each process\n" * 250 + "Traceback (most recent call last):\n" * 9
+    (run,) = read(text + lines({"step": k, "loss": loss_at(k)} for k in range(1, 6)), "output.log")
+    assert points(run) == pytest.approx({float(k): loss_at(k) for k in range(1, 6)})
+
+
 def test_json_lines_may_be_damaged_cut_and_not_finite(read):
     text = (
         '{"step": 1, "loss": 4}\n{"step": 2, "loss": NaN}\n{"step": 3, "lo\n\n'

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -157,7 +158,12 @@ class LazyGroup(TyperGroup):
 
 
 def build(name: str) -> Any:  # noqa: ANN401  the class belongs to the vendored part of typer
-    """Return the parser of one command."""
+    """Return the parser of one command, made once: it is most of what a further call in one process costs."""
+    return _built(name, completing=is_completing())
+
+
+@cache
+def _built(name: str, *, completing: bool) -> Any:  # noqa: ANN401, ARG001  completing changes what a command knows
     module = import_module(f"scaleplan.cli.{COMMANDS[name][0]}")
     command = get_command(module.APPS[name].ready())
     command.name = name

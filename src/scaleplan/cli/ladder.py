@@ -14,7 +14,7 @@ from scaleplan.cli.command import Answer, command, group
 from scaleplan.cli.options import PANELS
 from scaleplan.errors import Notice, quote
 from scaleplan.files import is_file, require_writable, write_atomic
-from scaleplan.ladder.status import rest_of
+from scaleplan.ladder.status import look_at
 
 if TYPE_CHECKING:
     from scaleplan.ladder.status import LadderStatus
@@ -53,10 +53,11 @@ def status(
 
     With -o it is 0 where a file of the rest is written, and 1 where nothing is left to start.
     """
-    found = scaleplan.ladder_status(folder)  # imported when it is called
     if output_file is None:
+        found = scaleplan.ladder_status(folder)  # imported when it is called
         return Answer(result=found, notices=found.warnings, exit_status=0 if found.finished == found.total else 1)
-    rest = rest_of(folder, found, output_file)
+    looked = look_at(folder)
+    found, rest = looked.status(), looked.rest(output_file)
     if rest is None:
         return Answer(result=found, notices=(*found.warnings, _nothing(found, output_file)), exit_status=1)
     path = Path(output_file)

@@ -25,10 +25,11 @@ __all__ = ["ENGINES", "REMOTE_FOLDER", "Engine", "engine_of", "label_of", "remot
 class Engine(NamedTuple):
     """How runs are handed to an engine.
 
-    ``file`` is the name of its file, ``writer`` the function ``(ladder, runs) -> str`` that returns its text, and
-    ``submit`` the command that submits a file, which :meth:`submission` fills in. Where its machines vanish with what
-    runs wrote, ``storage`` says what keeps it, and the folders of runs lie in :data:`REMOTE_FOLDER`. ``image`` is
-    whether it needs a container image.
+    ``file`` is the name of its file, ``writer`` the function ``(ladder, runs, again) -> str`` that returns its
+    text, and ``submit`` the command that submits a file, which :meth:`submission` fills in. Where its machines vanish
+    with what runs wrote, ``storage`` says what keeps it, and the folders of runs lie in :data:`REMOTE_FOLDER`.
+    ``image`` is whether it needs a container image. ``marks`` are characters that it reads as marks of its own in the
+    path of the folder that a file is submitted from, so that no run starts there.
     """
 
     file: str
@@ -36,6 +37,7 @@ class Engine(NamedTuple):
     submit: str
     storage: str | None = None
     image: bool = False
+    marks: str = ""
 
     @property
     def remote(self) -> bool:
@@ -46,11 +48,15 @@ class Engine(NamedTuple):
         """Return the command that submits a file of runs of which ``places`` may run at the same time."""
         return self.submit.format(file=shlex.quote(file), places=places)
 
-    def write(self, ladder: Ladder, runs: Sequence[LadderRun]) -> str:
-        """Return the text of the file that starts some runs of a ladder, in their order."""
+    def write(self, ladder: Ladder, runs: Sequence[LadderRun], again: Mapping[str, str] | None = None) -> str:
+        """Return the text of the file that starts some runs of a ladder, in their order.
+
+        ``again`` has those that ended too early with exit status 0, as ``shell.run_functions`` takes them.
+        """
         module, _, name = self.writer.partition(":")
-        function: Callable[[Ladder, Sequence[LadderRun]], str] = getattr(import_module(module), name)
-        return function(ladder, runs)
+        function: Callable[[Ladder, Sequence[LadderRun], Mapping[str, str] | None], str]
+        function = getattr(import_module(module), name)
+        return function(ladder, runs, again)
 
 
 REMOTE_FOLDER = "/ladder"
@@ -60,7 +66,12 @@ _LONGEST_LABEL = 40
 """Of the 63 characters of a DNS label, so that engines can add theirs: a hash, the number of a run, five letters."""
 
 ENGINES: Mapping[str, Engine] = {
-    "slurm": Engine(file="slurm.sh", writer="scaleplan.ladder.slurm:slurm_script", submit="sbatch {file}"),
+    "slurm": Engine(
+        file="slurm.sh",
+        writer="scaleplan.ladder.slurm:slurm_script",
+        submit="sbatch {file}",
+        marks="%\\",  # of file names, by which it finds that of --output from there
+    ),
     "skypilot": Engine(
         file="skypilot.yaml",
         writer="scaleplan.ladder.skypilot:skypilot_task",

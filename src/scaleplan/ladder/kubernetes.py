@@ -49,7 +49,7 @@ _CLAIM = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9
 _LONGEST_CLAIM = 253
 
 
-def kubernetes_job(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
+def kubernetes_job(ladder: Ladder, runs: Sequence[LadderRun], again: Mapping[str, str] | None = None) -> str:
     """Return a Job that starts each run in a pod of its own; raises UsageError for what Kubernetes cannot have.
 
     A failed run fails its index alone, and a pod that is moved from its node is started again.
@@ -62,7 +62,7 @@ def kubernetes_job(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "no time of the runs is known, and a Job without a deadline has no spending limit",
             hint="name the GPUs with --gpu NAME",
         )
-    script = f'{run_functions(runs)}run_pilot "$JOB_COMPLETION_INDEX"\n'
+    script = f'{run_functions(runs, again)}run_pilot "$JOB_COMPLETION_INDEX"\n'
     if len(script.encode()) > _LONGEST_ARGUMENT:
         raise UsageError(
             f"{counted(len(runs), 'run')} take {format_bytes(len(script.encode()))} of shell, and a container is "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from scaleplan.errors import FileError, Notice, quote
 from scaleplan.files import beginning_of, is_file, is_folder, is_readable
 from scaleplan.logs.ladder_run import (
+    ALIVE,
     EXIT,
     LOG,
     PAST_LIMIT,
@@ -37,12 +38,16 @@ if TYPE_CHECKING:
 __all__ = ["QUIET_HOURS", "PilotRunState", "RunFolder", "run_folder"]
 
 PilotRunState = Literal["finished", "short", "running", "failed", "stopped", "to run"]
-"""``short``: exit status 0 before the last step of the log; ``stopped``: no exit status, and nothing written."""
+"""``short``: exit status 0 before the last step of the log; ``stopped``: no exit status, and no sign of life."""
 
 QUIET_HOURS = 1.0
-"""Hours in which a run has written nothing, after which it counts as stopped. Trainers print or save every few
-minutes at the longest, but Python writes what it prints to a file by 8 KiB: a line of 80 bytes every 30 s takes an
-hour."""
+"""Hours in which a run that shows no signs of life has written nothing, after which it counts as stopped. Trainers
+print or save every few minutes at the longest, but Python writes what it prints to a file by 8 KiB: a line of 80
+bytes every 30 s takes an hour."""
+
+_LIFELESS_HOURS = 10 / 60
+"""Hours without a sign of life, which a run shows each minute, after which it counts as stopped: by then disks that
+keep times for a minute, and clocks that differ by a few, have shown one."""
 
 _LATE = 600.0
 """Seconds after its limit at which a run cannot be running: its shell kills it a minute after the limit."""
@@ -86,8 +91,9 @@ class RunFolder(NamedTuple):
     """What is known of a run by its folder.
 
     ``step`` is the last one of its log, ``share`` that of its steps; ``hours`` have been used since it last started,
-    ``quiet`` are the hours since anything in its folder was written, of a run that has not ended. ``reason`` says why
-    it is not finished. ``restarted`` is whether it had started before, so that it took longer than ``hours``.
+    ``quiet`` are the hours since anything in its folder was written, of a run that has not ended; signs of life are
+    no writing. ``reason`` says why it is not finished. ``restarted`` is whether it had started before, and so took
+    longer than ``hours``; ``began`` is when it last started, as its folder says it.
     """
 
     state: PilotRunState
@@ -101,6 +107,7 @@ class RunFolder(NamedTuple):
     quiet: float | None = None
     log: str | None = None
     restarted: bool = False
+    began: str = ""
     warnings: tuple[Notice, ...] = ()
 
 
@@ -120,7 +127,8 @@ class _FolderReader:
         self.folder, self.run, self.now = folder, run, now
         self.warnings: list[Notice] = []
         self.written = _last_written(folder)
-        self.started = _started(folder / STARTED)
+        self.began = _began(folder / STARTED)
+        self.started = float(self.began) if self.began else None
         self.log = read_run_folder(folder, self._about(), opened=ends_of, tell=self.warnings.append)
 
     def found(self) -> RunFolder:
@@ -148,6 +156,7 @@ class _FolderReader:
             quiet=self._quiet() if state in ("running", "stopped") else None,
             log=None if self.log is None else self.log.source,
             restarted=self._restarted(state),
+            began=self.began,
             warnings=tuple(self.warnings),
         )
 
@@ -221,14 +230,29 @@ class _FolderReader:
         limit = self.run.limit_hours
         if self.started is not None and limit is not None and self.now > self.started + 3600 * limit + _LATE:
             return f"no exit status, though its limit of {format_hours(limit)} is over"
-        quiet = self._quiet()
+        lifeless, quiet = self._lifeless(), self._quiet()
+        if lifeless is not None:
+            said = f"no exit status, and no sign of life for {format_hours(lifeless)}"
+            return said if lifeless > _LIFELESS_HOURS else None
         if quiet is None:
             return "no exit status, and nothing written"
         return f"no exit status, and nothing written for {format_hours(quiet)}" if quiet > QUIET_HOURS else None
 
     def _quiet(self) -> float | None:
         """Return the hours since anything was written, in whole minutes: clocks of disks differ by seconds."""
-        return None if self.written is None else max(0.0, self.now - self.written) // 60 / 60
+        return None if self.written is None else self._hours_since(self.written)
+
+    def _lifeless(self) -> float | None:
+        """Return the hours since the last sign of life; None where this start shows none, or was copied."""
+        alive, began = _written(self.folder / ALIVE), _written(self.folder / STARTED)
+        if alive is None or began is None or self.started is None:
+            return None
+        if abs(began - self.started) > _SAME_CLOCK or alive < began - _SAME_CLOCK:
+            return None
+        return self._hours_since(max(alive, self.written or 0.0))
+
+    def _hours_since(self, time: float) -> float:
+        return max(0.0, self.now - time) // 60 / 60
 
     def _hours(self, state: PilotRunState) -> float | None:
         """Return the hours since the last start, by the clock, else by the log; None where neither has them."""
@@ -266,10 +290,10 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _started(path: Path) -> float | None:
-    """Return when a run last started; None where its file does not say."""
+def _began(path: Path) -> str:
+    """Return the seconds since 1970 at which a run last started; an empty text where its file does not say."""
     text = (beginning_of(path, 64) or b"").decode("ascii", errors="replace").strip()
-    return float(text) if text.isdecimal() and len(text) < 12 else None
+    return text if text.isdecimal() and len(text) < 12 else ""
 
 
 def _written(path: Path) -> float | None:
@@ -307,7 +331,7 @@ def _times(folder: Path) -> Iterator[float]:
             try:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(Path(entry.path))
-                else:
+                elif place is not folder or entry.name != ALIVE:
                     yield entry.stat().st_mtime
             except OSError:
                 continue

@@ -14,7 +14,7 @@ from scaleplan.ladder.command import PLACEHOLDERS
 from scaleplan.units.format import plain_digits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scaleplan.ladder.ladder import Ladder, LadderRun
 
@@ -24,7 +24,7 @@ ACTIVE_STARTS = ("=", "+", "-", "@")
 """Beginnings of what a spreadsheet runs as a formula; none of them begins a word in quotation marks."""
 
 
-def list_of_runs(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
+def list_of_runs(ladder: Ladder, runs: Sequence[LadderRun], _again: Mapping[str, str] | None = None) -> str:
     """Return a header and a row for each run: what a command can name, hours, limit, cost, and the command."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

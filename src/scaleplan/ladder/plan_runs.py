@@ -10,10 +10,11 @@ import math
 import os
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from scaleplan.advice.batch import RuleInput, rule_answer, whole_batch
-from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError
+from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError, quote
 from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.ladder.command import check_visible, parse_command
 from scaleplan.ladder.engines import ENGINES, engine_of, remote_folder
@@ -32,6 +33,7 @@ from scaleplan.units import (
     exact,
     format_count,
     format_factor,
+    format_number,
     parse_integer,
 )
 
@@ -60,6 +62,10 @@ _MOST_GPUS = 8  # of one machine, in every server that the engines rent out by d
 LIMIT = 3.0
 """Times the predicted hours, after which a run is stopped. A default utilisation holds within 1.6x for 80 % of
 projects (``utilisation.toml``), by which 3x is too little for about 1 in 1000."""
+
+_SLOW_LAYER = 3.5e-3
+"""Seconds a step for each layer that a program may take however small its model is, because it starts one kernel
+after another: eager PyTorch 2.11 took 10.7 ms for 3 layers, 14.2 to 15.4 for 4 and 17.3 for 6, alone on an H200."""
 
 _LEAST_LIMIT = 0.5
 """Hours that every run may take: an image, a compilation and the first data can take as long as a short run."""
@@ -170,10 +176,8 @@ class LaunchRequest(Record):
 
     def _require_file(self) -> None:
         """Refuse, before runs are searched, what the file of the engine cannot have, by that of some run."""
-        hours = price = currency = None
-        if self.hardware.gpu is not None:
-            found = resolve_budget(self.data, self.hardware.paying(_ANY_FLOPS), params=_ANY_PARAMS)
-            hours, price, currency = 1.0, found.budget.price_per_hour, found.budget.currency
+        budget = resolve_budget(self.data, self.hardware.paying(_ANY_FLOPS), params=_ANY_PARAMS).budget
+        hours, price, currency = None if self.hardware.gpu is None else 1.0, budget.price_per_hour, budget.currency
         run = self._with_command(LadderRun(**_SOME_RUN, out=self._out("00-s0"), hours=hours, limit_hours=hours))
         engine_of(self.engine).write(
             self._of_runs((run,), law="", target=1.0, price=price, currency=currency), (run,)
@@ -319,7 +323,8 @@ class LaunchRequest(Record):
         ways += [f"--limit 'params <= {exact('params', held[-1])}'"] if held else []
         search = searches[misfits[0]]
         raise UsageError(
-            f"a run of {format_count(misfits[0])} parameters does not fit on {counted(self.gpus, 'GPU')} of {gpu}: "
+            f"a run of {format_count(misfits[0])} parameters does not fit on {counted(self.gpus, 'GPU')} of "
+            f"{self.data.accelerators.get(gpu).id}: "
             f"{search.excess(self.gpus).text}",
             hint=" or ".join(ways) or "choose a GPU with more memory, or a shorter --context",
         )
@@ -407,7 +412,7 @@ class LaunchRequest(Record):
             out=self._out(name),
             words=(),
             hours=sized.hours,
-            limit_hours=None if sized.hours is None else _limit(sized.hours),
+            limit_hours=None if sized.hours is None else _limit(max(sized.hours, sized.least_hours)),
         )
         return self._with_command(run)
 
@@ -421,6 +426,13 @@ class LaunchRequest(Record):
     def _warnings(self, sized: Sequence[_Sized]) -> Iterable[Notice]:
         """Yield what all runs have in common, what the rule was not fitted on, and runs of few steps, each once."""
         yield from dict.fromkeys(notice for each in sized for notice in each.notices)
+        mark = _mark_in_folder(engine_of(self.engine).marks)
+        if mark is not None:
+            yield Notice(
+                code="mark_in_folder",
+                message=f"{self.engine} starts no run from this folder, reading {quote(mark)} in its path as a mark: "
+                "submit with --output=/PLACE/slurm-%A.out, or design from a folder without one",
+            )
         own, common = STYLES[self.style].vocab, sized[0].model.architecture.vocab
         if self.vocab is None and common < own:
             yield Notice(
@@ -449,6 +461,17 @@ class LaunchRequest(Record):
                 code="rule_range",
                 message=f"{outside} of {counted(total, 'run')} are beyond what rule {self.rule.id} was fitted on: "
                 f"{'; '.join(farthest)}",
+            )
+        short = [each for each in sized if each.hours is not None and each.hours < each.least_hours]
+        if short:
+            step = min(each.hours / each.steps for each in short if each.hours is not None) * 3600
+            hours = sum(each.seeds * max(each.hours or 0.0, each.least_hours) for each in sized) * self.gpus
+            yield Notice(
+                code="short_steps",
+                message=f"{sum(each.seeds for each in short)} of {counted(total, 'run')} are predicted at "
+                f"{format_number(1e3 * step, digits=2)} ms a step and up, and a program that starts one kernel after "
+                f"another takes up to {format_number(1e3 * _SLOW_LAYER, digits=2)} ms a layer: together the runs may "
+                f"take {format_number(hours, digits=2)} GPU-hours; a compiled step or CUDA graphs are faster",
             )
         few = [each for each in sized if each.steps < _FEW_STEPS]
         if few:
@@ -497,6 +520,11 @@ class _Sized(NamedTuple):
     def tokens(self) -> int:
         """The tokens that are trained."""
         return self.steps * self.sequences * self.context
+
+    @property
+    def least_hours(self) -> float:
+        """The hours that a program takes which starts one kernel after another, were its GPU infinitely fast."""
+        return self.steps * self.model.architecture.layers * _SLOW_LAYER / 3600
 
 
 def make_ladder(
@@ -576,6 +604,14 @@ def _require_of_engine(engine: str, *, image: str | None, storage: str | None) -
         )
     if chosen.image and image is None:
         raise UsageError(f"{engine} needs --image, in which the command runs", hint="--image python:3.13")
+
+
+def _mark_in_folder(marks: str) -> str | None:
+    """Return a character of some that the path of the present folder has; None without one, or without a folder."""
+    with suppress(OSError):
+        place = str(Path.cwd())
+        return next((mark for mark in marks if mark in place), None)
+    return None
 
 
 def rules_for_runs(library: RuleLibrary) -> tuple[str, ...]:

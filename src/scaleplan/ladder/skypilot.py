@@ -86,7 +86,7 @@ _STEPS, _ROUNDING = 10_000, 1e-6
 """Parts of a dollar to which prices are rounded up, as those of catalogs, and what floats may add to a whole part."""
 
 
-def skypilot_task(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
+def skypilot_task(ladder: Ladder, runs: Sequence[LadderRun], again: Mapping[str, str] | None = None) -> str:
     """Return a task of which as many managed jobs are submitted as there are places, each with its share of the runs.
 
     Raises UsageError for what SkyPilot cannot have.
@@ -106,7 +106,7 @@ def skypilot_task(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             **({} if image is None else {"image_id": f"docker:{image}"}),
         },
         **_storage(ladder),
-        "run": _script(runs, shares),
+        "run": _script(runs, shares, again),
     }
     others = sorted(ours for ours, theirs in SKYPILOT_NAMES.items() if theirs == name and ours != ladder.gpu)
     return yaml_file(
@@ -140,14 +140,14 @@ def _shares(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[int, ...],
     return turns([run.hours or 0.0 for run in runs], ladder.at_once)
 
 
-def _script(runs: Sequence[LadderRun], shares: Sequence[Sequence[int]]) -> str:
+def _script(runs: Sequence[LadderRun], shares: Sequence[Sequence[int]], again: Mapping[str, str] | None) -> str:
     """Return the shell of every machine: it takes the runs of its rank, one after another, whatever becomes of them.
 
     It does not call exit: SkyPilot appends what waits until the files are in the bucket.
     """
     cases = "".join(f"  {len(shares)}:{rank}) share='{_spaced(share)}' ;;\n" for rank, share in enumerate(shares))
     return (
-        run_functions(runs)
+        run_functions(runs, again)
         + f"""\
 jobs=${{SKYPILOT_NUM_JOBS:-1}} rank=${{SKYPILOT_JOB_RANK:-0}}
 case "$jobs:$rank" in

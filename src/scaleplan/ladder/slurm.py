@@ -12,7 +12,7 @@ from scaleplan.ladder.shell import run_functions
 from scaleplan.logs.ladder_run import MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scaleplan.ladder.ladder import Ladder, LadderRun
 
@@ -31,7 +31,7 @@ _LARGEST_ARRAY = 1001
 """Tasks that an array may have as Slurm is delivered (MaxArraySize of slurm.conf)."""
 
 
-def slurm_script(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
+def slurm_script(ladder: Ladder, runs: Sequence[LadderRun], again: Mapping[str, str] | None = None) -> str:
     """Return a batch script whose task N starts the run at position N of ``runs``, of which there is at least one.
 
     GPUs are asked for by ``--gres``, which every Slurm has and which an option of ``sbatch`` overrides with a type
@@ -64,7 +64,7 @@ def slurm_script(ladder: Ladder, runs: Sequence[LadderRun]) -> str:
             "  exit 2",
             "fi",
             "",
-            run_functions(runs),
+            run_functions(runs, again),
             'run_pilot "${SLURM_ARRAY_TASK_ID:?is set by Slurm; submit this file with sbatch}"',
             "",
         )
@@ -83,7 +83,8 @@ def _time(runs: Sequence[LadderRun]) -> Iterator[str]:
 def _notes(ladder: Ladder, runs: Sequence[LadderRun]) -> dict[str, str]:
     """Return what to know before the file is submitted, by a name."""
     notes = {
-        "where": "in the folder in which scaleplan design was run, with the environment that the runs need.",
+        "where": "in the folder in which scaleplan design was run, with the environment that the runs need. If its "
+        "path has % or a backslash, its marks, nothing starts from there without --output=/PLACE/slurm-%A.out.",
         "options": "those given to sbatch override those of this file. Clusters may want --partition=NAME and "
         "--account=NAME; many give one core and little memory without --cpus-per-task=16 and --mem=64G; "
         f"--gres=gpu:TYPE:{ladder.gpus} chooses where there are several types of GPU.",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scaleplan.ladder.ladder import Ladder, LadderRun
     from scaleplan.ladder.ladder_state import RunFolder
 
-__all__ = ["LadderStatus", "PilotStatus", "RestOfLadder", "ladder_status", "rest_of"]
+__all__ = ["LadderStatus", "LookedAt", "PilotStatus", "RestOfLadder", "ladder_status", "look_at"]
 
 _REST: tuple[PilotRunState, ...] = ("short", "failed", "stopped", "to run")
 """The states of runs that are to be started, or started again."""
@@ -65,7 +65,7 @@ class LadderStatus(Record, Result):
     """How far the runs of a ladder are, in its order.
 
     ``total`` runs are ``finished``, ``short`` (exit status 0 before their last step), ``running``, ``failed``,
-    ``stopped`` (no exit status, and nothing written) or ``to_run``. ``gpu_hours`` and ``cost`` are those used since
+    ``stopped`` (no exit status, and no sign of life) or ``to_run``. ``gpu_hours`` and ``cost`` are those used since
     the last start of each run; ``gpu_hours_left``, ``days_left`` and ``cost_left`` are expected for all that is left.
     ``speed_factor`` is the time that finished runs took over the time that was predicted; None where the prediction
     stands alone. ``rest`` is the file that was written of what is to be started, and ``submit`` the command for it.
@@ -136,38 +136,75 @@ def ladder_status(folder: str | Path, *, now: float | None = None) -> LadderStat
     5
 
     """
+    return look_at(folder, now=now).status()
+
+
+class LookedAt(NamedTuple):
+    """What was found of a ladder in its folder at one time: its record, and each run by its name."""
+
+    ladder: Ladder
+    folder: str | Path
+    found: Mapping[str, RunFolder]
+
+    def status(self) -> LadderStatus:
+        """Return how far the runs are."""
+        ladder, folder, found = self
+        left = _Remaining.of(ladder, found)
+        rows = tuple(_row(run, found[run.name], left.hours[run.name]) for run in ladder.runs)
+        states = [row.state for row in rows]
+        used = [row.hours for row in rows if row.hours is not None]
+        hours = ladder.gpus * math.fsum(used) if used else None
+        trained = math.fsum(run.flops * (found[run.name].share or 0.0) for run in ladder.runs)
+        return LadderStatus(
+            folder=str(folder),
+            engine=ladder.engine,
+            total=len(rows),
+            finished=states.count("finished"),
+            short=states.count("short"),
+            running=states.count("running"),
+            failed=states.count("failed"),
+            stopped=states.count("stopped"),
+            to_run=states.count("to run"),
+            share=1.0 if set(states) <= {"finished"} else trained / math.fsum(run.flops for run in ladder.runs),
+            gpus=ladder.gpus,
+            at_once=ladder.at_once,
+            gpu_hours=hours,
+            cost=ladder.cost_of(hours),
+            gpu_hours_left=left.gpu_hours,
+            days_left=left.days,
+            cost_left=ladder.cost_of(left.gpu_hours),
+            currency=ladder.currency,
+            speed_factor=left.factor,
+            runs=rows,
+            next_command=_next_command(ladder, folder, states),
+            warnings=tuple(_warnings(found)),
+        )
+
+    def rest(self, file: str | Path) -> RestOfLadder | None:
+        """Return the file that starts the runs that are neither finished nor running, in their order.
+
+        None where there are none left. Raises UsageError for a file that the ladder keeps.
+        """
+        ladder, place, target = self.ladder, Path(self.folder), Path(file)
+        _refuse_own(ladder, place, target)
+        runs = tuple(run for run in ladder.runs if self.found[run.name].state in _REST)
+        if not runs:
+            return None
+        short = [run.name for run in runs if self.found[run.name].state == "short"]
+        again = {name: began for name in short if (began := self.found[name].began)}
+        engine = engine_of(ladder.engine)
+        submit = engine.submission(str(file), min(ladder.at_once, len(runs)))
+        text = engine.write(replace(ladder, file=target.name, submit=submit), runs, again)
+        notices = (*_still_there(self.found), *_short_again(ladder, short, again), *_moved(ladder, place))
+        return RestOfLadder(text, submit, tuple(run.name for run in runs), notices)
+
+
+def look_at(folder: str | Path, *, now: float | None = None) -> LookedAt:
+    """Return what is in the folder of a ladder; raises FileError as :func:`ladder_status` does."""
     ladder = read_ladder(folder)
     at = time.time() if now is None else now
-    found = {run.name: run_folder(Path(folder) / run.name, run, now=at) for run in ladder.runs}
-    left = _Remaining.of(ladder, found)
-    rows = tuple(_row(run, found[run.name], left.hours[run.name]) for run in ladder.runs)
-    states = [row.state for row in rows]
-    used = [row.hours for row in rows if row.hours is not None]
-    hours = ladder.gpus * math.fsum(used) if used else None
-    trained = math.fsum(run.flops * (found[run.name].share or 0.0) for run in ladder.runs)
-    return LadderStatus(
-        folder=str(folder),
-        engine=ladder.engine,
-        total=len(rows),
-        finished=states.count("finished"),
-        short=states.count("short"),
-        running=states.count("running"),
-        failed=states.count("failed"),
-        stopped=states.count("stopped"),
-        to_run=states.count("to run"),
-        share=1.0 if set(states) <= {"finished"} else trained / math.fsum(run.flops for run in ladder.runs),
-        gpus=ladder.gpus,
-        at_once=ladder.at_once,
-        gpu_hours=hours,
-        cost=ladder.cost_of(hours),
-        gpu_hours_left=left.gpu_hours,
-        days_left=left.days,
-        cost_left=ladder.cost_of(left.gpu_hours),
-        currency=ladder.currency,
-        speed_factor=left.factor,
-        runs=rows,
-        next_command=_next_command(ladder, folder, states),
-        warnings=tuple(_warnings(found)),
+    return LookedAt(
+        ladder, folder, {run.name: run_folder(Path(folder) / run.name, run, now=at) for run in ladder.runs}
     )
 
 
@@ -263,23 +300,6 @@ def _hours_left(found: RunFolder, expected: float, factor: float | None) -> floa
     return whole * (1 - found.share) if found.share is not None else max(0.0, whole - (found.hours or 0.0))
 
 
-def rest_of(folder: str | Path, status: LadderStatus, file: str | Path) -> RestOfLadder | None:
-    """Return the file that starts the runs of a ladder that are neither finished nor running, in their order.
-
-    None where there are none left. Raises UsageError for a file that the ladder keeps.
-    """
-    ladder, place, target = read_ladder(folder), Path(folder), Path(file)
-    _refuse_own(ladder, place, target)
-    states = {row.run: row.state for row in status.runs}
-    runs = tuple(run for run in ladder.runs if states.get(run.name) in _REST)
-    if not runs:
-        return None
-    submit = engine_of(ladder.engine).submission(str(file), min(ladder.at_once, len(runs)))
-    text = engine_of(ladder.engine).write(replace(ladder, file=target.name, submit=submit), runs)
-    notices = (*_still_there(status), *_not_again(ladder, status), *_moved(ladder, place))
-    return RestOfLadder(text, submit, tuple(run.name for run in runs), notices)
-
-
 def _refuse_own(ladder: Ladder, place: Path, target: Path) -> None:
     """Refuse to write over what starts the whole ladder, or says what it is, or what a run has written."""
     kept = [place / ladder.file, place / MANIFEST]
@@ -296,24 +316,31 @@ def _refuse_own(ladder: Ladder, place: Path, target: Path) -> None:
         )
 
 
-def _still_there(status: LadderStatus) -> Iterator[Notice]:
+def _still_there(found: Mapping[str, RunFolder]) -> Iterator[Notice]:
     """Yield a warning for runs that may still be running, and for those that may be in the queue again."""
-    names = [row.run for row in status.runs if row.state == "stopped"]
+    names = [name for name, run in found.items() if run.state == "stopped"]
     if names:
         they = "it has" if len(names) == 1 else "they have"
-        message = f"{names_listed(names)}: nothing written; make sure that {they} ended before you submit the file"
+        message = f"{names_listed(names)}: no sign of life; make sure that {they} ended before you submit the file"
         yield Notice(code="may_be_running", message=message)
-    names = [row.run for row in status.runs if row.exit_status == STOPPED]
+    names = [name for name, run in found.items() if run.exit_status == STOPPED]
     if names:
         them = "it" if len(names) == 1 else "them"
         message = f"{names_listed(names)}: stopped by a signal; make sure that the engine does not start {them} again"
         yield Notice(code="may_be_requeued", message=message)
 
 
-def _not_again(ladder: Ladder, status: LadderStatus) -> Iterator[Notice]:
-    """Yield a warning for runs with exit status 0 before their last step, which their shell does not start again."""
-    names = [row.run for row in status.runs if row.state == "short"]
-    if names and engine_of(ladder.engine).submit:
+def _short_again(ladder: Ladder, short: Sequence[str], again: Mapping[str, str]) -> Iterator[Notice]:
+    """Yield a warning for runs that ended early with exit status 0: whether their shell starts them again."""
+    if not engine_of(ladder.engine).submit:
+        return
+    names = [name for name in short if name in again]
+    if names:
+        they = "it ends" if len(names) == 1 else "they end"
+        message = f"{names_listed(names)}: started again, though exit status 0; see first why {they} early"
+        yield Notice(code="short_again", message=message)
+    names = [name for name in short if name not in again]
+    if names:
         where = "its folder" if len(names) == 1 else "their folders"
         message = f"{names_listed(names)}: exit status 0 is not started again; remove '{EXIT}' in {where} first"
         yield Notice(code="not_started_again", message=message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -40,6 +41,9 @@ __all__ = ["collected", "runs"]
 
 _ENDING = ("cosine", "linear", "wsd", "exponential")
 """Schedules that are over where their decay is."""
+
+_MOST_SCHEDULES = 200
+"""Schedules that are kept for the next runs: a sweep has some dozens, of up to 10 KB each."""
 
 _MOST_ALIKE = 4  # warnings of one kind that are shown in full
 
@@ -139,6 +143,7 @@ class _Table:
     def __init__(self, *, given: GivenSizes, vocab: int | None, by_name: bool, now: float) -> None:
         self._given, self._now = given, now
         self._sizes = SizesOfRuns(given, vocab=vocab, by_name=by_name)
+        self._schedules: dict[tuple[bytes, float | None], LearningRate | None] = {}
 
     def of(self, logs: Iterable[RunLog], progress: Callable[[int], None] | None) -> LoggedRuns:
         """Return the rows, and what they lack, a line for each cause."""
@@ -160,7 +165,7 @@ class _Table:
         curves, stated = log.curves, log.stated
         last = last_step(log)
         sizes = self._sizes.of(log)
-        schedule = _schedule(curves.get("lr"), sizes.total)
+        schedule = self._schedule(curves.get("lr"), sizes.total)
         known = schedule is not None and schedule.known and (sizes.total is not None or schedule.kind != "constant")
         total = sizes.total
         if total is None and known and schedule is not None and schedule.kind in _ENDING:
@@ -215,6 +220,17 @@ class _Table:
             warnings=tuple(warnings),
         )
 
+    def _schedule(self, curve: LoggedCurve | None, total: float | None) -> LearningRate | None:
+        """Return the schedule of a rate, which many runs of a sweep share: each is recognised once."""
+        if curve is None or not len(curve):
+            return None
+        key = sha256(curve.steps.tobytes() + curve.values.tobytes()).digest(), total
+        if key not in self._schedules:
+            if len(self._schedules) >= _MOST_SCHEDULES:
+                del self._schedules[next(iter(self._schedules))]
+            self._schedules[key] = recognise_schedule(curve.steps, curve.values, total)
+        return self._schedules[key]
+
 
 def _distinct(log: RunLog, names: set[str]) -> str:
     """Return a name that no run before has, of logs that were named one by one: with the file, or a number."""
@@ -258,10 +274,6 @@ def _flops(sizes: RunSizes) -> float | None:
         return None
     per_token = 6.0 * sizes.params if sizes.flops_per_token is None else sizes.flops_per_token
     return per_token * sizes.tokens
-
-
-def _schedule(curve: LoggedCurve | None, total: float | None) -> LearningRate | None:
-    return None if curve is None or not len(curve) else recognise_schedule(curve.steps, curve.values, total)
 
 
 def _typical(curve: LoggedCurve | None) -> float | None:

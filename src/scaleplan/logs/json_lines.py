@@ -45,7 +45,7 @@ def read(file: LogFile) -> Iterator[Recorder]:
 
 
 def _head_objects(file: LogFile) -> list[dict[str, Any]]:
-    """Return the objects of the first whole lines; none where those are no objects."""
+    """Return the objects of the first whole lines that begin one; none where most are damaged."""
     text = file.head_text
     if '{"' not in text:
         return []
@@ -53,11 +53,8 @@ def _head_objects(file: LogFile) -> list[dict[str, Any]]:
     if len(lines) > 1:
         lines = lines[:-1]
     found, bad = [], 0
-    for line in lines[:_HEAD_LINES]:
-        stripped = line.strip()
-        if not stripped:
-            continue
-        item = parsed_json(stripped[max(0, stripped.find('{"')) :])
+    for line in [line for line in lines if '{"' in line][:_HEAD_LINES]:  # others stand between them
+        item = parsed_json(line[line.find('{"') :].strip())
         if isinstance(item, dict):
             found.append(item)
         else:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "ALIVE",
     "EXIT",
     "LOG",
     "MANIFEST",
@@ -35,6 +36,9 @@ MANIFEST = "ladder.json"
 LOG, STARTED, EXIT = "output.log", "started", "exit"
 """Files in the folder of a run: what its command printed, when it last started (seconds since 1970), and the exit
 status that it ended with. A run without the last is running, or was killed before it could be written."""
+
+ALIVE = "alive"
+"""The file into which the shell of a run writes the time each minute while its command runs; removed at the end."""
 
 PAST_LIMIT, STOPPED = 124, 143
 """Exit statuses of a run that its shell stopped at its limit of time, and of one that a signal to the shell stopped:

@@ -26,7 +26,7 @@ from scaleplan.logs.metrics import split_named
 from scaleplan.logs.mlflow import is_deleted, read_run, run_folder
 from scaleplan.logs.run_sizes import last_step, names_listed
 from scaleplan.logs.tensorboard_scalars import metric_in_name, read_scalars
-from scaleplan.tables.arrow_files import is_arrow
+from scaleplan.tables.arrow_files import arrow_parts, is_arrow
 from scaleplan.tables.frames import is_path
 
 if TYPE_CHECKING:
@@ -191,6 +191,11 @@ def _read_folder(folder: Path, *, tables: bool, skipped: Callable[[Notice], None
             raise FileError(
                 f"{_without_log([*found.ladder.values()])}{reasons}",
                 hint="'scaleplan ladder status FOLDER' shows what has started",
+            )
+        if not reasons and arrow_parts(folder):
+            raise FileError(
+                f"{quote(folder)} holds Parquet or Arrow files, which are read as logs where they are named",
+                hint="name the files, each of whole runs: FOLDER/*.parquet",
             )
         raise FileError(
             f"no training log in {quote(folder)} or the folders below{reasons}",

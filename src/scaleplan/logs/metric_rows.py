@@ -12,7 +12,7 @@ import numpy as np
 from scaleplan.logs.metric_run import CALLS, LEAST_ROWS, MetricRun, by_step, seconds_since_1970
 from scaleplan.logs.metrics import EVALUATION, TRAINING, metric_names, role_of
 from scaleplan.logs.recorder import Recorder
-from scaleplan.tables.cells import Cells, Numbers, is_missing, read_numbers, to_text
+from scaleplan.tables.cells import ColumnCells, Numbers, is_missing, read_numbers, to_text
 from scaleplan.tables.headings import normalised
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class MetricRows:
 def _numbered(columns: Sequence[Sequence[Cell]]) -> tuple[list[str], Index]:
     """Return the different texts of a column, or of several side by side, as they come, and which each row has."""
     cells = columns[0]
-    if len(columns) == 1 and isinstance(cells, Cells):
+    if len(columns) == 1 and isinstance(cells, ColumnCells):
         texts, places = cells.distinct()
         first = np.full(len(texts), len(places))
         np.minimum.at(first, places, np.arange(len(places)))

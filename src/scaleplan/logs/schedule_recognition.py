@@ -423,6 +423,10 @@ def _is_bent(rates: Array, slack: Array) -> Mask:
     return bent
 
 
+_LEAST_STRAIGHT = 6
+"""Points of a line that a cosine cannot have: of as many one misses the line by 2 % of the fall at least."""
+
+
 def _is_straight(steps: Array, rates: Array, slack: Array) -> bool:
     """Return whether rates fall along a line, so closely that no cosine does from its first third on.
 
@@ -430,7 +434,8 @@ def _is_straight(steps: Array, rates: Array, slack: Array) -> bool:
     any later point.
     """
     fall = float(rates[0] - rates[-1])
-    if len(steps) < 20 or not slack.max() < 1e-3 * fall:
+    gaps = np.diff(steps)
+    if len(steps) < _LEAST_STRAIGHT or gaps.max() > 2 * gaps.min() or not slack.max() < 1e-3 * fall:
         return False
     line = rates[0] - fall * (steps - steps[0]) / (steps[-1] - steps[0])
     return bool(np.abs(rates - line).max() < 1e-3 * fall)

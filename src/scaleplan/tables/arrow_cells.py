@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from scaleplan.tables.arrow_files import library
-from scaleplan.tables.cells import Cells, Numbers
+from scaleplan.tables.cells import ColumnCells, Numbers
 from scaleplan.tables.frames import text_table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _AT_ONCE = 1000
 """Cells that are made text at once where they are looked through for the first of a kind."""
 
 
-class ArrowCells(Cells):
+class ArrowCells(ColumnCells):
     """A column of a batch of PyArrow."""
 
     def __init__(self, array: Any) -> None:  # noqa: ANN401  of PyArrow
@@ -54,7 +54,7 @@ class ArrowCells(Cells):
             yield from _texts(self._array.slice(start, _AT_ONCE))
 
     def numbers(self) -> Numbers | None:
-        """Return the cells as numbers; None of a column of texts."""
+        """Return the cells as numbers, of which a null is absent and a NaN is not; None of a column of texts."""
         pa = library()
         if not _is_number(self._array.type):
             return None
@@ -62,7 +62,7 @@ class ArrowCells(Cells):
         # single precision in its own digits, as its text is
         array = self._array.cast(pa.float32()).cast(pa.string()) if single else self._array
         values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        return Numbers(values, self._array.is_null().to_numpy(zero_copy_only=False))  # a NaN was computed
+        return Numbers(values, np.asarray(self._array.is_null().to_numpy(zero_copy_only=False), dtype=bool))
 
     def distinct(self) -> tuple[list[str], Index]:
         """Return different cells, of which few may be alike, and which of them each cell is."""

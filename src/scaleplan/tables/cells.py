@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cell",
-    "Cells",
+    "ColumnCells",
     "Numbers",
     "is_missing",
     "is_number",
@@ -99,7 +99,7 @@ def to_numbers(cells: Sequence[Cell]) -> tuple[Array, Mapping[int, str]]:
     return numbers, unreadable
 
 
-class Cells(ABC, Sequence[Cell]):
+class ColumnCells(ABC, Sequence[Cell]):
     """A column that is no list of cells, and can be read at once."""
 
     @abstractmethod
@@ -132,7 +132,7 @@ _float = cast("Callable[[Cell], float]", float)
 
 def read_numbers(cells: Sequence[Cell]) -> Numbers:
     """Return the numbers of a column of any length; a cell that cannot be read is absent."""
-    if isinstance(cells, Cells):
+    if isinstance(cells, ColumnCells):
         numbers = cells.numbers()
         if numbers is not None:
             return numbers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scaleplan.charts.chart import Axis, Chart, GuideLine, Mark, Series
 from scaleplan.charts.terminal import chart_lines
 from scaleplan.output import Rendering
@@ -71,3 +73,15 @@ def test_markdown_keeps_the_columns():
     text = Rendering(hostile).write("markdown")
     assert text.count("```") == 2
     assert "<script>" not in text
+
+
+@pytest.mark.parametrize("top", [1e-300, 1e-9, 1.0, 1e6, 1e12, 1e302])
+@pytest.mark.parametrize("width", [118, 78, 40, 5, 1, -3])
+def test_any_amount_leaves_room_for_the_picture(top, width):
+    """A share in a damaged file may have hundreds of digits, and a terminal a width of 0."""
+    axis = Axis(label="share", kind="percent", scale="linear")
+    series = (Series(label="held", x=(0.0, 1.0), y=(0.0, top), style="points"),)
+    lines = chart_lines(Chart(kind="calibration", title="", x=axis, y=axis, series=series, caption=""), width=width)
+    labels = {line.partition("┤")[0].strip() for line in lines if "┤" in line}
+    assert len(labels) > 1, "all ticks read alike"
+    assert width < 40 or max(map(len, lines)) <= width

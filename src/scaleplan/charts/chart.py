@@ -23,6 +23,7 @@ from scaleplan.units import (
     format_hours,
     format_number,
     format_plain,
+    format_power,
     format_usd,
     money_in,
 )
@@ -303,13 +304,20 @@ def scales(chart: Chart) -> tuple[Scale, Scale]:
     return Scale.of(chart.x, chart.values("x")), Scale.of(chart.y, chart.values("y"))
 
 
+_LONGEST_TICK = 14  # characters, of which a picture of 80 columns has room for its lines beside
+
+
 def tick_texts(axis: Axis, values: Sequence[float]) -> list[str]:
     """Write round values shortly: ``1e21``, ``10B``, ``$1M``; on a linear axis with the same decimals for all."""
     if axis.scale == "linear" and axis.kind in ("number", "percent"):
         factor, sign = (100.0, " %") if axis.kind == "percent" else (1.0, "")
         texts = [format_plain(factor * value) for value in values]
         decimals = max((len(text.partition(".")[2]) for text in texts if "e" not in text), default=0)
-        return [f"{factor * value:,.{decimals}f}{sign}" for value in values]
+        written = [f"{factor * value:,.{decimals}f}" for value in values]
+        largest = format_plain(factor * max(map(abs, values), default=0.0))
+        if "e-" in largest or max(map(len, written), default=0) > _LONGEST_TICK:  # 0 for all, or hundreds of digits
+            written = [format_power(factor * value) for value in values]
+        return [f"{text}{sign}" for text in written]
     return [_tick_text(axis, value) for value in values]
 
 

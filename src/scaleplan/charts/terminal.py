@@ -26,6 +26,8 @@ CHART_WIDTH = 118
 
 _USUAL, _HEIGHT, _TALL = 78, 20, 27
 
+_NARROWEST = 8  # cells between the axes, however narrow the terminal: lines that wrap are better than none
+
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column of a cell
 _BLANK = 0x2800
 
@@ -92,14 +94,14 @@ class _Canvas:
 
 
 def chart_lines(chart: Chart, *, width: int = _USUAL, height: int | None = None) -> tuple[str, ...]:
-    """Return the chart as lines of at most ``width`` characters; a wide one is higher too."""
+    """Return the chart as lines of at most ``width`` characters, from some 30 on; a wide one is higher too."""
     height = height or (_HEIGHT if width < (_USUAL + CHART_WIDTH) // 2 else _TALL)
     across, up = scales(chart)
     ticks = up.ticks(max(3, height // 3))
     labels = tick_texts(chart.y, ticks)
     margin = max(map(len, labels))
     beside = _named_beside(chart, across, up)
-    canvas = _Canvas(width - margin - 2 - (3 if beside else 0), height)
+    canvas = _Canvas(max(_NARROWEST, width - margin - 2 - (3 if beside else 0)), height)
     _draw(canvas, chart, across, up, inside=not beside)
     at_row = {canvas.cell(0.0, up.place(value))[0]: label for value, label in zip(ticks, labels, strict=True)}
     names = _margin(beside, height)

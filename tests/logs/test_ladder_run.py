@@ -57,6 +57,24 @@ def test_sizes_come_from_the_file_of_the_run(tmp_path, style):
     assert row.flops == pytest.approx(6 * row.params * row.tokens)
 
 
+@pytest.mark.parametrize(
+    ("rates", "shown"),
+    [
+        ([1e-5, 2e-5, 3e-5], 1.23e-3),  # a warm-up that has not ended
+        ([5e-4, 1e-3, 9e-4], 1e-3),  # a program that has not taken the rate of the ladder
+        ([2e-3, 2e-3, 2e-3], 2e-3),
+        ([1e-3, 1.5e-3, 2e-3], 2e-3),
+    ],
+)
+def test_the_rate_of_a_run_in_its_warm_up_is_that_of_its_file(tmp_path, rates, shown):
+    """The largest in the log would be as far as the warm-up has come."""
+    write_run(tmp_path, pilot(), style="llm.c")
+    rows = [{"step": 10 * (i + 1), "loss": 5.0 - 0.1 * i, "lr": rate} for i, rate in enumerate(rates)]
+    (tmp_path / "a" / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "a" / "output.log").unlink()
+    assert runs(tmp_path).runs[0].lr == pytest.approx(shown)
+
+
 @pytest.mark.parametrize("style", [*WRITERS])
 def test_every_trainer_gives_one_row(tmp_path, style):
     """A folder of runs, the folder of one, and its log itself."""

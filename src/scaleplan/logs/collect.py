@@ -182,6 +182,8 @@ class _Table:
         if peak is not None and schedule is not None and schedule.kind != "table":
             peak = max(peak, schedule.peak)  # which may lie between two entries
         about = log.ladder
+        if about is not None and rates is not None and _still_rises(rates):
+            peak = max(peak or 0.0, about.lr)  # which the warm-up leads to
         return LoggedRun(
             run=log.name,
             state=state,
@@ -259,6 +261,11 @@ def _not_finite(log: RunLog) -> Iterator[Notice]:
     many = f"step {steps}" if found.count == 1 else f"{found.count} entries, steps {steps}"
     after = "to the end of the log" if log.lost else "and a number again after it"
     yield Notice(code="not_finite", message=f"the loss is NaN or infinite at {many}, {after}")
+
+
+def _still_rises(rates: LoggedCurve) -> bool:
+    """Return whether the last rate is the largest: the run has not left its warm-up, or has one entry."""
+    return int(rates.values.argmax()) == len(rates) - 1
 
 
 def _whole(value: float | None) -> float | None:

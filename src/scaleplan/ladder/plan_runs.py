@@ -464,7 +464,7 @@ class LaunchRequest(Record):
             yield Notice(
                 code="rule_range",
                 message=f"{outside} of {counted(total, 'run')} are beyond what rule {self.rule.id} was fitted on: "
-                f"{'; '.join(farthest)}: try a run at a quarter of its rate first",
+                f"{'; '.join(farthest)}; try a run at a quarter of its rate first",
             )
         short = [each for each in sized if each.hours is not None and each.hours < each.least_hours]
         if short:

@@ -276,7 +276,8 @@ class LaunchRequest(Record):
                 failed[size] = error
         if failed:
             largest = max(failed)
-            least = self._least(largest, models, convention)
+            larger = (10.0 ** math.ceil(math.log10(largest)), *(size for size in models if size > largest))
+            least = self._with_shape(larger, convention)
             of = "" if self.vocab is None else f" with a vocabulary of {self.vocab:,}"
             raise UsageError(
                 f"there is no {self.style} shape of {format_count(largest)} parameters{of}: "
@@ -292,15 +293,11 @@ class LaunchRequest(Record):
 
     def least_size(self) -> float | None:
         """Return the least round size that has a shape, for a design to begin with; None where none is found."""
-        for size in _ROUND_SIZES:
-            with suppress(ScaleplanError):
-                self._model(size, "total", self.vocab)  # of fewer counted parameters, a shape has more in all
-                return size
-        return None
+        return self._with_shape(_ROUND_SIZES, "total")  # of fewer counted parameters, a shape has more in all
 
-    def _least(self, failed: float, models: Mapping[int, Model], convention: str) -> float | None:
-        """Return a size above one that has no shape that has one: a round one, or the next of the design."""
-        for size in (10.0 ** math.ceil(math.log10(failed)), *(size for size in models if size > failed)):
+    def _with_shape(self, sizes: Iterable[float], convention: str) -> float | None:
+        """Return the first of some sizes that has a shape; None where none has."""
+        for size in sizes:
             with suppress(ScaleplanError):
                 self._model(size, convention, self.vocab)
                 return size

@@ -10,6 +10,7 @@ import math
 import os
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
@@ -20,7 +21,7 @@ from scaleplan.ladder.command import check_visible, parse_command
 from scaleplan.ladder.engines import ENGINES, engine_of, remote_folder
 from scaleplan.ladder.ladder import Ladder, LadderRun
 from scaleplan.ladder.list_of_runs import ACTIVE_STARTS
-from scaleplan.ladder.spending import at_most, predicted
+from scaleplan.ladder.spending import Spending
 from scaleplan.models.questions import parse_whole
 from scaleplan.models.styles import STYLES
 from scaleplan.planning.context import Context
@@ -176,12 +177,9 @@ class LaunchRequest(Record):
 
     def _require_file(self) -> None:
         """Refuse, before runs are searched, what the file of the engine cannot have, by that of some run."""
-        budget = resolve_budget(self.data, self.hardware.paying(_ANY_FLOPS), params=_ANY_PARAMS).budget
-        hours, price, currency = None if self.hardware.gpu is None else 1.0, budget.price_per_hour, budget.currency
+        hours = None if self.hardware.gpu is None else 1.0
         run = self._with_command(LadderRun(**_SOME_RUN, out=self._out("00-s0"), hours=hours, limit_hours=hours))
-        engine_of(self.engine).write(
-            self._of_runs((run,), law="", target=1.0, price=price, currency=currency), (run,)
-        )
+        engine_of(self.engine).write(self._of_runs((run,), law="", target=1.0, warnings=()), (run,))
 
     def require_schedule(self, schedule: str) -> None:
         """Refuse runs that are not trained from scratch."""
@@ -194,13 +192,14 @@ class LaunchRequest(Record):
     def ladder(self, design: PilotDesign) -> Ladder:
         """Return the runs of a design, ready to be written; raises UsageError for runs that cannot be started."""
         self.require_schedule(design.schedule)
-        if design.params_convention is None:
+        convention = design.params_convention
+        if convention is None:
             raise UsageError(
                 "this design, of an earlier version, does not say how its law counts parameters",
                 hint="design the runs again",
             )
-        models = self._models(design, design.params_convention)
-        sized = [self._sized(design, run, models[run.params]) for run in design.runs]
+        models = self._models(design, convention)
+        sized = [self._sized(design, run, models[run.params], convention) for run in design.runs]
         self._require_memory(models)
         order = sorted(sized, key=lambda each: (-(each.hours or each.flops), -each.model.params, -each.tokens))
         repeated = [(each, seed) for each in order for seed in range(each.seeds)]
@@ -209,29 +208,19 @@ class LaunchRequest(Record):
             self._run(each, f"{str(position).zfill(digits)}-{each.label}-s{seed}", seed)
             for position, (each, seed) in enumerate(repeated)
         )
-        ladder = self._of_runs(
-            runs, law=design.law, target=design.target, price=order[0].price, currency=order[0].currency
-        )
-        ladder = replace(ladder, warnings=(*design.warnings, *self.command.warnings, *self._warnings(order)))
-        likely, most = predicted(ladder, runs), at_most(ladder, runs)
-        if likely is None or most is None:
-            return ladder
-        return replace(
-            ladder,
-            gpu_hours=likely.gpu_hours,
-            days=likely.days,
-            cost=likely.cost,
-            most_gpu_hours=most.gpu_hours,
-            most_days=most.days,
-            most_cost=most.cost,
-        )
+        warnings = (*design.warnings, *self.command.warnings, *self._warnings(order))
+        return self._of_runs(runs, law=design.law, target=design.target, warnings=warnings)
 
     def _of_runs(
-        self, runs: tuple[LadderRun, ...], *, law: str, target: float, price: float | None, currency: str | None
+        self, runs: tuple[LadderRun, ...], *, law: str, target: float, warnings: tuple[Notice, ...]
     ) -> Ladder:
-        """Return a ladder of some runs, of which nothing is added up yet but their compute."""
+        """Return a ladder of some runs, with what all of them take."""
         at_once, engine = min(self.at_once, len(runs)), engine_of(self.engine)
         gpu = None if self.hardware.gpu is None else self.data.accelerators.get(self.hardware.gpu)
+        # a GPU-hour has one price, whatever a run computes
+        budget = resolve_budget(self.data, self.hardware.paying(_ANY_FLOPS), params=_ANY_PARAMS).budget
+        take = partial(Spending.of, gpus=self.gpus, at_once=at_once, price=budget.price_per_hour)
+        likely, most = take([run.hours for run in runs]), take([run.limit_hours for run in runs])
         return Ladder(
             engine=self.engine,
             folder=self.folder,
@@ -247,17 +236,18 @@ class LaunchRequest(Record):
             at_once=at_once,
             runs=runs,
             flops=math.fsum(run.flops for run in runs),
-            gpu_hours=None,
-            days=None,
-            cost=None,
-            most_gpu_hours=None,
-            most_days=None,
-            most_cost=None,
-            price=price,
-            currency=currency,
+            gpu_hours=likely.gpu_hours,
+            days=likely.days,
+            cost=likely.cost,
+            most_gpu_hours=most.gpu_hours,
+            most_days=most.days,
+            most_cost=most.cost,
+            price=budget.price_per_hour,
+            currency=budget.currency,
             image=self.image,
             storage=self.storage,
             vendor=None if gpu is None else gpu.vendor,
+            warnings=warnings,
         )
 
     def _models(self, design: PilotDesign, convention: str) -> dict[int, Model]:
@@ -326,15 +316,15 @@ class LaunchRequest(Record):
             hint=" or ".join(ways) or "choose a GPU with more memory, or a shorter --context",
         )
 
-    def _sized(self, design: PilotDesign, run: PilotRun, model: Model) -> _Sized:
-        """Return a run of a design with its batch, steps, time and price."""
+    def _sized(self, design: PilotDesign, run: PilotRun, model: Model, convention: str) -> _Sized:
+        """Return a run of a design with its batch, steps, rate and time."""
         sequence = sequence_of(self.hardware, model.architecture)
         if sequence > run.tokens:
             raise UsageError(
                 f"a sequence of {sequence:,} tokens is longer than a run of {format_count(run.tokens)}",
                 hint="give a shorter --context, or --limit 'tokens >= …'",
             )
-        per_token = run.flops / (run.params * run.tokens) * model.params_as(design.params_convention or "total")
+        per_token = run.flops / (run.params * run.tokens) * model.params_as(convention)
         sizes = RuleInput(
             law=design.law,
             params=model.params,
@@ -358,7 +348,7 @@ class LaunchRequest(Record):
         batch = sequences * sequence
         steps = max(1, round(run.tokens / batch))
         flops = per_token * steps * batch
-        hours, price, currency, notices = self._time(flops, design.run_cost or 0.0, model)
+        hours, notices = self._time(flops, design.run_cost or 0.0, model)
         return _Sized(
             label=f"{format_count(run.params, digits=2)}-{format_count(run.tokens, digits=2)}",
             seeds=run.seeds,
@@ -369,21 +359,16 @@ class LaunchRequest(Record):
             rate=float(f"{answer.learning_rate:.{_RATE_DIGITS}g}"),
             flops=flops,
             hours=hours,
-            price=price,
-            currency=currency,
             answer=answer,
             notices=notices,
         )
 
-    def _time(
-        self, flops: float, extra: float, model: Model
-    ) -> tuple[float | None, float | None, str | None, tuple[Notice, ...]]:
-        """Return the hours of a run with ``extra`` FLOP beyond its compute, the price of a GPU-hour, and warnings."""
+    def _time(self, flops: float, extra: float, model: Model) -> tuple[float | None, tuple[Notice, ...]]:
+        """Return the hours of a run with ``extra`` FLOP beyond its compute, and warnings of its speed and price."""
         found = resolve_budget(self.data, self.hardware.paying(flops), params=model.active_params)
         if found.budget.gpu_hours is None:
-            return None, None, None, found.notices
-        hours = found.budget.gpu_hours / self.gpus * (flops + extra) / flops
-        return hours, found.budget.price_per_hour, found.budget.currency, found.notices
+            return None, found.notices
+        return found.budget.gpu_hours / self.gpus * (flops + extra) / flops, found.notices
 
     def _run(self, sized: _Sized, name: str, seed: int) -> LadderRun:
         """Return a run by its name and seed."""
@@ -508,8 +493,6 @@ class _Sized(NamedTuple):
     rate: float
     flops: float
     hours: float | None
-    price: float | None
-    currency: str | None
     answer: RuleAnswer
     notices: tuple[Notice, ...]
 

@@ -101,7 +101,7 @@ class LaunchOptions:
     ] = None
     rule: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Rule of thumb for batch and learning rate; porian-2024 if not given."),
+        typer.Option(metavar="NAME", help="Rule of thumb for batch and learning rate; step-law-2025 if not given."),
     ] = None
     vocab: Annotated[
         str | None,

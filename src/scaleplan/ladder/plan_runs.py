@@ -51,8 +51,12 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_RULE", "DEFAULT_STYLE", "LaunchRequest", "make_ladder", "rules_for_runs"]
 
-DEFAULT_RULE = "porian-2024"
-"""The rule whose source gives batch and rate, tuned at the sizes of pilots: 5M to 901M parameters."""
+DEFAULT_RULE = "step-law-2025"
+"""The rule whose batch and rate follow the tokens too: pilots have from one to hundreds of tokens a parameter.
+
+By size alone a run of few tokens has a hundred steps at a rate for many. A ladder of 1M to 11M parameters that was
+trained by each rule came out well by this one, far below its range, and badly by ``porian-2024``, within its sizes.
+"""
 
 DEFAULT_STYLE = "llama"
 
@@ -442,7 +446,7 @@ class LaunchRequest(Record):
             yield Notice(
                 code="rule_range",
                 message=f"{outside} of {counted(total, 'run')} are beyond what rule {self.rule.id} was fitted on: "
-                f"{'; '.join(farthest)}",
+                f"{'; '.join(farthest)}; try a run at a quarter of its rate first",
             )
         short = [each for each in sized if each.hours is not None and each.hours < each.least_hours]
         if short:
@@ -454,6 +458,15 @@ class LaunchRequest(Record):
                 f"{format_number(1e3 * step, digits=2)} ms a step and up, and a program that starts one kernel after "
                 f"another takes up to {format_number(1e3 * _SLOW_LAYER, digits=2)} ms a layer: together the runs may "
                 f"take {format_number(hours, digits=2)} GPU-hours; a compiled step or CUDA graphs are faster",
+            )
+        idle = [each for each in sized if each.sequences < self.gpus]
+        if idle:
+            least, number = min(each.sequences for each in idle), sum(each.seeds for each in idle)
+            yield Notice(
+                code="idle_gpus",
+                message=f"{number} of {counted(total, 'run')} have batches of fewer sequences than their {self.gpus} "
+                f"GPUs, the least {least}, and take longer than predicted where GPUs take whole sequences: "
+                f"--gpus {least}, or a shorter --context",
             )
         few = [each for each in sized if each.steps < _FEW_STEPS]
         if few:

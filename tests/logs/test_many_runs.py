@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -179,16 +180,40 @@ def test_a_schedule_that_runs_share_is_recognised_once(tmp_path: Path, monkeypat
     assert len(made) == 2
 
 
-def test_a_folder_of_parquet_files_says_how_they_are_read(tmp_path: Path) -> None:
+def test_a_folder_of_parquet_files_with_the_names_of_runs_is_one_table(tmp_path: Path) -> None:
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    table = pa.table({"step": list(range(10)), "loss": [3.0 - 0.1 * step for step in range(10)]})
-    parquet.write_table(table, folder / "first.parquet")
-    with pytest.raises(FileError, match="Parquet") as caught:
-        collect.runs(folder)
-    assert "*.parquet" in (caught.value.hint or "")
-    assert len(collect.runs([folder / "first.parquet"]).runs) == 1
+    columns = _of_many_runs(3, 20, by_run=False)
+    table = pa.table({name: [None if cell == "" else cell for cell in cells] for name, cells in columns.items()})
+    parquet.write_table(table, tmp_path / "all.parquet")
+    parts, folders = tmp_path / "parts", tmp_path / "folders"
+    for number in range(2):
+        for place in (parts, folders / f"half={number}"):
+            place.mkdir(parents=True, exist_ok=True)
+            parquet.write_table(table.slice(30 * number, 30), place / f"part-{number}.parquet")
+    (parts / "_SUCCESS").touch()
+    expected = collect.runs(tmp_path / "all.parquet", now=0.0).runs
+    assert [run.run for run in expected] == ["run-0", "run-1", "run-2"]
+    for folder in (parts, folders):
+        found = collect.runs(folder, now=0.0).runs
+        assert {run.source for run in found} == {str(folder)}
+        assert tuple(replace(run, source=str(tmp_path / "all.parquet")) for run in found) == expected
+
+
+def test_parquet_files_without_names_of_runs_are_a_run_each(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for name, first in (("small", 100), ("large", 10)):
+        steps = list(range(first, 400, 10))
+        table = pa.table({"step": steps, "loss": [3.0 - 0.001 * step for step in steps]})
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+    assert [(run.run, run.steps) for run in collect.runs(tmp_path, now=0.0).runs] == [("large", 390), ("small", 390)]
+
+
+def test_a_folder_of_parquet_files_of_final_results_is_no_log(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pa.table({"run": ["a", "b"], "step": [9, 9], "loss": [3.0, 2.0]}), tmp_path / "a.parquet")
+    with pytest.raises(FileError, match="no training log") as caught:
+        collect.runs(tmp_path)
+    assert "beside its loss" in (caught.value.hint or "")
 
 
 def _of_many_runs(runs: int, rows: int, *, by_run: bool, sized: bool = True) -> dict[str, list[Any]]:

@@ -140,9 +140,16 @@ def test_longest_first_and_as_many_days_as_places_leave(design):
 
 
 def test_gpus_of_a_run_share_its_batch_and_are_paid_for(design):
-    """GPU-hours are those of all of them."""
+    """GPU-hours are those of all of them; a batch of too few sequences for all of them is warned of."""
     found = made(design, gpus=8)
-    assert all(run.batch_sequences % 8 == 0 for run in found.runs)
+    few = [run.batch_sequences for run in found.runs if run.batch_sequences < 8]
+    assert all(run.batch_sequences % 8 == 0 for run in found.runs if run.batch_sequences >= 8)
+    (message,) = [notice.message for notice in found.warnings if notice.code == "idle_gpus"]
+    assert message.startswith(f"{len(few)} of {len(found.runs)} runs")
+    assert f"the least {min(few)}, " in message
+    assert f"--gpus {min(few)}, or" in message
+    fewer = made(design, gpus=min(few))
+    assert "idle_gpus" not in [notice.code for notice in fewer.warnings]
     assert found.gpu_hours == pytest.approx(8 * sum(run.hours for run in found.runs))
 
 
@@ -226,8 +233,8 @@ def test_a_rule_beyond_its_range_and_few_steps_are_one_warning_each(design):
     codes = [notice.code for notice in found.warnings]
     assert codes.count("rule_range") == 1
     message = next(notice.message for notice in found.warnings if notice.code == "rule_range")
-    assert f"of {len(found.runs)} runs are beyond what rule porian-2024 was fitted on" in message
-    few = made(design, context=65536)
+    assert f"of {len(found.runs)} runs are beyond what rule step-law-2025 was fitted on" in message
+    few = made(design, context=65536, rule="porian-2024")
     assert [notice.code for notice in few.warnings].count("few_steps") == 1
 
 

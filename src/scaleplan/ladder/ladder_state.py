@@ -129,6 +129,7 @@ class _FolderReader:
         self.written = _last_written(folder)
         self.began = _began(folder / STARTED)
         self.started = float(self.began) if self.began else None
+        self.started_written = _written(folder / STARTED)
         self.log = read_run_folder(folder, self._about(), opened=ends_of, tell=self.warnings.append)
 
     def found(self) -> RunFolder:
@@ -246,12 +247,15 @@ class _FolderReader:
 
     def _lifeless(self) -> float | None:
         """Return the hours since the last sign of life; None where this start shows none, or was copied."""
-        alive, began = _written(self.folder / ALIVE), _written(self.folder / STARTED)
-        if alive is None or began is None or self.started is None:
-            return None
-        if abs(began - self.started) > _SAME_CLOCK or alive < began - _SAME_CLOCK:
+        began, alive = self._clocked_start(), _written(self.folder / ALIVE)
+        if began is None or alive is None or alive < began - _SAME_CLOCK:
             return None
         return self._hours_since(max(alive, self.written or 0.0))
+
+    def _clocked_start(self) -> float | None:
+        """Return when the run last started by the clock of its disk; None where its files are copies."""
+        began, written = self.started, self.started_written
+        return written if began is not None and written is not None and abs(written - began) <= _SAME_CLOCK else None
 
     def _hours_since(self, time: float) -> float:
         return max(0.0, self.now - time) // 60 / 60
@@ -260,12 +264,11 @@ class _FolderReader:
         """Return the hours since the last start, by the clock, else by the log; None where neither has them."""
         if state == "to run":
             return None
-        began, end = self.started, _written(self.folder / EXIT)
+        end = _written(self.folder / EXIT)
         if end is None:
             end = self.now if state == "running" else self.written
-        written = _written(self.folder / STARTED)
-        if began is not None and written is not None and end is not None and abs(written - began) <= _SAME_CLOCK:
-            return max(0.0, end - began) / 3600
+        if self.started is not None and end is not None and self._clocked_start() is not None:
+            return max(0.0, end - self.started) / 3600
         seconds = None if self.log is None else last_entry(self.log.curves.get("seconds"))
         return None if seconds is None else seconds[1] / 3600
 

@@ -15,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleplan import files
+from scaleplan.cli.design import LaunchOptions
+from scaleplan.cli.options import LaunchingOptions, RunOfLadderOptions
 from scaleplan.errors import FileError
 from scaleplan.ladder.ladder_folder import read_ladder, require_place, write_ladder
 from scaleplan.ladder.list_of_runs import list_of_runs
 
+from .folders import write_ladder_json
 from .records import ladder_of, ladder_run
 
 RUNS = [
@@ -223,3 +226,17 @@ def test_a_shell_runs_the_command_of_a_row_as_words(tmp_path, word):
     done = subprocess.run(["sh", "-c", text], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == f"{word}\n*\n"
     assert held(tmp_path) == []
+
+
+def test_runs_after_a_ladder_have_its_vocabulary(tmp_path):
+    """Losses by different vocabularies do not compare, whatever would suit the smallest of the later runs."""
+    write_ladder_json(ladder_of([replace(RUNS[0], vocab=12_345)]), tmp_path / "pilots")
+    machine, output = RunOfLadderOptions(), LaunchingOptions(format="csv")
+
+    def vocabulary(after, **given):
+        launch = LaunchOptions(folder=str(tmp_path / "more"), command="train {out}", **given)
+        return launch.request(machine, output, after=after).vocab
+
+    assert vocabulary(str(tmp_path / "pilots")) == 12_345
+    assert vocabulary(str(tmp_path / "pilots"), vocab="32000") == 32_000
+    assert vocabulary(str(tmp_path)) is vocabulary("-") is vocabulary(None) is None

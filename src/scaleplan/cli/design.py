@@ -107,7 +107,8 @@ class LaunchOptions:
         str | None,
         typer.Option(
             metavar="N",
-            help="Entries of the vocabulary of every run, that of your tokenizer; as suit the smallest if not given.",
+            help="Entries of the vocabulary of every run, that of your tokenizer. If not given, those of the ladder "
+            "in RUNS, or as suit the smallest.",
         ),
     ] = None
     at_once: Annotated[
@@ -124,8 +125,13 @@ class LaunchOptions:
         ),
     ] = None
 
-    def request(self, machine: RunOfLadderOptions, output: LaunchingOptions) -> LaunchRequest | None:
-        """Return how runs are to be started, None where they are not; raises UsageError for half of what it takes."""
+    def request(
+        self, machine: RunOfLadderOptions, output: LaunchingOptions, *, after: str | None = None
+    ) -> LaunchRequest | None:
+        """Return how runs are to be started, None where they are not; raises UsageError for half of what it takes.
+
+        Runs ``after`` a ladder, the folder of which is given, have its vocabulary: their losses are to compare.
+        """
         launches = output.format in LAUNCHING
         every = {**keywords(self), **keywords(machine)}
         given = {name: value for name, value in every.items() if value is not None}
@@ -151,9 +157,12 @@ class LaunchOptions:
                 "-o FOLDER needs the command of a run",
                 hint="--command 'python train.py --layers {layers} --out {out}'",
             )
-        from scaleplan.ladder.ladder_folder import require_place
+        from scaleplan.ladder.ladder_folder import require_place, vocabulary_of
         from scaleplan.ladder.plan_runs import LaunchRequest
 
+        earlier = None if after is None else vocabulary_of(after)
+        if earlier is not None:
+            given.setdefault("vocab", str(earlier))
         request = LaunchRequest.parse(output=given.pop("folder"), engine=output.format, **given)
         require_place(request.folder)
         return request
@@ -277,7 +286,7 @@ def design(
         raise UsageError(
             "a design needs a target", hint="--target 5.76e23 is the budget that the runs are to advise on"
         )
-    started = launch.request(machine, output)
+    started = launch.request(machine, output, after=given)
     if started is not None:
         started.require_schedule(schedule)
     found = pilot.design(

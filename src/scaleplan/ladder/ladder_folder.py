@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaleplan.errors import FileError, is_visible, quote
-from scaleplan.files import is_folder, read_text, require_new_folder, write_folder
+from scaleplan.files import is_file, is_folder, read_text, require_new_folder, write_folder
 from scaleplan.ladder.engines import ENGINES, engine_of
 from scaleplan.ladder.ladder import Ladder
 from scaleplan.logs.ladder_run import MANIFEST
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scaleplan.ladder.ladder import LadderRun
 
-__all__ = ["NEW_FOLDER", "read_ladder", "require_place", "write_ladder"]
+__all__ = ["NEW_FOLDER", "read_ladder", "require_place", "vocabulary_of", "write_ladder"]
 
 NEW_FOLDER = "name a new or an empty folder with -o; 'scaleplan ladder status FOLDER' continues a ladder"
 
@@ -68,6 +68,14 @@ def read_ladder(folder: str | Path) -> Ladder:
     if wrong is not None:
         raise FileError(f"{quote(path)}: {wrong}", hint=_AGAIN)
     return found
+
+
+def vocabulary_of(folder: str | Path) -> int | None:
+    """Return the entries of the vocabulary of a ladder's runs; None for what is no folder of a ladder.
+
+    Raises FileError as :func:`read_ladder` does.
+    """
+    return read_ladder(folder).runs[0].vocab if is_file(Path(folder) / MANIFEST) else None
 
 
 _AGAIN = "restore the file as 'scaleplan design' wrote it, or design the ladder again into another folder"

@@ -293,6 +293,25 @@ def test_the_report_says_what_is_not_known_and_what_is_to_be_done_first(design):
     assert "how far they are, once their folders are copied from s3://pilots-of-us: scaleplan ladder status" in remote
 
 
+def test_the_report_says_whether_the_head_is_tied(ladder):
+    """The parameters, and so the law, count one table or two; a style may tie small models alone."""
+    assert {run.tied_embeddings for run in ladder.runs} == {True}
+    assert ", tied to the output head; batch" in make_report(ladder)
+    larger = [replace(run, tied_embeddings=False) for run in ladder.runs]
+    assert ", apart from the output head; batch" in make_report(replace(ladder, runs=tuple(larger)))
+    mixed = replace(ladder, runs=(replace(ladder.runs[0], params=4_000_000_000, tied_embeddings=False), *ladder.runs))
+    assert ", apart from the output head from 4.00B parameters on, tied to it below; batch" in make_report(mixed)
+    unknown = [replace(run, tied_embeddings=None) for run in ladder.runs]
+    assert "output head" not in make_report(replace(ladder, runs=tuple(unknown)))
+
+
+def test_hints_on_utilisation_name_options_that_design_has(design):
+    """A speed cannot be given to it, only a utilisation."""
+    found = made(design, gpu="rtx-4090")
+    thin = next(notice.message for notice in found.warnings if notice.code == "utilisation_thin_evidence")
+    assert "--mfu 30%" in thin
+
+
 def make_report(ladder):
     """Return the remarks of the report of a ladder."""
     return "\n".join(ladder_report(ladder).remarks)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import math
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from scaleplan.errors import FileError
-from scaleplan.logs import collect, csv_rows
+from scaleplan.logs import collect, csv_rows, metric_rows
 from scaleplan.logs.csv_logs import CurveTable
 from scaleplan.logs.csv_rows import csv_blocks
 from scaleplan.logs.log_file import LogFile
+from scaleplan.logs.metric_rows import MetricRows
+from scaleplan.logs.recorder import Recorder
 from scaleplan.tables import arrow_cells
 from scaleplan.tables.frames import text_table
 
@@ -177,13 +180,122 @@ def test_a_schedule_that_runs_share_is_recognised_once(tmp_path: Path, monkeypat
     assert len(made) == 2
 
 
-def test_a_folder_of_parquet_files_says_how_they_are_read(tmp_path: Path) -> None:
+def test_a_folder_of_parquet_files_with_the_names_of_runs_is_one_table(tmp_path: Path) -> None:
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    table = pa.table({"step": list(range(10)), "loss": [3.0 - 0.1 * step for step in range(10)]})
-    parquet.write_table(table, folder / "first.parquet")
-    with pytest.raises(FileError, match="Parquet") as caught:
-        collect.runs(folder)
-    assert "*.parquet" in (caught.value.hint or "")
-    assert len(collect.runs([folder / "first.parquet"]).runs) == 1
+    columns = _of_many_runs(3, 20, by_run=False)
+    table = pa.table({name: [None if cell == "" else cell for cell in cells] for name, cells in columns.items()})
+    parquet.write_table(table, tmp_path / "all.parquet")
+    parts, folders = tmp_path / "parts", tmp_path / "folders"
+    for number in range(2):
+        for place in (parts, folders / f"half={number}"):
+            place.mkdir(parents=True, exist_ok=True)
+            parquet.write_table(table.slice(30 * number, 30), place / f"part-{number}.parquet")
+    (parts / "_SUCCESS").touch()
+    expected = collect.runs(tmp_path / "all.parquet", now=0.0).runs
+    assert [run.run for run in expected] == ["run-0", "run-1", "run-2"]
+    for folder in (parts, folders):
+        found = collect.runs(folder, now=0.0).runs
+        assert {run.source for run in found} == {str(folder)}
+        assert tuple(replace(run, source=str(tmp_path / "all.parquet")) for run in found) == expected
+
+
+def test_parquet_files_without_names_of_runs_are_a_run_each(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for name, first in (("small", 100), ("large", 10)):
+        steps = list(range(first, 400, 10))
+        table = pa.table({"step": steps, "loss": [3.0 - 0.001 * step for step in steps]})
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+    assert [(run.run, run.steps) for run in collect.runs(tmp_path, now=0.0).runs] == [("large", 390), ("small", 390)]
+
+
+def test_a_folder_of_parquet_files_of_final_results_is_no_log(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pa.table({"run": ["a", "b"], "step": [9, 9], "loss": [3.0, 2.0]}), tmp_path / "a.parquet")
+    with pytest.raises(FileError, match="no training log") as caught:
+        collect.runs(tmp_path)
+    assert "beside its loss" in (caught.value.hint or "")
+
+
+def _of_many_runs(runs: int, rows: int, *, by_run: bool, sized: bool = True) -> dict[str, list[Any]]:
+    """Return the rows of many runs, one run after the other, or all of them step by step."""
+    order = [(run, row) for run in range(runs) for row in range(rows)]
+    if not by_run:
+        order.sort(key=lambda each: each[1])
+    columns = {
+        "run": [f"run-{run}" for run, _ in order],
+        "step": [10 * (row + 1) for _, row in order],
+        "params": [1_000_000 * (run + 1) for run, _ in order],
+        "loss": [2 + 3 / (row + 1) + run / 977 for run, row in order],
+        "val_loss": ["" if row % 4 else 2.5 + 3 / (row + 1) for _, row in order],
+        "lr": [1e-3 for _ in order],
+        "gpu": [("A100", "H100")[run % 2] for run, _ in order],
+    }
+    return columns if sized else {name: cells for name, cells in columns.items() if name != "params"}
+
+
+def _without_lines(runs: list[Any]) -> list[object]:
+    return [run[:1] + run[2:] for run in runs]
+
+
+@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.parametrize("runs", [90, 150, 450])
+def test_runs_that_take_turns_are_those_of_a_table_run_after_run(tmp_path: Path, runs: int, *, sized: bool) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    expected = _read(_write(tmp_path / "runs.csv", _of_many_runs(runs, 9, by_run=True, sized=sized)))
+    columns = _of_many_runs(runs, 9, by_run=False, sized=sized)
+    path = _write(tmp_path / "steps.csv", columns)
+    parquet.write_table(
+        pa.table({name: [None if cell == "" else cell for cell in cells] for name, cells in columns.items()}),
+        tmp_path / "steps.parquet",
+        row_group_size=500,
+    )
+    for each in (path, tmp_path / "steps.parquet"):
+        assert CurveTable.recognise(LogFile(each))
+        found = _read(each)
+        assert _without_lines(found) == _without_lines(expected)
+        assert [run[1] for run in found] == list(range(2, runs + 2))
+
+
+def test_runs_that_take_turns_cost_no_more_in_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = _read(_write(tmp_path / "runs.csv", _of_many_runs(300, 40, by_run=True)))
+    path = _write(tmp_path / "steps.csv", _of_many_runs(300, 40, by_run=False))
+    monkeypatch.setattr(csv_rows, "_CHUNK", 1 << 15)
+    monkeypatch.setattr(metric_rows, "_WAITING_ROWS", 5000)
+    given: list[str] = []
+    extend = MetricRows._extend
+    monkeypatch.setattr(MetricRows, "_extend", lambda rows, key, *args: given.append(key) or extend(rows, key, *args))
+    assert _without_lines(_read(path)) == _without_lines(expected)
+    assert len(list(csv_blocks(LogFile(path)))) > 10
+    assert len(given) <= 300 * 5  # the first block, and three times 5,000 rows at most
+
+
+def test_final_results_of_many_runs_are_no_history(tmp_path: Path) -> None:
+    columns = _of_many_runs(900, 1, by_run=False)
+    assert not CurveTable.recognise(LogFile(_write(tmp_path / "finals.csv", columns)))
+    columns["step"] = [1000 + row for row in range(900)]
+    columns["run"][300:420] = columns["run"][:10] * 12  # a few names come again
+    assert not CurveTable.recognise(LogFile(_write(tmp_path / "again.csv", columns)))
+
+
+def test_curves_of_the_same_steps_keep_them_once_and_none_changes_another() -> None:
+    def recorder(*, shared: bool) -> Recorder:
+        found = Recorder("run", "source", line=1, format_name="curve-table")
+        if not shared:
+            found._share_steps = lambda: None  # type: ignore[method-assign]
+        steps = [1.0, 2, 3, 4]
+        found.extend(steps, {"loss": [4, 3, 2, 1], "lr": [1, 1, 1, 1], "tokens": [10, 20, 30, 40]})
+        return found
+
+    def buffers(found: Recorder) -> list[Any]:
+        return [buffer for each in found._sequences.values() for buffer in each.buffers.values()]
+
+    both = recorder(shared=True), recorder(shared=False)
+    assert [len({id(buffer.steps) for buffer in buffers(each)}) for each in both] == [1, 3]
+    for each in both:
+        each.extend([5, 6], {"loss": [0.9, 0.8], "tokens": [50, 60]})
+    assert len({id(buffer.steps) for buffer in buffers(both[0])}) == 2
+    for each in both:
+        each.extend([3, 4, 5], {"loss": [2.1, 1.1, 1], "lr": [2, 2, 2]})  # the loss goes back, and tokens do not
+    curves = [{name: (c.steps.tolist(), c.values.tolist()) for name, c in each.run().curves.items()} for each in both]
+    assert curves[0] == curves[1]
+    assert curves[0]["tokens"][0] == [1, 2, 3, 4, 5, 6]

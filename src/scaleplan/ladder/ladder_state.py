@@ -28,7 +28,7 @@ from scaleplan.logs.log_ends import ends_of
 from scaleplan.logs.log_file import plain
 from scaleplan.logs.log_reading import read_run_folder
 from scaleplan.logs.run_sizes import last_step
-from scaleplan.units import format_hours, format_plain
+from scaleplan.units import format_plain, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,7 +213,7 @@ class _FolderReader:
             return f"{self._without_status()}{shown}"
         meaning = _EXPLAINED.get(status)
         if status == PAST_LIMIT and self.run.limit_hours is not None:
-            meaning = f"stopped at its limit of {format_hours(self.run.limit_hours)}"
+            meaning = f"stopped at its limit of {format_seconds(3600 * self.run.limit_hours)}"
         if meaning is None and status > _SIGNALS:
             meaning = f"ended by {_signal_name(status - _SIGNALS)}"
         return f"exit status {status}{'' if meaning is None else f', {meaning}'}{shown}"
@@ -230,14 +230,14 @@ class _FolderReader:
         """Return why a run that has no exit status cannot be running; None where it can be."""
         limit = self.run.limit_hours
         if self.started is not None and limit is not None and self.now > self.started + 3600 * limit + _LATE:
-            return f"no exit status, though its limit of {format_hours(limit)} is over"
+            return f"no exit status, though its limit of {format_seconds(3600 * limit)} is over"
         lifeless, quiet = self._lifeless(), self._quiet()
         if lifeless is not None:
-            said = f"no exit status, and no sign of life for {format_hours(lifeless)}"
+            said = f"no exit status, and no sign of life for {format_seconds(3600 * lifeless)}"
             return said if lifeless > _LIFELESS_HOURS else None
         if quiet is None:
             return "no exit status, and nothing written"
-        return f"no exit status, and nothing written for {format_hours(quiet)}" if quiet > QUIET_HOURS else None
+        return f"no exit status, and nothing written for {format_seconds(3600 * quiet)}" if quiet > QUIET_HOURS else None
 
     def _quiet(self) -> float | None:
         """Return the hours since anything was written, in whole minutes: clocks of disks differ by seconds."""

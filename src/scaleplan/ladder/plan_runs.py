@@ -393,6 +393,7 @@ class LaunchRequest(Record):
             words=(),
             hours=sized.hours,
             limit_hours=None if sized.hours is None else _limit(max(sized.hours, sized.least_hours)),
+            tied_embeddings=sized.model.architecture.tied,
         )
         return self._with_command(run)
 

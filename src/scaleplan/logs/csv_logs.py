@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from scaleplan.logs.csv_rows import csv_blocks, csv_names, csv_sample
+from scaleplan.logs.csv_rows import csv_blocks, csv_names, csv_sample, csv_sample_of_runs
 from scaleplan.logs.log_file import read_settings, run_name
 from scaleplan.logs.metric_rows import MetricRows
 from scaleplan.logs.metrics import metric_names, role_of
-from scaleplan.logs.row_objects import is_history, wandb_format, warn_of_sampling
+from scaleplan.logs.row_objects import has_curves, is_history, wandb_format, warn_of_sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scaleplan.logs.log_file import LogFile
     from scaleplan.logs.recorder import Recorder
+    from scaleplan.tables.cells import Cell
 
 __all__ = ["CurveTable", "LightningMetrics", "WandbHistory"]
 
@@ -76,15 +78,30 @@ class CurveTable:
 
     @staticmethod
     def recognise(file: LogFile) -> bool:
-        """Return whether a table has the steps of runs: a count that rises within a run, beside a loss."""
+        """Return whether a table has the steps of runs: a count that rises within a run, beside a loss.
+
+        In the order of steps many runs have a row each before the first has another: their next rows tell.
+        """
         sample = csv_sample(file)
-        rows = [dict(zip(sample, cells, strict=True)) for cells in zip(*sample.values(), strict=True)]
-        return is_history([{name: cell for name, cell in row.items() if cell != ""} for row in rows])
+        if is_history(_filled(sample)):
+            return True
+        run = metric_names(sample).run
+        if run is None or not has_curves(sample):
+            return False
+        more = csv_sample_of_runs(file, run)
+        come_again = Counter(more.get(run, ())).values()
+        return 2 * sum(rows > 1 for rows in come_again) > len(come_again) and is_history(_filled(more))
 
     @staticmethod
     def read(file: LogFile) -> Iterator[Recorder]:
         """Yield the runs of a table."""
         yield from _read_rows(file, MetricRows(run_name(file.path), file.source, "curve-table"))
+
+
+def _filled(columns: Mapping[str, Sequence[Cell]]) -> list[dict[str, Cell]]:
+    """Return the rows of columns, each without its empty cells."""
+    rows = (zip(columns, cells, strict=True) for cells in zip(*columns.values(), strict=True))
+    return [{name: cell for name, cell in row if cell != ""} for row in rows]
 
 
 def _read_rows(file: LogFile, rows: MetricRows) -> Iterator[Recorder]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from scaleplan.logs.metric_rows import BLOCK_ROWS
 from scaleplan.logs.metrics import role_of
-from scaleplan.tables.arrow_cells import column_blocks, text_columns
-from scaleplan.tables.cells import is_missing, is_number
+from scaleplan.tables.arrow_cells import ArrowCells, column_blocks, text_columns
+from scaleplan.tables.cells import is_missing, is_number, to_text
 from scaleplan.tables.delimited import (
     SPACES,
     delimiter_of,
@@ -27,9 +30,11 @@ if TYPE_CHECKING:
     from scaleplan.tables.arrow_files import ArrowTable
     from scaleplan.tables.cells import Cell
 
-__all__ = ["CsvBlock", "csv_blocks", "csv_names", "csv_sample"]
+__all__ = ["CsvBlock", "csv_blocks", "csv_names", "csv_sample", "csv_sample_of_runs"]
 
 _SAMPLE_ROWS = 200
+_SAMPLE_RUNS = 40  # of which a sample of as many rows has five each, where they take turns
+_MOST_LOOKED = 1_000_000  # rows of a Parquet or Arrow file in which more rows of these are looked for
 _CHUNK = 1 << 22
 _MOST_COLUMNS = 5000
 _LONGEST_QUOTED = 1 << 24  # characters of a piece that a quote is looked for in
@@ -65,6 +70,47 @@ def csv_sample(file: LogFile) -> dict[str, list[Cell]]:
     if delimiter != "," or '"' in text:
         read_decimal_commas(names, table, delimiter)
     return {name: [record[j] for record in table] for j, name in enumerate(names)}
+
+
+def csv_sample_of_runs(file: LogFile, column: str) -> dict[str, list[Cell]]:
+    """Return the first rows of the first runs that a column names, from further on in the file than a sample goes.
+
+    None of a file whose runs are not many from the first rows on. Of text, they are looked for in its opening.
+    """
+    first = list(map(to_text, csv_sample(file)[column]))
+    runs = set(list(dict.fromkeys(first))[:_SAMPLE_RUNS])
+    if len(runs) < _SAMPLE_RUNS:
+        return {}
+    if file.table is not None and column in file.table.names:
+        return _rows_of_runs(file.table, column, runs)
+    outline = _outline(file)
+    assert outline is not None  # it has a sample
+    names, delimiter, skipped, _ = outline
+    lines = file.opening.decode("utf-8", errors="replace").replace("\x00", "").split("\n")[skipped:-1]
+    records, _, _, _ = _records(lines, 1, len(names), delimiter, unended=False)
+    place = names.index(column)
+    table: list[list[Cell]] = [
+        list(record) for record in islice((each for each in records if each[place].strip() in runs), _SAMPLE_ROWS)
+    ]
+    if delimiter != ",":
+        read_decimal_commas(names, table, delimiter)
+    return {name: [record[j] for record in table] for j, name in enumerate(names)}
+
+
+def _rows_of_runs(table: ArrowTable, column: str, runs: set[str]) -> dict[str, list[Cell]]:
+    """Return the first rows of runs as columns of a Parquet or Arrow file."""
+    found: dict[str, list[Cell]] = {name: [] for name in table.names}
+    looked = 0
+    for _, batch in table.batches():
+        cells, places = ArrowCells(batch.column(batch.schema.get_field_index(column))).distinct()
+        wanted = np.array([cell.strip() in runs for cell in cells])
+        rows = np.flatnonzero(wanted[places])[: _SAMPLE_ROWS - len(found[column])]
+        for name, array in zip(table.names, batch.columns, strict=True):
+            found[name] += list(ArrowCells(array.take(rows)))
+        looked += batch.num_rows
+        if looked >= _MOST_LOOKED or len(found[column]) >= _SAMPLE_ROWS:
+            break
+    return found
 
 
 def csv_blocks(file: LogFile) -> Iterator[CsvBlock]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 import numpy as np
 
-from scaleplan.errors import FileError, ScaleplanError, UsageError, quote
+from scaleplan.errors import FileError, ScaleplanError, UsageError, escape_control, quote
 from scaleplan.files import is_file, read_text
 from scaleplan.tables.arrow_files import ArrowTable, csv_stream, is_arrow
 from scaleplan.tables.frames import FRAME, is_path, text_table
@@ -112,6 +112,13 @@ class LogFile:
         if not is_path(source):
             return cls(Path(FRAME), data=text_table(source).csv())
         return cls(None if str(source) == "-" else Path(str(source)))
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Self:
+        """Return the log that the Parquet and Arrow files of a folder are together."""
+        file = cls(folder)
+        file._table = ArrowTable.of_folder(folder, escape_control(folder.name or str(folder)))
+        return file
 
     @property
     def stem(self) -> str:
@@ -209,6 +216,8 @@ class LogFile:
             return cast("BinaryIO", self._stream.from_start())
         if self._data is not None:
             return io.BytesIO(self._data)
+        if self._table is not None:
+            return csv_stream(self._table)
         if self.path is None:
             if sys.stdin is None:
                 raise UsageError("standard input is closed", hint="name a file")
@@ -226,8 +235,7 @@ class LogFile:
                 return cast("BinaryIO", gzip.open(self.path))
             if is_arrow(head):  # Parquet, too: as the CSV file that it would be
                 handle.close()
-                if self._table is None:
-                    self._table = ArrowTable(self.name, [(self.path, {})])
+                self._table = ArrowTable(self.name, [(self.path, {})])
                 return csv_stream(self._table)
         except (OSError, ValueError) as error:
             raise _unreadable(self.path, error) from None

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from scaleplan.errors import FileError, Notice, quote
 from scaleplan.files import is_file, is_folder
 from scaleplan.logs import event_file
+from scaleplan.logs.csv_rows import csv_names
 from scaleplan.logs.formats import FORMATS, format_of
 from scaleplan.logs.ladder_run import LOG, PAST_LIMIT, RUN_FILE, STOPPED, exit_status_in, read_run_file
 from scaleplan.logs.log_file import LogFile, run_name
-from scaleplan.logs.metrics import split_named
+from scaleplan.logs.metrics import metric_names, split_named
 from scaleplan.logs.mlflow import is_deleted, read_run, run_folder
 from scaleplan.logs.run_sizes import last_step, names_listed
 from scaleplan.logs.tensorboard_scalars import metric_in_name, read_scalars
@@ -178,7 +179,8 @@ def _read_folder(folder: Path, *, tables: bool, skipped: Callable[[Notice], None
     count = 0
     names: Counter[str] = Counter()
     found = _search(folder, tables=tables, tell=tell)
-    for run, path in _each_run(found, tell):
+    in_tables = tables and not found.sources and not found.ladder
+    for run, path in _in_tables(folder, tell) if in_tables else _each_run(found, tell):
         count += 1
         names[run.name] += 1
         name = run.name if names[run.name] == 1 else _distinct(run, path, folder, names)
@@ -192,7 +194,7 @@ def _read_folder(folder: Path, *, tables: bool, skipped: Callable[[Notice], None
                 f"{_without_log([*found.ladder.values()])}{reasons}",
                 hint="'scaleplan ladder status FOLDER' shows what has started",
             )
-        if not reasons and arrow_parts(folder):
+        if not reasons and not tables and arrow_parts(folder):
             raise FileError(
                 f"{quote(folder)} holds Parquet or Arrow files, which are read as logs where they are named",
                 hint="name the files, each of whole runs: FOLDER/*.parquet",
@@ -202,6 +204,25 @@ def _read_folder(folder: Path, *, tables: bool, skipped: Callable[[Notice], None
             hint="name the file of a log; "
             + ("hidden folders are not searched" if not tables else "a table needs a step or tokens beside its loss"),
         )
+
+
+def _in_tables(folder: Path, tell: Callable[[Notice], None]) -> Iterator[tuple[RunLog, Path]]:
+    """Yield the runs of a folder that holds Parquet and Arrow files alone, each with its file.
+
+    They are one table where its rows or its folders tell of which run they are, and a log each where nothing does.
+    """
+    parts = arrow_parts(folder)
+    if not parts:
+        return
+    whole = LogFile.of_folder(folder)
+    is_one = metric_names(csv_names(whole)).run is not None or any("=" in path.parent.name for path in parts)
+    for file in [whole] if is_one else map(LogFile, parts):
+        try:
+            known = format_of(file)
+            for run in () if known is None else _in_file(file, known):
+                yield run, file.path or folder
+        except FileError as error:
+            tell(Notice(code="unreadable_log", message=error.message))
 
 
 def _each_run(found: _Found, tell: Callable[[Notice], None]) -> Iterator[tuple[RunLog, Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -27,6 +28,13 @@ __all__ = ["BLOCK_ROWS", "MetricRows"]
 BLOCK_ROWS = 50_000
 """Rows that are read at once: the memory of a file of any length, and what the choice of metrics is made by."""
 
+_MANY_RUNS = 200
+"""Runs that go on in a block from which on its rows wait for the next: a run costs as much
+as reading this many rows."""
+
+_WAITING_ROWS = 500_000
+"""Rows that wait, of which ten numbers take 45 MB, and as much again when they are joined."""
+
 
 class MetricRows:
     """The runs of one file, whose rows are given block by block.
@@ -46,6 +54,7 @@ class MetricRows:
         self._last_steps: dict[str, float] = {}
         self._keys: list[str] | None = None
         self._pending: dict[str, Cell] = {}
+        self._waiting = _Waiting()
 
     def add(self, columns: Mapping[str, Sequence[Cell]], line_of: Callable[[int], int]) -> None:
         """Take a block of rows as columns of cells; ``line_of`` returns the line of a row."""
@@ -77,7 +86,40 @@ class MetricRows:
             numbers.setdefault("Step", read_numbers(columns["Step"]))
         if not numbers:
             return
-        for key, rows in self._grouped(columns, numbers, names.run, count).items():
+        groups, numbered = self._grouped(columns, numbers, names.run, count)
+        known = [key in self._latest for key in groups]
+        if numbered is None or sum(known) < _MANY_RUNS or count > _MANY_RUNS * len(groups):
+            self._settle()
+            self._extend_each(groups, numbered, numbers, columns, line_of)
+            return
+        # the runs of a table in the order of steps are gathered: each would get a few rows of every block
+        texts = {name: columns[name] for name, meaning in roles.items() if meaning.role == "gpu"}
+        if not self._waiting.fits(numbers, texts):
+            self._settle()
+        self._waiting.add(groups, numbered, numbers, texts, line_of)
+        if self._waiting.rows >= _WAITING_ROWS:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Give the rows that wait to their runs."""
+        waiting, self._waiting = self._waiting, _Waiting()
+        if waiting.rows:
+            self._extend_each(*waiting.joined())
+
+    def _extend_each(
+        self,
+        groups: Sequence[str],
+        numbered: Index | None,
+        numbers: Mapping[str, Numbers],
+        columns: Mapping[str, Sequence[Cell]],
+        line_of: Callable[[int], int],
+    ) -> None:
+        """Give rows to the runs of their groups; all of them to one without numbers of groups."""
+        if numbered is None:
+            self._extend(groups[0], None, numbers, columns, line_of)
+            return
+        ends = np.cumsum(np.bincount(numbered))[:-1]
+        for key, rows in zip(groups, np.split(np.argsort(numbered, kind="stable"), ends), strict=True):
             self._extend(key, rows, numbers, columns, line_of)
 
     @property
@@ -105,6 +147,7 @@ class MetricRows:
 
     def runs(self) -> Iterator[MetricRun]:
         """Yield the runs that have rows, in the order of the file."""
+        self._settle()
         several = len({key for key, _ in self._runs}) > 1
         for (key, number), run in self._runs.items():
             run.state_texts(self._pending)
@@ -194,23 +237,21 @@ class MetricRows:
 
     def _grouped(
         self, columns: Mapping[str, Sequence[Cell]], numbers: Mapping[str, Numbers], run: str | None, count: int
-    ) -> dict[str, Index | None]:
-        """Return the rows of each run by its name, all of them (None) where there is one run alone."""
+    ) -> tuple[list[str], Index | None]:
+        """Return the names of the runs, and which of them each row has; None where there is one run alone."""
         if self._one_run:
-            return {"": None}
+            return [""], None
         if self._keys is None:
             self._keys = [run] if run is not None else self._settings(columns, numbers, count)
         keys = [name for name in self._keys if name in columns]
         if not keys:
-            return {"": None}
+            return [""], None
         groups, numbered = _numbered([columns[name] for name in keys])
         if len(groups) == 1:
-            return {groups[0]: None}
+            return groups, None
         if "" in groups and len(groups) == 2 and run is not None:  # a line of settings without the name of the run
-            name = next(key for key in groups if key)
-            return {name: None}
-        ends = np.cumsum(np.bincount(numbered))[:-1]
-        return dict(zip(groups, np.split(np.argsort(numbered, kind="stable"), ends), strict=True))
+            return [key for key in groups if key], None
+        return groups, numbered
 
     def _settings(
         self, columns: Mapping[str, Sequence[Cell]], numbers: Mapping[str, Numbers], count: int
@@ -240,6 +281,56 @@ class MetricRows:
         together = _falls(steps)
         apart = sum(_falls(steps[rows]) for rows in _by_cell([columns[name] for name in found]).values())
         return found if apart < together else []
+
+
+class _Waiting:
+    """Blocks of rows with the same columns, which are given to their runs at once."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._groups: dict[str, int] = {}
+        self._numbered: list[Index] = []
+        self._columns: dict[str, list[Numbers]] = {}
+        self._texts: dict[str, list[Cell]] = {}
+        self._begins: list[int] = []
+        self._lines: list[Callable[[int], int]] = []
+
+    def fits(self, numbers: Mapping[str, Numbers], texts: Mapping[str, Sequence[Cell]]) -> bool:
+        """Return whether a block has the columns of those before it."""
+        return not self.rows or (self._columns.keys() == numbers.keys() and self._texts.keys() == texts.keys())
+
+    def add(
+        self,
+        groups: Sequence[str],
+        numbered: Index,
+        numbers: Mapping[str, Numbers],
+        texts: Mapping[str, Sequence[Cell]],
+        line_of: Callable[[int], int],
+    ) -> None:
+        """Take a block of rows; ``numbered`` are the places of their runs in ``groups``."""
+        places = np.array([self._groups.setdefault(key, len(self._groups)) for key in groups])
+        self._numbered.append(places[numbered])
+        for name, column in numbers.items():
+            self._columns.setdefault(name, []).append(column)
+        for name, cells in texts.items():
+            self._texts.setdefault(name, []).extend(cells)
+        self._begins.append(self.rows)
+        self._lines.append(line_of)
+        self.rows += len(numbered)
+
+    def joined(
+        self,
+    ) -> tuple[list[str], Index, dict[str, Numbers], dict[str, list[Cell]], Callable[[int], int]]:
+        """Return all blocks as one, and let go of them."""
+        numbers: dict[str, Numbers] = {}
+        for name in list(self._columns):
+            blocks = self._columns.pop(name)
+            numbers[name] = Numbers(*map(np.concatenate, zip(*blocks, strict=True)))
+        return list(self._groups), np.concatenate(self._numbered), numbers, self._texts, self._line
+
+    def _line(self, row: int) -> int:
+        block = bisect_right(self._begins, row) - 1
+        return self._lines[block](row - self._begins[block])
 
 
 def _numbered(columns: Sequence[Sequence[Cell]]) -> tuple[list[str], Index]:

@@ -43,10 +43,13 @@ _LONGEST_PAUSE = 10.0
 class _Buffer:
     """The points of one curve while they are read: at most twice :data:`MOST_POINTS`, at rising steps."""
 
-    __slots__ = ("averaged", "first", "last", "pending_steps", "pending_values", "steps", "stride", "values")
+    __slots__ = (
+        *("averaged", "first", "is_shared", "last", "pending_steps", "pending_values", "steps", "stride", "values"),
+    )
 
     def __init__(self, name: str) -> None:
         self.steps, self.values = array("d"), array("d")
+        self.is_shared = False  # the steps are those of another curve, too, and copied before they change
         self.averaged, self.stride = name not in _COUNTED, 1
         self.first, self.last = float("inf"), float("-inf")
         self.pending_steps, self.pending_values = array("d"), array("d")  # entries of a point that is not full yet
@@ -77,6 +80,7 @@ class _Buffer:
         """Forget what was read from ``step`` on: the run went back to it."""
         if step > self.last:
             return
+        self._own_steps()
         for steps, values in ((self.steps, self.values), (self.pending_steps, self.pending_values)):
             keep = _below(steps, step)
             del steps[keep:], values[keep:]
@@ -101,6 +105,7 @@ class _Buffer:
             self.pending_steps = array("d", steps[full:].tobytes())
             self.pending_values = array("d", values[full:].tobytes())
             steps, values = self._thinned(steps[:full], values[:full], self.stride)
+        self._own_steps()
         self.steps.frombytes(np.ascontiguousarray(steps, dtype=float).tobytes())
         self.values.frombytes(np.ascontiguousarray(values, dtype=float).tobytes())
         while len(self.steps) >= 2 * MOST_POINTS:
@@ -119,6 +124,22 @@ class _Buffer:
         steps, values = self._thinned(steps[: len(steps) - odd], values[: len(values) - odd], 2)
         self.steps, self.values = array("d", steps.tobytes()), array("d", values.tobytes())
         self.stride *= 2
+
+    def share_steps(self, other: _Buffer) -> bool:
+        """Keep the steps of another curve where they are the same; returns whether they are."""
+        if self.steps is other.steps:
+            return True
+        if len(self.steps) != len(other.steps) or not self.steps or self.steps[0] != other.steps[0]:
+            return False
+        if not np.array_equal(np.frombuffer(self.steps), np.frombuffer(other.steps)):
+            return False
+        self.steps = other.steps
+        self.is_shared = other.is_shared = True
+        return True
+
+    def _own_steps(self) -> None:
+        if self.is_shared:
+            self.steps, self.is_shared = self.steps[:], False
 
 
 def _below(steps: array[float], step: float) -> int:
@@ -339,6 +360,15 @@ class Recorder:
         parts = {"": columns} if self._in_order else {name: {name: column} for name, column in columns.items()}
         for key, part in parts.items():
             self._sequences.setdefault(key, _Sequence()).record(steps, part, line_of)
+        self._share_steps()
+
+    def _share_steps(self) -> None:
+        """Keep the steps once of curves that have the same: half the memory of a file of many runs."""
+        different: list[_Buffer] = []
+        for sequence in self._sequences.values():
+            for buffer in sequence.buffers.values():
+                if not any(buffer.share_steps(other) for other in different):
+                    different.append(buffer)
 
     def _warn_of_order(self) -> None:
         """Warn of a run that went back, and of lines that more than one run wrote."""

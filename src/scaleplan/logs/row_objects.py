@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_objects",
     "flattened",
+    "has_curves",
     "is_history",
     "parsed_json",
     "rows_as_columns",
@@ -101,6 +102,14 @@ def is_history(objects: Sequence[Mapping[str, Any]]) -> bool:
         return bool(rising)
     # of a sweep a few runs may have the same settings; the steps of a run are many
     return sum(len(values) for values in rising if len(values) >= _LEAST_OF_SIZED) > len(objects) / 2
+
+
+def has_curves(names: Iterable[str]) -> bool:
+    """Return whether columns are those of curves by their names: a count, and a loss or metrics by name."""
+    columns = list(names)
+    roles = {meaning.role for name in columns if (meaning := role_of(name)) is not None}
+    has_losses = not roles.isdisjoint({"loss", "val_loss"}) or metric_names(columns).metric is not None
+    return has_losses and not roles.isdisjoint({"step", "tokens", "epoch"})
 
 
 def _metric(cell: Cell) -> str:

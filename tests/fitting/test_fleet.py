@@ -562,11 +562,18 @@ def test_the_report_says_of_which_laws_the_size_is_not_known_and_where_their_los
     """At the optimum where that lies beyond the runs, which is not where runs without a split are evaluated."""
     first, second, third, *others = fleet.fleet.laws
     unknown = {"status": "not identified", "known_within": None}
-    laws = (replace(first, **unknown), replace(second, **unknown, reason="its runs all lie on a line"), third, *others)
+    laws = (
+        replace(first, **unknown),
+        replace(second, **unknown, reason="its runs all lie on a line"),
+        third,
+        *others,
+    )
     remarks = fleet_report(replace(fleet.fleet, laws=laws)).remarks
     beyond = f"N* not known of '{first.name}': beyond what the runs can vouch for; the loss is that at the optimum"
     assert beyond in remarks
-    assert any(remark.startswith(f"N* not known of '{second.name}': the runs do not determine it") for remark in remarks)
+    assert any(
+        remark.startswith(f"N* not known of '{second.name}': the runs do not determine it") for remark in remarks
+    )
     assert not any("N* not known" in remark for remark in fleet_report(fleet.fleet).remarks)
 
 

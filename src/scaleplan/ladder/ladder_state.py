@@ -237,7 +237,9 @@ class _FolderReader:
             return said if lifeless > _LIFELESS_HOURS else None
         if quiet is None:
             return "no exit status, and nothing written"
-        return f"no exit status, and nothing written for {format_seconds(3600 * quiet)}" if quiet > QUIET_HOURS else None
+        return (
+            f"no exit status, and nothing written for {format_seconds(3600 * quiet)}" if quiet > QUIET_HOURS else None
+        )
 
     def _quiet(self) -> float | None:
         """Return the hours since anything was written, in whole minutes: clocks of disks differ by seconds."""

@@ -36,6 +36,7 @@ __all__ = [
     "escape_control",
     "is_visible",
     "quote",
+    "system_reason",
     "unexpected_keyword",
 ]
 
@@ -73,6 +74,12 @@ def quote(value: object) -> str:
         is_path = hasattr(value, "__fspath__")
         text = "…" + text[1 - _LONGEST_QUOTE :] if is_path else text[: _LONGEST_QUOTE - 1] + "…"
     return f"'{text}'"
+
+
+def system_reason(error: Exception, otherwise: str = "not readable") -> str:
+    """Return why a file cannot be used, as the system says it; ``otherwise`` where it says nothing."""
+    reason: str = getattr(error, "strerror", None) or otherwise
+    return reason.lower()
 
 
 _SAME_MEANING: Mapping[str, str] = {

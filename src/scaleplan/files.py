@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaleplan.errors import FileError, UsageError, did_you_mean, escape_control, quote
+from scaleplan.errors import FileError, UsageError, did_you_mean, escape_control, quote, system_reason
 from scaleplan.toml_table import Table
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def _nearby(path: Path) -> str:
 
 
 def _failed(doing: str, error: Exception) -> FileError:
-    reason: str = getattr(error, "strerror", None) or "not a usable path"
-    return FileError(f"cannot {doing}: {reason.lower()}")
+    return FileError(f"cannot {doing}: {system_reason(error, 'not a usable path')}")
 
 
 def is_folder(path: Path) -> bool:
@@ -125,8 +124,7 @@ def read_input(limit: int, *, hint: str) -> bytes:
     try:
         return sys.stdin.buffer.read(limit)
     except OSError as error:
-        reason = (error.strerror or "not readable").lower()
-        raise UsageError(f"cannot read standard input: {reason}", hint=hint) from None
+        raise UsageError(f"cannot read standard input: {system_reason(error)}", hint=hint) from None
 
 
 def discard_output() -> None:

@@ -158,6 +158,6 @@ def test_a_further_call_in_one_process_builds_no_parser(cli, monkeypatch):
     first = cli("optimal", "--flops", "1e21", "--json")
     parser = app.build("optimal")
     monkeypatch.setattr(app, "import_module", None)
-    assert cli("optimal", "--flops", "none", "--points").status == 2
+    assert cli("optimal", "--flops", "none").status == 2
     assert cli("optimal", "--flops", "1e21", "--json") == first
     assert app.build("optimal") is parser

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaleplan.errors import ScaleplanError, UsageError
+from scaleplan.errors import ScaleplanError, UsageError, system_reason
 from scaleplan.output import load_part
 from scaleplan.output.data import render_header, render_jsonl, render_rows
 from scaleplan.output.fields import bare_value, declared, names_in, resolve_all, split_names, take
@@ -58,8 +58,7 @@ def _block() -> bytes:
     try:
         return os.read(sys.stdin.fileno(), _BLOCK)
     except OSError as error:
-        reason = (error.strerror or "not readable").lower()
-        raise UsageError(f"cannot read standard input: {reason}", hint=hint) from None
+        raise UsageError(f"cannot read standard input: {system_reason(error)}", hint=hint) from None
 
 
 def amounts(

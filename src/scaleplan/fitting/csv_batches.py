@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
-from scaleplan.errors import FileError, escape_control
+from scaleplan.errors import FileError, escape_control, system_reason
 from scaleplan.fitting.table import delimited_rows
 from scaleplan.tables.arrow_files import library
 from scaleplan.tables.cells import is_missing, is_number
@@ -153,8 +153,7 @@ class CsvTable:
                 packed = file.read(len(_GZIP)) == _GZIP
             return cast("BinaryIO", gzip.open(self._path)) if packed else self._path.open("rb")
         except OSError as error:
-            reason = (error.strerror or "not readable").lower()
-            raise FileError(f"cannot read {self.name}: {reason}") from None
+            raise FileError(f"cannot read {self.name}: {system_reason(error)}") from None
 
     def _read(self, file: BinaryIO, size: int) -> bytes:
         try:

@@ -102,22 +102,22 @@ def _loop() -> Iterator[AbstractEventLoop]:
     """
     started: SimpleQueue[tuple[AbstractEventLoop, Event]] = SimpleQueue()
 
-    async def run_until_told() -> None:
-        told = Event()
-        started.put((get_running_loop(), told))
-        await told.wait()
+    async def run_until_end() -> None:
+        end = Event()
+        started.put((get_running_loop(), end))
+        await end.wait()
 
     def run() -> None:
         with Runner(loop_factory=SelectorEventLoop if sys.platform == "win32" else None) as runner:
-            runner.run(run_until_told())
+            runner.run(run_until_end())
 
     thread = Thread(target=run, daemon=True, name="loop of Dask")
     thread.start()
-    loop, told = started.get()
+    loop, end = started.get()
     try:
         yield loop
     finally:
-        loop.call_soon_threadsafe(told.set)
+        loop.call_soon_threadsafe(end.set)
         thread.join(_CONNECT)
 
 

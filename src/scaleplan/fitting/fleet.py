@@ -181,18 +181,16 @@ def plan_fleet(
     request = _request(texts, keywords)
     reading = reading_arguments(keywords)
     check_choices(**reading)
-    found: list[tuple[FleetMetric, Recognised | ScaleplanError]] = []
-    columns: tuple[str, ...] = ()
 
-    def recognised(table: RawTable) -> None:
-        """Find the columns of ``each``, and recognise those of the law for each metric; raises where none can be."""
-        nonlocal columns
+    def recognised(table: RawTable) -> tuple[tuple[str, ...], list[tuple[FleetMetric, Recognised | ScaleplanError]]]:
+        """Return the columns of groups, and those of the law for each metric; raises where no metric has any."""
         columns, metrics = columns_of_each(texts, table, request, reading)
         losses = [metric.column for metric in metrics if metric.role]
-        found[:] = [(metric, _recognised(table, metric, losses, request, reading)) for metric in metrics]
+        found = [(metric, _recognised(table, metric, losses, request, reading)) for metric in metrics]
         errors = [known for _, known in found if isinstance(known, ScaleplanError)]
         if len(errors) == len(found):
             raise errors[0]
+        return columns, found
 
     def reduced(source: TableLike | RawTable) -> RawTable:
         """Return the final rows of the runs of a large history, by group and metric."""
@@ -206,7 +204,7 @@ def plan_fleet(
         )
 
     last = bool(reading.get("last"))
-    table, _ = open_table(
+    table, (columns, found) = open_table(
         runs,
         recognised,
         by_step=last or "params" not in request.needed_roles,

@@ -48,15 +48,16 @@ def processes(count: int) -> Iterator[tuple[Callable[[Iterable[Any]], Any], int]
                     with _uninterrupted():
                         return parallel(tasks)
                 except OSError as error:
-                    raise _refusal(count, str(error.strerror).lower(), hint="try --jobs 1") from None
+                    raise _failed(count, str(error.strerror).lower(), hint="try --jobs 1") from None
 
             yield run, count
     except BrokenExecutor:
         hint = "where memory ran out, fewer processes need less, and --jobs 1 the least"
-        raise _refusal(count, "one of them ended early", hint=hint) from None
+        raise _failed(count, "one of them ended early", hint=hint) from None
 
 
-def _refusal(count: int, reason: str, *, hint: str) -> UsageError:
+def _failed(count: int, reason: str, *, hint: str) -> UsageError:
+    """End the processes, and return the error that says why they could not go on."""
     release()
     return UsageError(f"{count} processes could not share the work: {reason}", hint=hint)
 

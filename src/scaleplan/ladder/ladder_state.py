@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from scaleplan.errors import FileError, Notice, quote
+from scaleplan.errors import FileError, Notice, quote, system_reason
 from scaleplan.files import beginning_of, is_file, is_folder, is_readable
 from scaleplan.logs.ladder_run import (
     ALIVE,
@@ -317,8 +317,8 @@ def _last_written(folder: Path) -> float | None:
         with os.scandir(folder):
             pass
     except OSError as error:
-        reason = (error.strerror or "not readable").lower()
-        raise FileError(f"cannot read {quote(folder)}: {reason}", hint="make it readable, or move it away") from None
+        hint = "make it readable, or move it away"
+        raise FileError(f"cannot read {quote(folder)}: {system_reason(error)}", hint=hint) from None
     times = [time for time, _ in zip(_times(folder), range(_MOST_ENTRIES), strict=False)]
     return max(times, default=None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from scaleplan.errors import FileError, quote
+from scaleplan.errors import FileError, quote, system_reason
 from scaleplan.logs.formats import format_of
 from scaleplan.logs.log_file import LogFile
 
@@ -68,7 +68,7 @@ def _read(path: Path, length: int, size: int) -> tuple[bytes, bytes]:
             file.seek(size - _TAIL)
             tail = file.read()
     except OSError as error:
-        raise FileError(f"cannot read {quote(path)}: {(error.strerror or 'not readable').lower()}") from None
+        raise FileError(f"cannot read {quote(path)}: {system_reason(error)}") from None
     ends = [place for end in (b"\n", b"\r") if (place := tail.find(end)) >= 0]
     return head[: max(head.rfind(b"\n"), head.rfind(b"\r")) + 1], tail[min(ends, default=-1) + 1 :]
 

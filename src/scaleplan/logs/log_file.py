@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
 import numpy as np
 
-from scaleplan.errors import FileError, ScaleplanError, UsageError, escape_control, quote
+from scaleplan.errors import FileError, ScaleplanError, UsageError, escape_control, quote, system_reason
 from scaleplan.files import is_file, read_text
 from scaleplan.tables.arrow_files import ArrowTable, csv_stream, is_arrow
 from scaleplan.tables.frames import FRAME, is_path, text_table
@@ -277,8 +277,8 @@ class _Stream:
 
 
 def _unreadable(path: Path | None, error: Exception) -> FileError:
-    reason: str = getattr(error, "strerror", None) or "not a usable path"
-    return FileError(f"cannot read {quote(path or 'standard input')}: {reason.lower()}")
+    reason = system_reason(error, "not a usable path")
+    return FileError(f"cannot read {quote(path or 'standard input')}: {reason}")
 
 
 _GENERIC = re.compile(

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from scaleplan.errors import FileError, Notice, quote
+from scaleplan.errors import FileError, Notice, quote, system_reason
 from scaleplan.files import is_file, is_folder
 from scaleplan.logs import event_file
 from scaleplan.logs.csv_rows import csv_names
@@ -494,8 +494,7 @@ def _folders(folder: Path, tell: Callable[[Notice], None]) -> Iterator[tuple[Pat
             found = place.stat()
             entries = sorted(os.scandir(place), key=lambda entry: _natural(entry.name))
         except OSError as error:
-            reason = (error.strerror or "not readable").lower()
-            tell(Notice(code="unreadable_log", message=f"cannot read {quote(place)}: {reason}"))
+            tell(Notice(code="unreadable_log", message=f"cannot read {quote(place)}: {system_reason(error)}"))
             continue
         if (found.st_dev, found.st_ino) in seen:
             continue

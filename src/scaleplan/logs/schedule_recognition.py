@@ -464,10 +464,10 @@ def _fall(seen: _Seen, left: Array) -> tuple[float, tuple[float, float]] | None:
         return None
     best = int(np.argmax(fits))
     ends = of[:, 0] - high, of[:, 0] - low
-    spread = max(float(ends[1][fits].max() - ends[0][fits].min()) - float(ends[1][best] - ends[0][best]), 0.0)
-    return peaks[best], (float(ends[0][best]) - spread / 2, float(ends[1][best]) + spread / 2) if spread > (
-        _SAME_REST * seen.top
-    ) else (float(ends[0][best]), float(ends[1][best]))
+    least, most = float(ends[0][best]), float(ends[1][best])
+    spread = max(float(ends[1][fits].max() - ends[0][fits].min()) - (most - least), 0.0)
+    beyond = spread / 2 if spread > _SAME_REST * seen.top else 0.0  # what other peaks leave open
+    return peaks[best], (least - beyond, most + beyond)
 
 
 _GONE = 1e-12  # of the fall, below which a rate is at the peak
@@ -476,7 +476,7 @@ _FEW = 24
 
 
 def _ends(peaks: Array, gone: Array, rates: Array, slack: Array) -> tuple[Mask, Array, Array]:
-    """Return which peaks are possible, and between which losses of it at the end each is."""
+    """Return which peaks are possible, and between which falls from each to its end: the least and the largest."""
     fallen = gone > _GONE
     fits = (np.abs(peaks - rates[~fallen]) <= slack[~fallen]).all(axis=1) & (peaks[:, 0] > 0)
     missing, slack, gone = peaks - rates[fallen], slack[fallen], gone[fallen]

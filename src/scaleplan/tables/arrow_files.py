@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from scaleplan.errors import FileError, UsageError, escape_control, quote
+from scaleplan.errors import FileError, UsageError, escape_control, quote, system_reason
 from scaleplan.tables.frames import (
     FRAME,
     MOST_CELLS,
@@ -330,8 +330,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
-        reason = (error.strerror or "not readable").lower()
-        raise FileError(f"cannot read {escape_control(path.name)}: {reason}") from None
+        raise FileError(f"cannot read {escape_control(path.name)}: {system_reason(error)}") from None
 
 
 class _Reading:

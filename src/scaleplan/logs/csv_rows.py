@@ -12,7 +12,7 @@ import numpy as np
 from scaleplan.logs.metric_rows import BLOCK_ROWS
 from scaleplan.logs.metrics import role_of
 from scaleplan.tables.arrow_cells import ArrowCells, column_blocks, text_columns
-from scaleplan.tables.cells import is_missing, is_number, to_text
+from scaleplan.tables.cells import is_missing, is_number
 from scaleplan.tables.delimited import (
     SPACES,
     delimiter_of,
@@ -24,7 +24,7 @@ from scaleplan.tables.delimited import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from scaleplan.logs.log_file import LogFile
     from scaleplan.tables.arrow_files import ArrowTable
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["CsvBlock", "csv_blocks", "csv_names", "csv_sample", "csv_sample_of_runs"]
 
 _SAMPLE_ROWS = 200
-_SAMPLE_RUNS = 40  # of which a sample of as many rows has five each, where they take turns
 _MOST_LOOKED = 1_000_000  # rows of a Parquet or Arrow file in which more rows of these are looked for
 _CHUNK = 1 << 22
 _MOST_COLUMNS = 5000
@@ -72,15 +71,11 @@ def csv_sample(file: LogFile) -> dict[str, list[Cell]]:
     return {name: [record[j] for record in table] for j, name in enumerate(names)}
 
 
-def csv_sample_of_runs(file: LogFile, column: str) -> dict[str, list[Cell]]:
-    """Return the first rows of the first runs that a column names, from further on in the file than a sample goes.
+def csv_sample_of_runs(file: LogFile, column: str, runs: Collection[str]) -> dict[str, list[Cell]]:
+    """Return the first rows of some runs as columns, from further on in the file than a sample goes.
 
-    None of a file whose runs are not many from the first rows on. Of text, they are looked for in its opening.
+    Of text, they are looked for in its opening.
     """
-    first = list(map(to_text, csv_sample(file)[column]))
-    runs = set(list(dict.fromkeys(first))[:_SAMPLE_RUNS])
-    if len(runs) < _SAMPLE_RUNS:
-        return {}
     if file.table is not None and column in file.table.names:
         return _rows_of_runs(file.table, column, runs)
     outline = _outline(file)
@@ -97,7 +92,7 @@ def csv_sample_of_runs(file: LogFile, column: str) -> dict[str, list[Cell]]:
     return {name: [record[j] for record in table] for j, name in enumerate(names)}
 
 
-def _rows_of_runs(table: ArrowTable, column: str, runs: set[str]) -> dict[str, list[Cell]]:
+def _rows_of_runs(table: ArrowTable, column: str, runs: Collection[str]) -> dict[str, list[Cell]]:
     """Return the first rows of runs as columns of a Parquet or Arrow file."""
     found: dict[str, list[Cell]] = {name: [] for name in table.names}
     looked = 0

@@ -229,10 +229,16 @@ def test_debug_shows_the_traceback(process):
 
 
 def test_a_caret_points_at_what_cannot_be_read(cli):
-    """Under the offending characters of the amount."""
+    """Under the offending characters of the amount, behind its option, since '0' alone may be any."""
     lines = cli("optimal", "--flops", "1e21 FLOPS").err.splitlines()
-    assert lines[1] == "  1e21 FLOPS"
-    assert set(lines[2]) == {" ", "^"}
+    assert lines[1:3] == ["  --flops 1e21 FLOPS", "               ^^^^^"]
+    assert cli("design", "--flops=1e18", "--target=0").err.splitlines()[1:3] == ["  --target 0", "           ^"]
+
+
+def test_a_caret_names_no_option_that_may_not_be_meant(cli):
+    """Two options have the text; a value of a list is only a part of one."""
+    both = cli("loss", "--params", "0", "--tokens", "0").err.splitlines()
+    assert both[1:3] == ["  0", "  ^"]
 
 
 @pytest.mark.parametrize(

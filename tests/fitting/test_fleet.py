@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -555,6 +556,18 @@ def test_the_report_names_the_column_of_the_loss(table):
     """Which was chosen by its name among several."""
     chosen = fleet_report(sp.fit_each(table, each="corpus", map="loss=eval/pile").fleet)
     assert "the loss is column 'eval/pile'" in chosen.remarks
+
+
+def test_the_report_says_of_which_laws_the_size_is_not_known_and_where_their_loss_is_then(fleet):
+    """At the optimum where that lies beyond the runs, which is not where runs without a split are evaluated."""
+    first, second, third, *others = fleet.fleet.laws
+    unknown = {"status": "not identified", "known_within": None}
+    laws = (replace(first, **unknown), replace(second, **unknown, reason="its runs all lie on a line"), third, *others)
+    remarks = fleet_report(replace(fleet.fleet, laws=laws)).remarks
+    beyond = f"N* not known of '{first.name}': beyond what the runs can vouch for; the loss is that at the optimum"
+    assert beyond in remarks
+    assert any(remark.startswith(f"N* not known of '{second.name}': the runs do not determine it") for remark in remarks)
+    assert not any("N* not known" in remark for remark in fleet_report(fleet.fleet).remarks)
 
 
 def test_each_part_of_a_wide_table_has_the_values_of_the_groups(fleet):

@@ -140,9 +140,16 @@ def test_longest_first_and_as_many_days_as_places_leave(design):
 
 
 def test_gpus_of_a_run_share_its_batch_and_are_paid_for(design):
-    """GPU-hours are those of all of them."""
+    """GPU-hours are those of all of them; a batch of too few sequences for all of them is warned of."""
     found = made(design, gpus=8)
-    assert all(run.batch_sequences % 8 == 0 for run in found.runs)
+    few = [run.batch_sequences for run in found.runs if run.batch_sequences < 8]
+    assert all(run.batch_sequences % 8 == 0 for run in found.runs if run.batch_sequences >= 8)
+    (message,) = [notice.message for notice in found.warnings if notice.code == "idle_gpus"]
+    assert message.startswith(f"{len(few)} of {len(found.runs)} runs")
+    assert f"the least {min(few)}, " in message
+    assert f"--gpus {min(few)}, or" in message
+    fewer = made(design, gpus=min(few))
+    assert "idle_gpus" not in [notice.code for notice in fewer.warnings]
     assert found.gpu_hours == pytest.approx(8 * sum(run.hours for run in found.runs))
 
 
@@ -226,8 +233,8 @@ def test_a_rule_beyond_its_range_and_few_steps_are_one_warning_each(design):
     codes = [notice.code for notice in found.warnings]
     assert codes.count("rule_range") == 1
     message = next(notice.message for notice in found.warnings if notice.code == "rule_range")
-    assert f"of {len(found.runs)} runs are beyond what rule porian-2024 was fitted on" in message
-    few = made(design, context=65536)
+    assert f"of {len(found.runs)} runs are beyond what rule step-law-2025 was fitted on" in message
+    few = made(design, context=65536, rule="porian-2024")
     assert [notice.code for notice in few.warnings].count("few_steps") == 1
 
 
@@ -284,6 +291,25 @@ def test_the_report_says_what_is_not_known_and_what_is_to_be_done_first(design):
     remote = make_report(made(design, engine="skypilot", storage="s3://pilots-of-us"))
     assert "at $2.95 per GPU-hour; waiting in a queue is not counted" in remote
     assert "how far they are, once their folders are copied from s3://pilots-of-us: scaleplan ladder status" in remote
+
+
+def test_the_report_says_whether_the_head_is_tied(ladder):
+    """The parameters, and so the law, count one table or two; a style may tie small models alone."""
+    assert {run.tied_embeddings for run in ladder.runs} == {True}
+    assert ", tied to the output head; batch" in make_report(ladder)
+    larger = [replace(run, tied_embeddings=False) for run in ladder.runs]
+    assert ", apart from the output head; batch" in make_report(replace(ladder, runs=tuple(larger)))
+    mixed = replace(ladder, runs=(replace(ladder.runs[0], params=4_000_000_000, tied_embeddings=False), *ladder.runs))
+    assert ", apart from the output head from 4.00B parameters on, tied to it below; batch" in make_report(mixed)
+    unknown = [replace(run, tied_embeddings=None) for run in ladder.runs]
+    assert "output head" not in make_report(replace(ladder, runs=tuple(unknown)))
+
+
+def test_hints_on_utilisation_name_options_that_design_has(design):
+    """A speed cannot be given to it, only a utilisation."""
+    found = made(design, gpu="rtx-4090")
+    thin = next(notice.message for notice in found.warnings if notice.code == "utilisation_thin_evidence")
+    assert "--mfu 30%" in thin
 
 
 def make_report(ladder):

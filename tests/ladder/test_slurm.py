@@ -101,7 +101,7 @@ def test_without_a_limit_of_a_run_there_is_no_time():
     assert "# time:    not predicted, as the GPU is not known" in text
     assert "# at most: without a limit of time" in text
     assert "# cost:" not in text
-    assert predicted(ladder_of(runs), runs) is at_most(ladder_of(runs), runs) is None
+    assert predicted(ladder_of(runs), runs) == at_most(ladder_of(runs), runs) == (None, None, None)
 
 
 def test_without_a_price_there_is_no_cost():

@@ -67,7 +67,7 @@ def test_every_state_is_told_and_counted(pilots):
     assert [run.share for run in found.runs] == [1.0, 0.49, 0.49, 0.49, 0.49, None]
     assert found.runs[1].reason == "exit status 0 at step 490 of 1,000"
     assert found.runs[3].reason == "exit status 1: 'RuntimeError: out of memory'"
-    assert found.runs[4].reason == "no exit status, and nothing written for 2.00 h"
+    assert found.runs[4].reason == "no exit status, and nothing written for 2.00 hours"
     assert (found.runs[3].exit_status, found.runs[2].exit_status) == (1, None)
     assert found.runs[2].quiet_hours == pytest.approx(0.25)
     assert found.warnings == ()
@@ -131,7 +131,7 @@ def test_a_run_of_exit_status_0_without_a_log_is_finished_with_a_warning(pilots)
 @pytest.mark.parametrize(
     ("exit_status", "said"),
     [
-        (124, "exit status 124, stopped at its limit of 3.00 h: 'last words'"),
+        (124, "exit status 124, stopped at its limit of 3.00 hours: 'last words'"),
         (
             137,
             "exit status 137, killed by signal 9: often out of memory, or ended by the engine at once: 'last words'",
@@ -187,7 +187,7 @@ def test_a_run_without_a_sign_of_life_is_stopped_soon(pilots):
         with_sign(write_run("pilots", run, upto=500, began=2.6, silent=silent), hours)
     found = status().runs
     assert [run.state for run in found[:4]] == ["running", "stopped", "running", "running"]
-    assert found[1].reason == "no exit status, and no sign of life for 0.400 h"
+    assert found[1].reason == "no exit status, and no sign of life for 24.0 minutes"
     assert [run.quiet_hours for run in found[:3]] == pytest.approx([0.5, 0.5, 2.5])
 
 
@@ -210,7 +210,7 @@ def test_a_run_is_stopped_once_its_limit_is_over(pilots):
     later += 200
     os.utime("pilots/00-5M-s0/output.log", (later, later))
     found = only(now=later)
-    assert (found.state, found.reason) == ("stopped", "no exit status, though its limit of 3.00 h is over")
+    assert (found.state, found.reason) == ("stopped", "no exit status, though its limit of 3.00 hours is over")
     write_run("pilots", pilots.runs[1], upto=500, began=1.5, silent=0.9)
     write_run("pilots", pilots.runs[2], upto=500, began=1.5, silent=1.1)
     assert [run.state for run in status().runs[1:3]] == ["running", "stopped"]
@@ -539,6 +539,28 @@ def test_where_the_rest_is_to_be_submitted(pilots, engine, monkeypatch):
     monkeypatch.chdir("..")
     shutil.move("pilots", "other")
     assert "moved" in [notice.code for notice in rest(folder="other").notices]
+
+
+@pytest.mark.parametrize(
+    ("hours", "shown"),
+    [(0.001, "3.6 seconds"), (0.05, "3.0 minutes"), (1.5, "1.5 hours"), (5.0, "5.0 hours"), (60.0, "2.5 days")],
+)
+def test_times_of_runs_have_the_unit_that_suits_them(pilots, hours, shown):
+    """Pilots take seconds to days, of which hours alone would show 0.0010 or 60."""
+    first, *others = pilots.runs
+    write_ladder_json(replace(pilots, runs=(replace(first, hours=hours, limit_hours=99.0), *others)), "pilots")
+    grid = ladder_status_report(status()).grid
+    assert grid.rows[0][grid.columns.index("left")] == shown
+
+
+@pytest.mark.parametrize(
+    ("silent", "shown"), [(0.0, "< 1 minute"), (1 / 60, "1.0 minutes"), (0.15, "9.0 minutes"), (0.9, "54 minutes")]
+)
+def test_a_silence_is_shown_in_minutes_to_which_it_is_known(pilots, silent, shown):
+    """A run that wrote a moment ago was not silent for 0 h."""
+    write_run("pilots", pilots.runs[0], upto=500, silent=silent)
+    grid = ladder_status_report(status()).grid
+    assert grid.rows[0][grid.columns.index("silent")] == shown
 
 
 def test_the_report_says_what_comes_next(pilots):

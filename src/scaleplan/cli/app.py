@@ -10,6 +10,7 @@ import re
 import sys
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -336,11 +337,22 @@ def _report(error: ScaleplanError, arguments: Sequence[str], defaults: Mapping[s
         return error.exit_status
     sys.stderr.write(message_lines(f"error: {escape_control(error.message)}", sys.stderr))
     caret = error.caret() if isinstance(error, QuantityError) else None
-    if caret:
-        sys.stderr.write("".join(f"  {line}\n" for line in caret.splitlines()))
+    if isinstance(error, QuantityError) and caret:
+        option = _option_of(error.text, arguments)
+        given = f"{option} " if option else ""
+        for line, before in zip(caret.splitlines(), (given, " " * len(given)), strict=True):
+            sys.stderr.write(f"  {before}{line}\n")
     if error.hint:
         sys.stderr.write(message_lines(f"hint: {escape_control(error.hint)}", sys.stderr))
     return error.exit_status
+
+
+def _option_of(text: str, arguments: Sequence[str]) -> str | None:
+    """Return the one option that was given a text; None where none was, or several."""
+    pairs = [word.split("=", 1) for word in arguments if word.startswith("--") and "=" in word]
+    pairs += [[word, value] for word, value in pairwise(arguments) if re.fullmatch(r"--?[a-z][a-z-]*", word)]
+    given = {word for word, value in pairs if value.strip() == text.strip()}
+    return given.pop() if len(given) == 1 else None
 
 
 def _where_to_look(error: ScaleplanError, arguments: Sequence[str]) -> str:

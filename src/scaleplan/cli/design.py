@@ -101,7 +101,7 @@ class LaunchOptions:
     ] = None
     rule: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Rule of thumb for batch and learning rate; porian-2024 if not given."),
+        typer.Option(metavar="NAME", help="Rule of thumb for batch and learning rate; step-law-2025 if not given."),
     ] = None
     vocab: Annotated[
         str | None,
@@ -127,13 +127,14 @@ class LaunchOptions:
     def request(self, machine: RunOfLadderOptions, output: LaunchingOptions) -> LaunchRequest | None:
         """Return how runs are to be started, None where they are not; raises UsageError for half of what it takes."""
         launches = output.format in LAUNCHING
+        every = {**keywords(self), **keywords(machine)}
+        given = {name: value for name, value in every.items() if value is not None}
         if self.folder is None:
             if launches:
                 raise UsageError(
                     f"--format {output.format} needs -o FOLDER, which the files are written into", hint="-o pilots"
                 )
-            given = {**keywords(self), **keywords(machine)}
-            used = next((name for name, value in given.items() if value is not None), None)
+            used = next(iter(given), None)
             if used is not None:
                 raise UsageError(
                     f"--{used.replace('_', '-')} is about files that start the runs",
@@ -153,8 +154,6 @@ class LaunchOptions:
         from scaleplan.ladder.ladder_folder import require_place
         from scaleplan.ladder.plan_runs import LaunchRequest
 
-        given = {**keywords(self), **keywords(machine)}
-        given = {name: value for name, value in given.items() if value is not None}
         request = LaunchRequest.parse(output=given.pop("folder"), engine=output.format, **given)
         require_place(request.folder)
         return request

@@ -15,6 +15,7 @@ from scaleplan.errors import FileError, quote
 from scaleplan.fitting.mapping import ColumnMapping
 from scaleplan.fitting.row_choice import is_written_nan
 from scaleplan.fitting.table import RawTable
+from scaleplan.tables.arrow_cells import ArrowCells
 from scaleplan.tables.arrow_files import library
 from scaleplan.tables.cells import to_text
 from scaleplan.tables.frames import text_table
@@ -120,17 +121,9 @@ def texts_of(mapped: ColumnMapping, batch: Batch) -> tuple[list[str], Index]:
 
 def distinct_cells(mapped: ColumnMapping, array: Any) -> tuple[RawTable, Index]:  # noqa: ANN401  of PyArrow
     """Return a table of the distinct cells of a column, and the place of each row in it."""
-    pa, types = library(), library("pyarrow.types")
-    if types.is_nested(array.type):
-        cells = pa.array([row[0] for row in text_rows(pa.record_batch([array], names=["cell"]))], pa.string())
-        encoded = cells.dictionary_encode()
-    else:
-        encoded = array if types.is_dictionary(array.type) else array.dictionary_encode()
-    records = text_rows(pa.record_batch([encoded.dictionary], names=["cell"]))
-    places = encoded.indices.fill_null(len(records)).to_numpy(zero_copy_only=False).astype(np.intp)
-    name = mapped.column or ""
-    rows = tuple(range(len(records) + 1))
-    return RawTable(source="", sha256="", names=(name,), records=[*records, [""]], rows=rows), places
+    texts, places = ArrowCells(array).distinct()
+    records, rows = [[text] for text in texts], tuple(range(len(texts)))
+    return RawTable(source="", sha256="", names=(mapped.column or "",), records=records, rows=rows), places
 
 
 def text_rows(batch: Batch) -> list[list[str]]:

@@ -206,7 +206,7 @@ class UtilisationTable:
             notices.append(Notice(code="utilisation_size_assumed", message=message))
         if kind.thin or size < kind.thin_below or (kind is not alone) or accelerator.class_by_likeness:
             known = f"little is published about utilisation on {accelerator.id} at this size"
-            message = f"{known}; measure it and give --measured, such as --measured '410k tokens/s'"
+            message = f"{known}; measure it: --mfu 30%, or --measured '410k tokens/s' where the command has it"
             notices.append(Notice(code="utilisation_thin_evidence", message=message))
         return Utilisation(
             mfu=mfu,
@@ -264,10 +264,10 @@ class UtilisationTable:
             known = (
                 "" if found is None else next((name for name in found.precisions if name in accelerator.peaks), "")
             )
-            other = f", or --precision {known}" if known else ""
+            other = f", or --precision {known} where the command has it" if known else ""
             raise UsageError(
                 f"there is no default utilisation for {accelerator.id} in {precision}",
-                hint=f"give --mfu, or what you measured with --measured{other}",
+                hint=f"give --mfu, such as --mfu 30%{other}",
             )
         return found
 

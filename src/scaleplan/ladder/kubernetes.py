@@ -192,8 +192,8 @@ def _annotations(ladder: Ladder, runs: Sequence[LadderRun]) -> dict[str, str]:
     """Return what the Job says of its spending to who finds it in the cluster."""
     values = {}
     for prefix, spending in (("", predicted(ladder, runs)), ("most-", at_most(ladder, runs))):
-        if spending is not None:
+        if spending.gpu_hours is not None:
             values[f"scaleplan/{prefix}gpu-hours"] = format_hours(spending.gpu_hours)
-        if spending is not None and spending.cost is not None:
+        if spending.cost is not None:
             values[f"scaleplan/{prefix}cost"] = money_in(ladder.currency)(spending.cost)
     return values

@@ -31,7 +31,8 @@ class LadderRun(Record):
     ``flops`` the compute of its training. ``batch`` is in tokens, ``batch_sequences`` the same in sequences of
     ``context`` tokens; ``steps`` are whole. ``words`` are the command as a program and its arguments, which no shell
     reads, and ``out`` is the folder as the command is given it. ``hours`` of time are predicted on the GPUs of the
-    ladder, and a run is stopped after ``limit_hours``; both are None where the GPU is not known.
+    ladder, and a run is stopped after ``limit_hours``; both are None where the GPU is not known. The output head of
+    ``tied_embeddings`` is the table of the vocabulary.
     """
 
     name: str
@@ -55,6 +56,7 @@ class LadderRun(Record):
     words: tuple[str, ...]
     hours: float | None = None
     limit_hours: float | None = None
+    tied_embeddings: bool | None = None
 
     def values(self, gpus: int) -> dict[str, str | float]:
         """Return the values that a command can name, on the GPUs of the ladder."""

@@ -28,7 +28,7 @@ from scaleplan.logs.log_ends import ends_of
 from scaleplan.logs.log_file import plain
 from scaleplan.logs.log_reading import read_run_folder
 from scaleplan.logs.run_sizes import last_step
-from scaleplan.units import format_hours, format_plain
+from scaleplan.units import format_plain, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,6 +129,7 @@ class _FolderReader:
         self.written = _last_written(folder)
         self.began = _began(folder / STARTED)
         self.started = float(self.began) if self.began else None
+        self.started_written = _written(folder / STARTED)
         self.log = read_run_folder(folder, self._about(), opened=ends_of, tell=self.warnings.append)
 
     def found(self) -> RunFolder:
@@ -212,7 +213,7 @@ class _FolderReader:
             return f"{self._without_status()}{shown}"
         meaning = _EXPLAINED.get(status)
         if status == PAST_LIMIT and self.run.limit_hours is not None:
-            meaning = f"stopped at its limit of {format_hours(self.run.limit_hours)}"
+            meaning = f"stopped at its limit of {format_seconds(3600 * self.run.limit_hours)}"
         if meaning is None and status > _SIGNALS:
             meaning = f"ended by {_signal_name(status - _SIGNALS)}"
         return f"exit status {status}{'' if meaning is None else f', {meaning}'}{shown}"
@@ -229,14 +230,14 @@ class _FolderReader:
         """Return why a run that has no exit status cannot be running; None where it can be."""
         limit = self.run.limit_hours
         if self.started is not None and limit is not None and self.now > self.started + 3600 * limit + _LATE:
-            return f"no exit status, though its limit of {format_hours(limit)} is over"
+            return f"no exit status, though its limit of {format_seconds(3600 * limit)} is over"
         lifeless, quiet = self._lifeless(), self._quiet()
         if lifeless is not None:
-            said = f"no exit status, and no sign of life for {format_hours(lifeless)}"
+            said = f"no exit status, and no sign of life for {format_seconds(3600 * lifeless)}"
             return said if lifeless > _LIFELESS_HOURS else None
         if quiet is None:
             return "no exit status, and nothing written"
-        return f"no exit status, and nothing written for {format_hours(quiet)}" if quiet > QUIET_HOURS else None
+        return f"no exit status, and nothing written for {format_seconds(3600 * quiet)}" if quiet > QUIET_HOURS else None
 
     def _quiet(self) -> float | None:
         """Return the hours since anything was written, in whole minutes: clocks of disks differ by seconds."""
@@ -244,12 +245,15 @@ class _FolderReader:
 
     def _lifeless(self) -> float | None:
         """Return the hours since the last sign of life; None where this start shows none, or was copied."""
-        alive, began = _written(self.folder / ALIVE), _written(self.folder / STARTED)
-        if alive is None or began is None or self.started is None:
-            return None
-        if abs(began - self.started) > _SAME_CLOCK or alive < began - _SAME_CLOCK:
+        began, alive = self._clocked_start(), _written(self.folder / ALIVE)
+        if began is None or alive is None or alive < began - _SAME_CLOCK:
             return None
         return self._hours_since(max(alive, self.written or 0.0))
+
+    def _clocked_start(self) -> float | None:
+        """Return when the run last started by the clock of its disk; None where its files are copies."""
+        began, written = self.started, self.started_written
+        return written if began is not None and written is not None and abs(written - began) <= _SAME_CLOCK else None
 
     def _hours_since(self, time: float) -> float:
         return max(0.0, self.now - time) // 60 / 60
@@ -258,12 +262,11 @@ class _FolderReader:
         """Return the hours since the last start, by the clock, else by the log; None where neither has them."""
         if state == "to run":
             return None
-        began, end = self.started, _written(self.folder / EXIT)
+        end = _written(self.folder / EXIT)
         if end is None:
             end = self.now if state == "running" else self.written
-        written = _written(self.folder / STARTED)
-        if began is not None and written is not None and end is not None and abs(written - began) <= _SAME_CLOCK:
-            return max(0.0, end - began) / 3600
+        if self.started is not None and end is not None and self._clocked_start() is not None:
+            return max(0.0, end - self.started) / 3600
         seconds = None if self.log is None else last_entry(self.log.curves.get("seconds"))
         return None if seconds is None else seconds[1] / 3600
 

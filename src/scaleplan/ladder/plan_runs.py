@@ -10,17 +10,19 @@ import math
 import os
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Any, Unpack
 
 from scaleplan.advice.batch import RuleInput, rule_answer, whole_batch
-from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError, quote
+from scaleplan.errors import Notice, ScaleplanError, UnknownNameError, UsageError
 from scaleplan.hardware.device_budget import resolve_budget
 from scaleplan.ladder.command import check_visible, parse_command
 from scaleplan.ladder.engines import ENGINES, engine_of, remote_folder
 from scaleplan.ladder.ladder import Ladder, LadderRun
+from scaleplan.ladder.launch_warnings import launch_warnings
 from scaleplan.ladder.list_of_runs import ACTIVE_STARTS
-from scaleplan.ladder.spending import at_most, predicted
+from scaleplan.ladder.sized_run import SizedRun
+from scaleplan.ladder.spending import Spending
 from scaleplan.models.questions import parse_whole
 from scaleplan.models.styles import STYLES
 from scaleplan.planning.context import Context
@@ -28,19 +30,11 @@ from scaleplan.planning.placement import layouts_on, model_of, sequence_of
 from scaleplan.planning.request import Request
 from scaleplan.presets.conventions import Embedding
 from scaleplan.record import Record
-from scaleplan.units import (
-    counted,
-    exact,
-    format_count,
-    format_factor,
-    format_number,
-    parse_integer,
-)
+from scaleplan.units import counted, exact, format_count, parse_integer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from scaleplan.advice.batch import Outside, RuleAnswer
     from scaleplan.fitting.pilot import PilotDesign, PilotRun
     from scaleplan.ladder.command import CommandTemplate
     from scaleplan.models import Model
@@ -50,8 +44,12 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_RULE", "DEFAULT_STYLE", "LaunchRequest", "make_ladder", "rules_for_runs"]
 
-DEFAULT_RULE = "porian-2024"
-"""The rule whose source gives batch and rate, tuned at the sizes of pilots: 5M to 901M parameters."""
+DEFAULT_RULE = "step-law-2025"
+"""The rule whose batch and rate follow the tokens too: pilots have from one to hundreds of tokens a parameter.
+
+By size alone a run of few tokens has a hundred steps at a rate for many. A ladder of 1M to 11M parameters that was
+trained by each rule came out well by this one, far below its range, and badly by ``porian-2024``, within its sizes.
+"""
 
 DEFAULT_STYLE = "llama"
 
@@ -63,26 +61,18 @@ LIMIT = 3.0
 """Times the predicted hours, after which a run is stopped. A default utilisation holds within 1.6x for 80 % of
 projects (``utilisation.toml``), by which 3x is too little for about 1 in 1000."""
 
-_SLOW_LAYER = 3.5e-3
-"""Seconds a step for each layer that a program may take however small its model is, because it starts one kernel
-after another: eager PyTorch 2.11 took 10.7 ms for 3 layers, 14.2 to 15.4 for 4 and 17.3 for 6, alone on an H200."""
-
 _LEAST_LIMIT = 0.5
 """Hours that every run may take: an image, a compilation and the first data can take as long as a short run."""
 
 _LIMIT_STEP = 0.25  # hours, to which limits are rounded up: queues ask for minutes, and people read them
 
-_FEW_STEPS = 100
-"""Steps below which a run hardly leaves its warm-up: 100 in nanoGPT's recipe for the smallest models."""
-
 _ROUND_SIZES = tuple(digit * 10.0**power for power in range(6, 11) for digit in (1, 2, 5))
+"""Sizes that a design may begin with."""
 
 _RATE_DIGITS = 3  # of a learning rate, which no rule gives more exactly
 
-
 _ANY_FLOPS, _ANY_PARAMS = 1e18, 1e8
 """Compute and size of some run of a ladder, which any hardware that can be given can do."""
-
 
 _SOME_RUN: Mapping[str, Any] = {
     "name": "00-s0",
@@ -176,12 +166,9 @@ class LaunchRequest(Record):
 
     def _require_file(self) -> None:
         """Refuse, before runs are searched, what the file of the engine cannot have, by that of some run."""
-        budget = resolve_budget(self.data, self.hardware.paying(_ANY_FLOPS), params=_ANY_PARAMS).budget
-        hours, price, currency = None if self.hardware.gpu is None else 1.0, budget.price_per_hour, budget.currency
+        hours = None if self.hardware.gpu is None else 1.0
         run = self._with_command(LadderRun(**_SOME_RUN, out=self._out("00-s0"), hours=hours, limit_hours=hours))
-        engine_of(self.engine).write(
-            self._of_runs((run,), law="", target=1.0, price=price, currency=currency), (run,)
-        )
+        engine_of(self.engine).write(self._of_runs((run,), law="", target=1.0, warnings=()), (run,))
 
     def require_schedule(self, schedule: str) -> None:
         """Refuse runs that are not trained from scratch."""
@@ -194,13 +181,14 @@ class LaunchRequest(Record):
     def ladder(self, design: PilotDesign) -> Ladder:
         """Return the runs of a design, ready to be written; raises UsageError for runs that cannot be started."""
         self.require_schedule(design.schedule)
-        if design.params_convention is None:
+        convention = design.params_convention
+        if convention is None:
             raise UsageError(
                 "this design, of an earlier version, does not say how its law counts parameters",
                 hint="design the runs again",
             )
-        models = self._models(design, design.params_convention)
-        sized = [self._sized(design, run, models[run.params]) for run in design.runs]
+        models = self._models(design, convention)
+        sized = [self._sized(design, run, models[run.params], convention) for run in design.runs]
         self._require_memory(models)
         order = sorted(sized, key=lambda each: (-(each.hours or each.flops), -each.model.params, -each.tokens))
         repeated = [(each, seed) for each in order for seed in range(each.seeds)]
@@ -209,29 +197,28 @@ class LaunchRequest(Record):
             self._run(each, f"{str(position).zfill(digits)}-{each.label}-s{seed}", seed)
             for position, (each, seed) in enumerate(repeated)
         )
-        ladder = self._of_runs(
-            runs, law=design.law, target=design.target, price=order[0].price, currency=order[0].currency
+        doubts = launch_warnings(
+            order,
+            engine=self.engine,
+            command=self.command,
+            rule=self.rule.id,
+            style=self.style,
+            vocab=self.vocab,
+            gpus=self.gpus,
         )
-        ladder = replace(ladder, warnings=(*design.warnings, *self.command.warnings, *self._warnings(order)))
-        likely, most = predicted(ladder, runs), at_most(ladder, runs)
-        if likely is None or most is None:
-            return ladder
-        return replace(
-            ladder,
-            gpu_hours=likely.gpu_hours,
-            days=likely.days,
-            cost=likely.cost,
-            most_gpu_hours=most.gpu_hours,
-            most_days=most.days,
-            most_cost=most.cost,
-        )
+        warnings = (*design.warnings, *self.command.warnings, *doubts)
+        return self._of_runs(runs, law=design.law, target=design.target, warnings=warnings)
 
     def _of_runs(
-        self, runs: tuple[LadderRun, ...], *, law: str, target: float, price: float | None, currency: str | None
+        self, runs: tuple[LadderRun, ...], *, law: str, target: float, warnings: tuple[Notice, ...]
     ) -> Ladder:
-        """Return a ladder of some runs, of which nothing is added up yet but their compute."""
+        """Return a ladder of some runs, with what all of them take."""
         at_once, engine = min(self.at_once, len(runs)), engine_of(self.engine)
         gpu = None if self.hardware.gpu is None else self.data.accelerators.get(self.hardware.gpu)
+        # a GPU-hour has one price, whatever a run computes
+        budget = resolve_budget(self.data, self.hardware.paying(_ANY_FLOPS), params=_ANY_PARAMS).budget
+        take = partial(Spending.of, gpus=self.gpus, at_once=at_once, price=budget.price_per_hour)
+        likely, most = take([run.hours for run in runs]), take([run.limit_hours for run in runs])
         return Ladder(
             engine=self.engine,
             folder=self.folder,
@@ -247,17 +234,18 @@ class LaunchRequest(Record):
             at_once=at_once,
             runs=runs,
             flops=math.fsum(run.flops for run in runs),
-            gpu_hours=None,
-            days=None,
-            cost=None,
-            most_gpu_hours=None,
-            most_days=None,
-            most_cost=None,
-            price=price,
-            currency=currency,
+            gpu_hours=likely.gpu_hours,
+            days=likely.days,
+            cost=likely.cost,
+            most_gpu_hours=most.gpu_hours,
+            most_days=most.days,
+            most_cost=most.cost,
+            price=budget.price_per_hour,
+            currency=budget.currency,
             image=self.image,
             storage=self.storage,
             vendor=None if gpu is None else gpu.vendor,
+            warnings=warnings,
         )
 
     def _models(self, design: PilotDesign, convention: str) -> dict[int, Model]:
@@ -276,7 +264,8 @@ class LaunchRequest(Record):
                 failed[size] = error
         if failed:
             largest = max(failed)
-            least = self._least(largest, models, convention)
+            larger = (10.0 ** math.ceil(math.log10(largest)), *(size for size in models if size > largest))
+            least = self._with_shape(larger, convention)
             of = "" if self.vocab is None else f" with a vocabulary of {self.vocab:,}"
             raise UsageError(
                 f"there is no {self.style} shape of {format_count(largest)} parameters{of}: "
@@ -292,15 +281,11 @@ class LaunchRequest(Record):
 
     def least_size(self) -> float | None:
         """Return the least round size that has a shape, for a design to begin with; None where none is found."""
-        for size in _ROUND_SIZES:
-            with suppress(ScaleplanError):
-                self._model(size, "total", self.vocab)  # of fewer counted parameters, a shape has more in all
-                return size
-        return None
+        return self._with_shape(_ROUND_SIZES, "total")  # of fewer counted parameters, a shape has more in all
 
-    def _least(self, failed: float, models: Mapping[int, Model], convention: str) -> float | None:
-        """Return a size above one that has no shape that has one: a round one, or the next of the design."""
-        for size in (10.0 ** math.ceil(math.log10(failed)), *(size for size in models if size > failed)):
+    def _with_shape(self, sizes: Iterable[float], convention: str) -> float | None:
+        """Return the first of some sizes that has a shape; None where none has."""
+        for size in sizes:
             with suppress(ScaleplanError):
                 self._model(size, convention, self.vocab)
                 return size
@@ -329,15 +314,15 @@ class LaunchRequest(Record):
             hint=" or ".join(ways) or "choose a GPU with more memory, or a shorter --context",
         )
 
-    def _sized(self, design: PilotDesign, run: PilotRun, model: Model) -> _Sized:
-        """Return a run of a design with its batch, steps, time and price."""
+    def _sized(self, design: PilotDesign, run: PilotRun, model: Model, convention: str) -> SizedRun:
+        """Return a run of a design with its batch, steps, rate and time."""
         sequence = sequence_of(self.hardware, model.architecture)
         if sequence > run.tokens:
             raise UsageError(
                 f"a sequence of {sequence:,} tokens is longer than a run of {format_count(run.tokens)}",
                 hint="give a shorter --context, or --limit 'tokens >= …'",
             )
-        per_token = run.flops / (run.params * run.tokens) * model.params_as(design.params_convention or "total")
+        per_token = run.flops / (run.params * run.tokens) * model.params_as(convention)
         sizes = RuleInput(
             law=design.law,
             params=model.params,
@@ -361,8 +346,8 @@ class LaunchRequest(Record):
         batch = sequences * sequence
         steps = max(1, round(run.tokens / batch))
         flops = per_token * steps * batch
-        hours, price, currency, notices = self._time(flops, design.run_cost or 0.0, model)
-        return _Sized(
+        hours, notices = self._time(flops, design.run_cost or 0.0, model)
+        return SizedRun(
             label=f"{format_count(run.params, digits=2)}-{format_count(run.tokens, digits=2)}",
             seeds=run.seeds,
             model=model,
@@ -372,23 +357,18 @@ class LaunchRequest(Record):
             rate=float(f"{answer.learning_rate:.{_RATE_DIGITS}g}"),
             flops=flops,
             hours=hours,
-            price=price,
-            currency=currency,
             answer=answer,
             notices=notices,
         )
 
-    def _time(
-        self, flops: float, extra: float, model: Model
-    ) -> tuple[float | None, float | None, str | None, tuple[Notice, ...]]:
-        """Return the hours of a run with ``extra`` FLOP beyond its compute, the price of a GPU-hour, and warnings."""
+    def _time(self, flops: float, extra: float, model: Model) -> tuple[float | None, tuple[Notice, ...]]:
+        """Return the hours of a run with ``extra`` FLOP beyond its compute, and warnings of its speed and price."""
         found = resolve_budget(self.data, self.hardware.paying(flops), params=model.active_params)
         if found.budget.gpu_hours is None:
-            return None, None, None, found.notices
-        hours = found.budget.gpu_hours / self.gpus * (flops + extra) / flops
-        return hours, found.budget.price_per_hour, found.budget.currency, found.notices
+            return None, found.notices
+        return found.budget.gpu_hours / self.gpus * (flops + extra) / flops, found.notices
 
-    def _run(self, sized: _Sized, name: str, seed: int) -> LadderRun:
+    def _run(self, sized: SizedRun, name: str, seed: int) -> LadderRun:
         """Return a run by its name and seed."""
         a = sized.model.architecture
         run = LadderRun(
@@ -413,6 +393,7 @@ class LaunchRequest(Record):
             words=(),
             hours=sized.hours,
             limit_hours=None if sized.hours is None else _limit(max(sized.hours, sized.least_hours)),
+            tied_embeddings=sized.model.architecture.tied,
         )
         return self._with_command(run)
 
@@ -422,109 +403,6 @@ class LaunchRequest(Record):
 
     def _with_command(self, run: LadderRun) -> LadderRun:
         return replace(run, words=self.command.words_of(run.values(self.gpus)))
-
-    def _warnings(self, sized: Sequence[_Sized]) -> Iterable[Notice]:
-        """Yield what all runs have in common, what the rule was not fitted on, and runs of few steps, each once."""
-        yield from dict.fromkeys(notice for each in sized for notice in each.notices)
-        mark = _mark_in_folder(engine_of(self.engine).marks)
-        if mark is not None:
-            yield Notice(
-                code="mark_in_folder",
-                message=f"{self.engine} starts no run from this folder, reading {quote(mark)} in its path as a mark: "
-                "submit with --output=/PLACE/slurm-%A.out, or design from a folder without one",
-            )
-        own, common = STYLES[self.style].vocab, sized[0].model.architecture.vocab
-        if self.vocab is None and common < own:
-            yield Notice(
-                code="small_vocabulary",
-                message=f"all runs have a vocabulary of {common:,}, as suits the smallest, so that losses compare: "
-                "--vocab gives that of your tokenizer, --limit 'params >= …' leaves out sizes too small for it",
-            )
-        total = sum(each.seeds for each in sized)
-        lacking = [*self._lacking(sized)]
-        if lacking:
-            yield Notice(
-                code="values_unused",
-                message=f"--command has no {', no '.join(lacking)}: what the runs have of their own there does not "
-                "reach the program",
-            )
-        if self.gpus > 1 and not self.command.has("gpus"):
-            yield Notice(
-                code="gpus_unused",
-                message=f"each run has {self.gpus} GPUs, and --command has no {{gpus}} that tells the program: "
-                "'torchrun --nproc-per-node {gpus} train.py …' starts a process on each",
-            )
-        outside = sum(each.seeds for each in sized if each.answer.outside)
-        if outside:
-            farthest = _farthest(gone for each in sized for gone in each.answer.outside)
-            yield Notice(
-                code="rule_range",
-                message=f"{outside} of {counted(total, 'run')} are beyond what rule {self.rule.id} was fitted on: "
-                f"{'; '.join(farthest)}",
-            )
-        short = [each for each in sized if each.hours is not None and each.hours < each.least_hours]
-        if short:
-            step = min(each.hours / each.steps for each in short if each.hours is not None) * 3600
-            hours = sum(each.seeds * max(each.hours or 0.0, each.least_hours) for each in sized) * self.gpus
-            yield Notice(
-                code="short_steps",
-                message=f"{sum(each.seeds for each in short)} of {counted(total, 'run')} are predicted at "
-                f"{format_number(1e3 * step, digits=2)} ms a step and up, and a program that starts one kernel after "
-                f"another takes up to {format_number(1e3 * _SLOW_LAYER, digits=2)} ms a layer: together the runs may "
-                f"take {format_number(hours, digits=2)} GPU-hours; a compiled step or CUDA graphs are faster",
-            )
-        few = [each for each in sized if each.steps < _FEW_STEPS]
-        if few:
-            number = sum(each.seeds for each in few)
-            least = min(each.steps for each in few)
-            yield Notice(
-                code="few_steps",
-                message=f"{number} of {counted(total, 'run')} have fewer than {_FEW_STEPS} steps, the least "
-                f"{least}, as many as a warm-up takes: --limit 'tokens_per_param >= …' leaves them out",
-            )
-
-    def _lacking(self, sized: Sequence[_Sized]) -> Iterator[str]:
-        """Yield the placeholders by which runs differ and that the command does not have, nor their name."""
-        if self.command.has("name"):  # by which a program may look the run up
-            return
-        for names, values in (
-            (("layers", "width", "params"), {each.model.params for each in sized}),
-            (("tokens", "steps"), {each.tokens for each in sized}),
-            (("batch", "batch_sequences"), {each.sequences for each in sized}),
-            (("lr",), {each.rate for each in sized}),
-            (("seed",), set(range(max(each.seeds for each in sized)))),
-        ):
-            if len(values) > 1 and not self.command.has(*names):
-                *others, last = (f"{{{name}}}" for name in names)
-                yield f"{', '.join(others)} or {last}" if others else last
-
-
-class _Sized(NamedTuple):
-    """A run of a design with what it is trained with, before its seeds have names."""
-
-    label: str
-    seeds: int
-    model: Model
-    context: int
-    sequences: int
-    steps: int
-    rate: float
-    flops: float
-    hours: float | None
-    price: float | None
-    currency: str | None
-    answer: RuleAnswer
-    notices: tuple[Notice, ...]
-
-    @property
-    def tokens(self) -> int:
-        """The tokens that are trained."""
-        return self.steps * self.sequences * self.context
-
-    @property
-    def least_hours(self) -> float:
-        """The hours that a program takes which starts one kernel after another, were its GPU infinitely fast."""
-        return self.steps * self.model.architecture.layers * _SLOW_LAYER / 3600
 
 
 def make_ladder(
@@ -606,14 +484,6 @@ def _require_of_engine(engine: str, *, image: str | None, storage: str | None) -
         raise UsageError(f"{engine} needs --image, in which the command runs", hint="--image python:3.13")
 
 
-def _mark_in_folder(marks: str) -> str | None:
-    """Return a character of some that the path of the present folder has; None without one, or without a folder."""
-    with suppress(OSError):
-        place = str(Path.cwd())
-        return next((mark for mark in marks if mark in place), None)
-    return None
-
-
 def rules_for_runs(library: RuleLibrary) -> tuple[str, ...]:
     """Return the rules that give a dense run a rate and a batch of the least loss, from its sizes alone."""
     return tuple(
@@ -647,19 +517,3 @@ def _shown_folder(output: str | os.PathLike[str]) -> str:
 def _limit(hours: float) -> float:
     """Return after how many hours a run is stopped that is to take some."""
     return max(_LEAST_LIMIT, _LIMIT_STEP * math.ceil(LIMIT * hours / _LIMIT_STEP))
-
-
-_QUANTITIES = {"params": "parameters", "tokens": "tokens", "flops": "compute", "tokens_per_param": "tokens/param"}
-
-
-def _farthest(outside: Iterable[Outside]) -> list[str]:
-    """Return how far quantities leave their ranges, by the farthest on either side of each."""
-    most: dict[str, dict[str, float]] = {}
-    for gone in outside:
-        sides = most.setdefault(gone.quantity, {})
-        sides[gone.side] = max(gone.factor, sides.get(gone.side, 1.0))
-    return [
-        f"{_QUANTITIES.get(quantity, quantity)} up to "
-        + " and ".join(f"{format_factor(factor)} {side}" for side, factor in sorted(sides.items()))
-        for quantity, sides in sorted(most.items())
-    ]

@@ -26,29 +26,37 @@ __all__ = ["Spending", "at_most", "facts", "predicted"]
 
 
 class Spending(NamedTuple):
-    """What runs take: GPU-hours, days until the last has ended, money at the price of the ladder."""
+    """What runs take: GPU-hours, days until the last has ended, money; all None where the time of a run is not known.
 
-    gpu_hours: float
-    days: float
+    The money is None without a price, too.
+    """
+
+    gpu_hours: float | None
+    days: float | None
     cost: float | None
 
+    @classmethod
+    def of(cls, hours: Sequence[float | None], *, gpus: int, at_once: int, price: float | None) -> Spending:
+        """Return what runs of some hours take on ``gpus`` each, at a price of a GPU-hour."""
+        known = [each for each in hours if each is not None]
+        if len(known) < len(hours):
+            return cls(None, None, None)
+        total = math.fsum(known) * gpus
+        return cls(total, time_of_all(known, at_once) / 24, None if price is None else price * total)
 
-def predicted(ladder: Ladder, runs: Sequence[LadderRun]) -> Spending | None:
-    """Return what runs of a ladder are predicted to take; None where the GPU is not known."""
-    return _spending(ladder, [run.hours for run in runs])
+
+def predicted(ladder: Ladder, runs: Sequence[LadderRun]) -> Spending:
+    """Return what runs of a ladder are predicted to take."""
+    return _of_ladder(ladder, [run.hours for run in runs])
 
 
-def at_most(ladder: Ladder, runs: Sequence[LadderRun]) -> Spending | None:
-    """Return what runs of a ladder take if each is stopped at its limit of time; None where there is none."""
-    return _spending(ladder, [run.limit_hours for run in runs])
+def at_most(ladder: Ladder, runs: Sequence[LadderRun]) -> Spending:
+    """Return what runs of a ladder take if each is stopped at its limit of time."""
+    return _of_ladder(ladder, [run.limit_hours for run in runs])
 
 
-def _spending(ladder: Ladder, hours: Sequence[float | None]) -> Spending | None:
-    known = [each for each in hours if each is not None]
-    if len(known) < len(hours):
-        return None
-    total = math.fsum(known) * ladder.gpus
-    return Spending(total, time_of_all(known, ladder.at_once) / 24, ladder.cost_of(total))
+def _of_ladder(ladder: Ladder, hours: Sequence[float | None]) -> Spending:
+    return Spending.of(hours, gpus=ladder.gpus, at_once=ladder.at_once, price=ladder.price)
 
 
 def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], ...]:
@@ -66,18 +74,21 @@ def facts(ladder: Ladder, runs: Sequence[LadderRun]) -> tuple[tuple[str, str], .
         ),
         ("runs", f"{len(runs):,}{some}, of {size} parameters, {each}"),
     ]
-    likely, most = predicted(ladder, runs), at_most(ladder, runs)
-    money = money_in(ladder.currency)
-    if likely is None:
-        listed.append(("time", "not predicted, as the GPU is not known"))
-    else:
-        listed.append(("time", f"{format_hours(likely.gpu_hours, unit='GPU-hours')}, {format_days(likely.days)}"))
-    if likely is not None and likely.cost is not None:
+    likely, most, money = predicted(ladder, runs), at_most(ladder, runs), money_in(ladder.currency)
+    listed.append(("time", _time(likely) or "not predicted, as the GPU is not known"))
+    if likely.cost is not None:
         listed.append(("cost", money(likely.cost)))
-    if most is None:
+    limit = _time(most)
+    if limit is None:
         listed.append(("at most", "without a limit of time: what the engine allows"))
     else:
-        time = f"{format_hours(most.gpu_hours, unit='GPU-hours')}, {format_days(most.days)}"
         price = "" if most.cost is None else f", {money(most.cost)}"
-        listed.append(("at most", f"{time}{price}: if each run is started once, and stopped at its limit"))
+        listed.append(("at most", f"{limit}{price}: if each run is started once, and stopped at its limit"))
     return tuple((name, escape_control(line)) for name, line in listed)
+
+
+def _time(spending: Spending) -> str | None:
+    """Return GPU-hours and days in words; None where they are not known."""
+    if spending.gpu_hours is None or spending.days is None:
+        return None
+    return f"{format_hours(spending.gpu_hours, unit='GPU-hours')}, {format_days(spending.days)}"

@@ -102,7 +102,7 @@ class LadderStatus(Record, Result):
     @property
     def to_start(self) -> int:
         """The runs that are to be started, or started again."""
-        return self.short + self.failed + self.stopped + self.to_run
+        return sum(run.state in _REST for run in self.runs)
 
 
 class RestOfLadder(NamedTuple):
@@ -210,14 +210,19 @@ def look_at(folder: str | Path, *, now: float | None = None) -> LookedAt:
 
 def _next_command(ladder: Ladder, folder: str | Path, states: Sequence[PilotRunState]) -> str | None:
     """Return the command for what comes next; None while the last runs are at work, and for a list of runs."""
-    place = Path(folder)
+    place = shlex.quote(str(Path(folder)))
     if set(states) == {"finished"}:
-        return f"scaleplan fit {shlex.quote(str(place))} --target {format_plain(ladder.target, digits=4)} -o law.toml"
+        return f"scaleplan fit {place} --target {format_plain(ladder.target, digits=4)} -o law.toml"
     if set(states) == {"to run"}:
         return ladder.submit or None
     if set(states).isdisjoint(_REST):
         return None
-    return f"scaleplan ladder status {shlex.quote(str(place))} -o {shlex.quote(str(place / f'rest-{ladder.file}'))}"
+    return f"scaleplan ladder status {place} -o {_rest_file(ladder, Path(folder))}"
+
+
+def _rest_file(ladder: Ladder, place: Path) -> str:
+    """Return a file for the rest of a ladder that is none of its own, quoted for a shell."""
+    return shlex.quote(str(place / f"rest-{ladder.file}"))
 
 
 def _row(run: LadderRun, found: RunFolder, hours_left: float | None) -> PilotStatus:
@@ -307,7 +312,7 @@ def _refuse_own(ladder: Ladder, place: Path, target: Path) -> None:
     if any(real == each.resolve() for each in kept):
         raise UsageError(
             f"{quote(target)} is the ladder's own file",
-            hint=f"name another one: -o {shlex.quote(str(place / f'rest-{ladder.file}'))}",
+            hint=f"name another one: -o {_rest_file(ladder, place)}",
         )
     within = next((run.name for run in ladder.runs if (place / run.name).resolve() in real.parents), None)
     if within is not None:

@@ -11,7 +11,7 @@ from scaleplan.output.views.plan import format_loss
 from scaleplan.units import counted, format_count, format_factor, format_flops, format_fraction, format_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from scaleplan.fitting.fleet_laws import Fleet, FleetLaw
 
@@ -133,18 +133,35 @@ def _remarks(fleet: Fleet) -> Iterator[str]:
     columns = {law.metric for law in fleet.laws if law.status != "not fitted"}
     if not fleet.metrics and _is_of_loss(fleet) and len(columns) == 1 and columns.isdisjoint({None, "loss"}):
         yield f"the loss is column {quote(str(columns.pop()))}"
-    if any(law.status == "not identified" and law.loss is not None for law in fleet.laws):
-        yield "where N* is not known, the loss is that at the tokens per parameter of the largest run"
+    yield from _where_unknown(fleet)
     yield f"--format csv has the sizes and {format_fraction(fleet.level)} intervals of each law too"
     reasons: dict[str, list[FleetLaw]] = {}
     for law in fleet.laws:
         if law.status == "not fitted":
             reasons.setdefault(str(law.reason), []).append(law)
     for reason, laws in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        names = ", ".join(quote(law.name) for law in laws[:_MOST_NAMED])
-        more = f" and {len(laws) - _MOST_NAMED:,} more" if len(laws) > _MOST_NAMED else ""
         hint = f"; {laws[0].hint}" if laws[0].hint else ""
-        yield f"not fitted: {names}{more}: {reason}{hint}"
+        yield f"not fitted: {_named(laws)}: {reason}{hint}"
     written = [law.file for law in fleet.laws if law.file is not None]
     if written:
         yield f"plan with one: scaleplan optimal --flops 1e21 --preset {written[0]}"
+
+
+def _where_unknown(fleet: Fleet) -> Iterator[str]:
+    """Yield why N* is not known of some laws, and where their loss is then: at the optimum, or where the runs are."""
+    unknown = [law for law in fleet.laws if law.status == "not identified" and law.loss is not None]
+    beyond = [law for law in unknown if law.reason is None]
+    if beyond:
+        yield f"N* not known of {_named(beyond)}: beyond what the runs can vouch for; the loss is that at the optimum"
+    refused = [law for law in unknown if law.reason is not None]
+    if refused:
+        yield (
+            f"N* not known of {_named(refused)}: the runs do not determine it; the loss is that on the line of the "
+            "runs, or at the tokens per parameter of the largest; --format csv has the reasons"
+        )
+
+
+def _named(laws: Sequence[FleetLaw]) -> str:
+    """Return the names of some laws, of many the first."""
+    names = ", ".join(quote(law.name) for law in laws[:_MOST_NAMED])
+    return names + (f" and {len(laws) - _MOST_NAMED:,} more" if len(laws) > _MOST_NAMED else "")

@@ -72,11 +72,23 @@ def _facts(ladder: Ladder) -> Iterator[Fact]:
             yield Fact(label, written(value), unit="" if most is None else f"at most {written(most)} by the limits")
 
 
+def _head(ladder: Ladder) -> str:
+    """Return how the vocabulary stands to the output head, which a program must do alike to have the parameters."""
+    apart = [run.params for run in ladder.runs if run.tied_embeddings is False]
+    if any(run.tied_embeddings is None for run in ladder.runs):
+        return ""  # a ladder that an earlier version wrote
+    if not apart:
+        return ", tied to the output head"
+    return ", apart from the output head" + (
+        "" if len(apart) == len(ladder.runs) else f" from {format_count(min(apart))} parameters on, tied to it below"
+    )
+
+
 def _remarks(ladder: Ladder) -> Iterator[str]:
     """Yield what the numbers stand on, and how the runs are submitted."""
     yield (
         f"for {format_flops(ladder.target)} by {ladder.law}; shape: layers x width, {ladder.style} style, "
-        f"vocabulary of {ladder.runs[0].vocab:,}; batch in tokens and learning rate by {ladder.rule}"
+        f"vocabulary of {ladder.runs[0].vocab:,}{_head(ladder)}; batch in tokens and learning rate by {ladder.rule}"
     )
     machine = f"{counted(ladder.gpus, 'GPU')} each" if ladder.gpu is None else f"{ladder.gpus} x {ladder.gpu} each"
     price = "" if ladder.price is None else f" at {money_in(ladder.currency)(ladder.price)} per GPU-hour"

@@ -14,6 +14,7 @@ from scaleplan.units import (
     format_fraction,
     format_hours,
     format_number,
+    format_seconds,
     money_in,
 )
 
@@ -31,16 +32,25 @@ _COLUMNS: dict[str, Callable[[PilotStatus], str]] = {
     "params": lambda run: format_count(run.params),
     "done": lambda run: _shown(run.share, lambda share: format_fraction(share, digits=2)),
     "loss": lambda run: _shown(run.loss, lambda loss: format_number(loss, digits=4)),
-    "silent": lambda run: _shown(run.quiet_hours, lambda hours: format_hours(hours, digits=2)),
-    "took": lambda run: _shown(run.hours, lambda hours: format_hours(hours, digits=2)),
-    "left": lambda run: (
-        "" if run.state == "finished" else _shown(run.hours_left, lambda hours: format_hours(hours, digits=2))
-    ),
+    "silent": lambda run: _shown(run.quiet_hours, _silence),
+    "took": lambda run: _shown(run.hours, _time),
+    "left": lambda run: "" if run.state == "finished" else _shown(run.hours_left, _time),
 }
 
 
 def _shown(value: float | None, written: Callable[[float], str]) -> str:
     return "" if value is None else written(value)
+
+
+def _time(hours: float) -> str:
+    """Write a time in the unit that suits it: runs of a ladder take seconds, and days."""
+    return format_seconds(3600 * hours, digits=2)
+
+
+def _silence(hours: float) -> str:
+    """Write how long nothing was written, which is known in whole minutes."""
+    seconds = 3600 * hours
+    return format_seconds(seconds, digits=2, like=max(seconds, 120.0)) if seconds >= 1.0 else "< 1 minute"
 
 
 def ladder_status_report(found: LadderStatus) -> Report:

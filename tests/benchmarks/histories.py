@@ -3,7 +3,7 @@
 A history of runs with a row a step is written as Parquet, Arrow and CSV, plain and compressed, in the order of the
 runs and in that of the steps, and each file is read by ``read_runs(…, last=True)`` in a process of its own. Printed
 are the seconds with the imports, and the peak memory of the process, to be held against 15 s and 500 MB; then the
-same of ``runs``, which keeps every curve, for the files in the order of the runs.
+same of ``runs``, which keeps every curve.
 """
 
 from __future__ import annotations
@@ -36,10 +36,9 @@ def main(rows: int) -> None:
             for path in sorted(folder.iterdir()):
                 print(f"by {order}: {path.name:12} {path.stat().st_size / 1e6:6.0f} MB", end="  ", flush=True)
                 subprocess.run([sys.executable, "-m", "tests.benchmarks.histories", "--read", str(path)], check=True)
-                if order == "runs":
-                    print(f"  runs: {path.name:25}", end="  ", flush=True)
-                    command = [sys.executable, "-m", "tests.benchmarks.histories", "--runs", str(path)]
-                    subprocess.run(command, check=True)
+                print(f"  runs: {path.name:25}", end="  ", flush=True)
+                command = [sys.executable, "-m", "tests.benchmarks.histories", "--runs", str(path)]
+                subprocess.run(command, check=True)
 
 
 def history(first: int, count: int, rows: int, *, by_run: bool) -> pa.Table:

@@ -4,6 +4,8 @@ import contextlib
 import csv
 import gzip
 import io
+import json
+import shlex
 import sys
 from unittest import mock
 
@@ -16,10 +18,13 @@ from pyarrow import feather, parquet
 
 from scaleplan.errors import FileError, ScaleplanError, UnknownNameError, UsageError
 from scaleplan.fitting import batch_columns, csv_batches, histories
+from scaleplan.fitting import table as tables
 from scaleplan.fitting.histories import final_rows
 from scaleplan.fitting.reading import read_runs
 from scaleplan.fitting.table import read_table
+from scaleplan.logs import collect
 from scaleplan.tables import arrow_files
+from scaleplan.tables.frames import TooLargeError
 
 NAMES = ["run", "corpus", "step", "params", "tokens", "loss", "val_loss", "state", "note"]
 
@@ -367,3 +372,19 @@ def test_columns_are_told_apart_by_rows_far_into_the_table(tmp_path):
     assert reduced == whole
     assert whole[0] == "FileError"  # two columns could be the loss
     assert read_table(path).rows[-1] == 52
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_json_lines_that_are_too_large_have_a_way_out_that_works(tmp_path, monkeypatch, last):
+    path = tmp_path / "all runs.jsonl"
+    rows = [{"run": f"r{run}", "step": step, "loss": 2 + 1 / step} for run in range(3) for step in range(1, 20)]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    for module in (histories, tables):
+        monkeypatch.setattr(module, "MAX_BYTES", 1000)
+    with pytest.raises(TooLargeError, match=r"all runs\.jsonl' is larger than") as caught:
+        read_runs(path, last=last)
+    hint = caught.value.hint or ""
+    command = f"scaleplan runs {shlex.quote(str(path))} -o runs.csv"
+    assert command in hint
+    assert ("--last" in hint) is last
+    assert len(collect.runs(shlex.split(command)[2]).runs) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import random
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scaleplan.errors import FileError
-from scaleplan.logs import collect, csv_rows, metric_rows
+from scaleplan.logs import collect, csv_rows, json_lines, metric_rows
 from scaleplan.logs.csv_logs import CurveTable
 from scaleplan.logs.csv_rows import csv_blocks
 from scaleplan.logs.log_file import LogFile
@@ -254,6 +255,21 @@ def test_runs_that_take_turns_are_those_of_a_table_run_after_run(tmp_path: Path,
         found = _read(each)
         assert _without_lines(found) == _without_lines(expected)
         assert [run[1] for run in found] == list(range(2, runs + 2))
+
+
+def test_runs_that_take_turns_in_json_lines_are_read(tmp_path: Path) -> None:
+    columns = _of_many_runs(450, 9, by_run=False)
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    rows = [{name: cell for name, cell in row.items() if cell != ""} for row in rows]
+    (tmp_path / "steps.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    (tmp_path / "finals.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows[-450:]), encoding="utf-8")
+    _write(tmp_path / "steps.csv", columns)
+    assert not json_lines.recognise(LogFile(tmp_path / "finals.jsonl"))
+    found, expected = (collect.runs(tmp_path / f"steps.{kind}", now=0.0).runs for kind in ("jsonl", "csv"))
+    assert [(run.run, run.loss, run.steps, run.params, run.gpu) for run in found] == [
+        (run.run, run.loss, run.steps, run.params, run.gpu) for run in expected
+    ]
+    assert len(found) == 450
 
 
 def test_runs_that_take_turns_cost_no_more_in_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

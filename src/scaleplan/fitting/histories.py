@@ -40,6 +40,7 @@ from scaleplan.fitting.table import (
     file_digest,
     frame_table,
     read_table,
+    runs_of,
     text_records,
 )
 from scaleplan.record import Record
@@ -224,7 +225,7 @@ def _batches(source: TableLike) -> Batches:
         return arrow
     path = Path(source)
     if not is_csv(path):
-        hint = "write it as CSV, Parquet or Arrow: of those --last reads files of any size"
+        hint = "write it as CSV, Parquet or Arrow, of which --last reads files of any size; or " + runs_of(path)
         raise TooLargeError(f"{quote(path.name)} is larger than {MAX_BYTES // 10**6} MB", hint=hint)
     return CsvTable(path)
 

@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import re
+import shlex
 import sys
 import warnings
 import zlib
@@ -57,6 +58,7 @@ __all__ = [
     "file_digest",
     "frame_table",
     "read_table",
+    "runs_of",
     "text_records",
 ]
 
@@ -370,13 +372,19 @@ def _too_large(name: str) -> FileError:
     return TooLargeError(f"{name} is larger than {MAX_BYTES // 10**6} MB", hint=TOO_LARGE)
 
 
+def runs_of(path: Path) -> str:
+    """Return the command that makes a table of the runs of a history."""
+    return f"'scaleplan runs {shlex.quote(str(path))} -o runs.csv' makes a table of its runs"
+
+
 _HEAD = 8  # bytes by which Parquet and Arrow files are recognised
 _GZIP = b"\x1f\x8b"
 
 KINDS = "CSV, TSV, JSON, JSON Lines, Parquet and Arrow files"
 """The kinds of files that hold a table of runs."""
 
-_TABLES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson"})
+_OBJECTS = frozenset({".json", ".jsonl", ".ndjson"})
+_TABLES = _OBJECTS | {".csv", ".tsv"}
 
 _HEADING = re.compile(
     r"(?i)^[^\d:=]*(?:params?|parameters|size|tokens?|loss|flops?|compute|ppl|perplexity|bpb)[^\d:=]*$"
@@ -395,6 +403,9 @@ def _read(source: Path | str) -> tuple[str, bytes]:
         path = Path(source)
         name = escape_control(path.name)
         if is_file(path) and path.stat().st_size > MAX_BYTES:
+            if path.suffix.lower() in _OBJECTS:  # which --last does not read in batches
+                hint = f"keep one row for each run, with its final loss; of a history, {runs_of(path)}"
+                raise TooLargeError(f"{_WHAT} {quote(name)} is larger than {MAX_BYTES // 10**6} MB", hint=hint)
             raise _too_large(f"{_WHAT} {quote(name)}")
         data = read_bytes(path, what=_WHAT, limit=MAX_BYTES + 1)
     if len(data) > MAX_BYTES:

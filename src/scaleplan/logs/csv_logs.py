@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from scaleplan.logs.csv_rows import csv_blocks, csv_names, csv_sample, csv_sample_of_runs
 from scaleplan.logs.log_file import read_settings, run_name
 from scaleplan.logs.metric_rows import MetricRows
 from scaleplan.logs.metrics import metric_names, role_of
-from scaleplan.logs.row_objects import has_curves, is_history, wandb_format, warn_of_sampling
+from scaleplan.logs.row_objects import are_in_turn, first_runs, is_history, wandb_format, warn_of_sampling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -85,12 +84,8 @@ class CurveTable:
         sample = csv_sample(file)
         if is_history(_filled(sample)):
             return True
-        run = metric_names(sample).run
-        if run is None or not has_curves(sample):
-            return False
-        more = csv_sample_of_runs(file, run)
-        come_again = Counter(more.get(run, ())).values()
-        return 2 * sum(rows > 1 for rows in come_again) > len(come_again) and is_history(_filled(more))
+        found = first_runs(sample)
+        return found is not None and are_in_turn(_filled(csv_sample_of_runs(file, *found)), found[0])
 
     @staticmethod
     def read(file: LogFile) -> Iterator[Recorder]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 from scaleplan.logs.metric_rows import BLOCK_ROWS
 from scaleplan.logs.metrics import role_of
 from scaleplan.tables.arrow_cells import ArrowCells, column_blocks, text_columns
-from scaleplan.tables.cells import is_missing, is_number, to_text
+from scaleplan.tables.cells import is_missing, is_number
 from scaleplan.tables.delimited import (
     SPACES,
     delimiter_of,
@@ -24,8 +23,9 @@ from scaleplan.tables.delimited import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from scaleplan.arrays import Index
     from scaleplan.logs.log_file import LogFile
     from scaleplan.tables.arrow_files import ArrowTable
     from scaleplan.tables.cells import Cell
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["CsvBlock", "csv_blocks", "csv_names", "csv_sample", "csv_sample_of_runs"]
 
 _SAMPLE_ROWS = 200
-_SAMPLE_RUNS = 40  # of which a sample of as many rows has five each, where they take turns
 _MOST_LOOKED = 1_000_000  # rows of a Parquet or Arrow file in which more rows of these are looked for
 _CHUNK = 1 << 22
 _MOST_COLUMNS = 5000
@@ -72,15 +71,11 @@ def csv_sample(file: LogFile) -> dict[str, list[Cell]]:
     return {name: [record[j] for record in table] for j, name in enumerate(names)}
 
 
-def csv_sample_of_runs(file: LogFile, column: str) -> dict[str, list[Cell]]:
-    """Return the first rows of the first runs that a column names, from further on in the file than a sample goes.
+def csv_sample_of_runs(file: LogFile, column: str, runs: Collection[str]) -> dict[str, list[Cell]]:
+    """Return the first rows of some runs as columns, from further on in the file than a sample goes.
 
-    None of a file whose runs are not many from the first rows on. Of text, they are looked for in its opening.
+    Of text, they are looked for in its opening.
     """
-    first = list(map(to_text, csv_sample(file)[column]))
-    runs = set(list(dict.fromkeys(first))[:_SAMPLE_RUNS])
-    if len(runs) < _SAMPLE_RUNS:
-        return {}
     if file.table is not None and column in file.table.names:
         return _rows_of_runs(file.table, column, runs)
     outline = _outline(file)
@@ -97,7 +92,7 @@ def csv_sample_of_runs(file: LogFile, column: str) -> dict[str, list[Cell]]:
     return {name: [record[j] for record in table] for j, name in enumerate(names)}
 
 
-def _rows_of_runs(table: ArrowTable, column: str, runs: set[str]) -> dict[str, list[Cell]]:
+def _rows_of_runs(table: ArrowTable, column: str, runs: Collection[str]) -> dict[str, list[Cell]]:
     """Return the first rows of runs as columns of a Parquet or Arrow file."""
     found: dict[str, list[Cell]] = {name: [] for name in table.names}
     looked = 0
@@ -138,11 +133,17 @@ def csv_blocks(file: LogFile) -> Iterator[CsvBlock]:
             drop = min(len(lines), skipped + 1 - line)
             del lines[:drop]
             line += drop  # noqa: PLW2901
-        table, numbers, damaged, cut = _table(lines, line, names, delimiter, (unended, shortest, before))
+            text = "\n".join(lines)  # noqa: PLW2901
+        else:
+            text = text if unended else text[:-1]  # noqa: PLW2901
+        split = _split(text, len(names), delimiter)
+        ending = (unended, shortest, before)
+        table, numbers, damaged, cut = _table(lines, split, line, names, delimiter, ending=ending)
         before += len(numbers)
         if table:
             shortest = min((len(cell) for cell in table[-1] if isinstance(cell, str) and cell), default=shortest)
-        if commas and any("," in "".join(map(str, column)) for column in table):
+        without = split is not None and (delimiter == "," or "," not in text)  # no cell has a comma
+        if commas and not without and any("," in "".join(map(str, column)) for column in table):
             records = [list(row) for row in zip(*table, strict=True)]
             read_decimal_commas(names, records, delimiter)
             table = [list(column) for column in zip(*records, strict=True)]
@@ -171,21 +172,26 @@ def _texts(file: LogFile) -> Iterator[tuple[str, int]]:
 
 
 def _table(
-    lines: list[str], first: int, names: tuple[str, ...], delimiter: str, ending: tuple[bool, int, int]
+    lines: list[str],
+    columns: list[list[Cell]] | None,
+    first: int,
+    names: tuple[str, ...],
+    delimiter: str,
+    *,
+    ending: tuple[bool, int, int],
 ) -> tuple[list[list[Cell]], Sequence[int], tuple[int, ...], bool]:
-    """Return lines as columns with the line of each row, the lines that are no rows, and whether the last was cut."""
-    width = len(names)
-    plain = delimiter != SPACES and {line.count(delimiter) for line in lines} == {width - 1}
-    plain = plain and not any(line.startswith("#") for line in lines)
-    unquoted = _unquoted(lines, width, delimiter) if plain and '"' in "".join(lines) else []
-    plain = plain and unquoted is not None
+    """Return lines as columns with the line of each row, the lines that are no rows, and whether the last was cut.
+
+    ``columns`` are those of the lines where no reader of CSV is needed.
+    """
     numbers: Sequence[int] = range(first, first + len(lines))
     damaged: tuple[int, ...] = ()
     cut = False
-    if plain:
-        table: list[list[Cell]] = unquoted or _split(lines, width, delimiter)
-    else:
-        records, rows, damaged, cut = _records(lines, first, width, delimiter, unended=ending[0] and ending[2] > 0)
+    table = columns or []
+    if columns is None:
+        records, rows, damaged, cut = _records(
+            lines, first, len(names), delimiter, unended=ending[0] and ending[2] > 0
+        )
         numbers = rows
         table = [list(column) for column in zip(*records, strict=True)]
     if not table:
@@ -199,40 +205,42 @@ def _table(
     return table, numbers, damaged, cut
 
 
-def _split(lines: list[str], width: int, delimiter: str) -> list[list[Cell]]:
-    """Return the columns of lines with as many cells each."""
-    cells = delimiter.join(lines).split(delimiter)
-    return [list(cells[j::width]) for j in range(width)]
+def _split(text: str, width: int, delimiter: str) -> list[list[Cell]] | None:
+    """Return the columns of lines with as many cells each, of which some may stand in quotes.
 
-
-def _unquoted(lines: list[str], width: int, delimiter: str) -> list[list[Cell]] | None:
-    """Return the columns of lines with as many delimiters each, of which some cells stand in quotes.
-
-    None where a reader of CSV is needed: a quote within a cell, spaces before one, an empty row, or a cell too long.
+    None where a reader of CSV is needed: a comment, a line with other cells, a quote within a cell or, beside quotes,
+    a space before a cell, an empty row, or a line too long.
     """
-    text = "\n".join(lines)
-    if (
-        text.startswith(" ")
-        or "\n " in text
-        or f"{delimiter} " in text
-        or max(map(len, lines)) >= csv.field_size_limit()
-    ):
+    if delimiter == SPACES or text.startswith("#") or "\n#" in text:
         return None
-    table = _split(lines, width, delimiter)
-    for j, column in enumerate(table):
-        joined = "\n".join(map(str, column))
-        if '"' not in joined:
-            continue
-        if _QUOTED.fullmatch(joined) is None:
+    data = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+    at_end, at_mark = data == ord("\n"), data == ord(delimiter)
+    ends = np.append(np.flatnonzero(at_end), len(data))
+    if (np.diff(np.searchsorted(np.flatnonzero(at_mark), ends), prepend=0) != width - 1).any():
+        return None
+    has_quotes = '"' in text
+    if has_quotes:
+        longest = int(np.diff(ends, prepend=-1).max())
+        if text.startswith(" ") or "\n " in text or f"{delimiter} " in text or longest > csv.field_size_limit():
             return None
-        table[j] = list(joined.replace('"', "").split("\n"))
-    if any(str(cell).startswith("#") for cell in table[0]) or all("" in column for column in table):
+        if not _are_whole(np.flatnonzero(data == ord('"')), np.flatnonzero(at_end | at_mark), len(data)):
+            return None
+        text = text.replace('"', "")
+    cells = text.replace("\n", delimiter).split(delimiter)
+    table: list[list[Cell]] = [list(cells[j::width]) for j in range(width)]
+    if has_quotes and (any(str(cell).startswith("#") for cell in table[0]) or all("" in column for column in table)):
         return None
     return table
 
 
-_QUOTED = re.compile(r'(?:"[^"\n]*+"|[^"\n]*+)(?:\n(?:"[^"\n]*+"|[^"\n]*+))*+')
-"""Cells, one a line, that stand in quotes as a whole or have none."""
+def _are_whole(quotes: Index, bounds: Index, length: int) -> bool:
+    """Return whether quotes stand in pairs around whole cells, which are between ``bounds`` of a text."""
+    opening, closing = quotes[::2], quotes[1::2]
+    if len(opening) != len(closing):
+        return False
+    begins, ends = np.append(-1, bounds), np.append(bounds, length)
+    cell = np.searchsorted(bounds, opening)  # how many bounds lie before the quote
+    return bool((begins[cell] + 1 == opening).all() and (ends[cell] - 1 == closing).all())
 
 
 def _records(

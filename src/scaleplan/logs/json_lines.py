@@ -6,14 +6,26 @@ stand between the others, and the lines of several runs may be mixed where a key
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from scaleplan.logs.log_file import run_name
 from scaleplan.logs.metric_rows import BLOCK_ROWS, MetricRows
-from scaleplan.logs.row_objects import add_objects, is_history, parsed_json, wandb_format, warn_of_sampling
+from scaleplan.logs.row_objects import (
+    add_objects,
+    are_in_turn,
+    first_runs,
+    flattened,
+    is_history,
+    parsed_json,
+    rows_as_columns,
+    wandb_format,
+    warn_of_sampling,
+)
+from scaleplan.tables.cells import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from scaleplan.logs.log_file import LogFile
     from scaleplan.logs.recorder import Recorder
@@ -26,7 +38,19 @@ _CHUNK = 1 << 22
 
 def recognise(file: LogFile) -> bool:
     """Return whether a file has an object a line, some with a step and a loss."""
-    return is_history(_head_objects(file))
+    objects = _head_objects(file)
+    if is_history(objects):
+        return True
+    found = first_runs(rows_as_columns(objects))
+    return found is not None and are_in_turn(_of_runs(file, *found), found[0])
+
+
+def _of_runs(file: LogFile, key: str, runs: Collection[str]) -> list[dict[str, Any]]:
+    """Return the first objects of some runs in the opening of a file."""
+    lines = file.opening.decode("utf-8", errors="replace").split("\n")[:-1]
+    items = (parsed_json(line[line.find('{"') :]) for line in lines if '{"' in line)
+    own = (item for item in items if isinstance(item, dict) and to_text(flattened(item).get(key)) in runs)
+    return list(islice(own, _HEAD_LINES))
 
 
 def read(file: LogFile) -> Iterator[Recorder]:

@@ -6,6 +6,7 @@ So come JSON lines, the items of a JSON document and, to be recognised, the firs
 from __future__ import annotations
 
 import json
+from collections import Counter
 from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_objects",
+    "are_in_turn",
+    "first_runs",
     "flattened",
-    "has_curves",
     "is_history",
     "parsed_json",
     "rows_as_columns",
@@ -104,12 +106,28 @@ def is_history(objects: Sequence[Mapping[str, Any]]) -> bool:
     return sum(len(values) for values in rising if len(values) >= _LEAST_OF_SIZED) > len(objects) / 2
 
 
-def has_curves(names: Iterable[str]) -> bool:
-    """Return whether columns are those of curves by their names: a count, and a loss or metrics by name."""
-    columns = list(names)
+def first_runs(columns: Mapping[str, Sequence[Cell]]) -> tuple[str, frozenset[str]] | None:
+    """Return the column of the names of runs, and the first of many in the first rows of a table of curves.
+
+    None of other tables, by the names of their columns, and where the runs are few: their rows tell what they are.
+    """
+    run = metric_names(columns).run
     roles = {meaning.role for name in columns if (meaning := role_of(name)) is not None}
     has_losses = not roles.isdisjoint({"loss", "val_loss"}) or metric_names(columns).metric is not None
-    return has_losses and not roles.isdisjoint({"step", "tokens", "epoch"})
+    if run is None or not has_losses or roles.isdisjoint({"step", "tokens", "epoch"}):
+        return None
+    runs = [text for text in dict.fromkeys(map(to_text, columns[run])) if text][:_RUNS_IN_TURN]
+    return (run, frozenset(runs)) if len(runs) == _RUNS_IN_TURN else None
+
+
+_RUNS_IN_TURN = 40
+"""Runs of which the first 200 rows have five each where they take turns."""
+
+
+def are_in_turn(objects: Sequence[Mapping[str, Any]], run: str) -> bool:
+    """Return whether objects are the steps of runs, most of which come again."""
+    come_again = Counter(map(to_text, rows_as_columns(objects).get(run, ()))).values()
+    return 2 * sum(count > 1 for count in come_again) > len(come_again) and is_history(objects)
 
 
 def _metric(cell: Cell) -> str:

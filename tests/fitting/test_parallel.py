@@ -290,6 +290,26 @@ def test_results_that_nobody_takes_end_the_work(jobs, tmp_path):
     assert len(list(tmp_path.iterdir())) < 10
 
 
+def test_a_part_that_waits_as_processes_are_ended_is_no_traceback(monkeypatch, capfd):
+    """The manager of the processes looks for it among those that it has just forgotten."""
+    from joblib.externals.loky.process_executor import _ExecutorManagerThread as Manager
+
+    end, before = Manager.flag_executor_shutting_down, threading.excepthook
+
+    def end_with_a_part(manager):
+        end(manager)
+        manager.work_ids_queue.put(-1)
+
+    monkeypatch.setattr(Manager, "flag_executor_shutting_down", end_with_a_part)
+    results = spread(tasks.slow_square, range(1000), jobs=TWO)
+    assert next(results) == 0
+    results.close()
+    monkeypatch.undo()
+    assert list(spread(tasks.square, range(3), jobs=TWO)) == [0, 1, 4]
+    assert threading.excepthook is before
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGSEGV], ids=lambda each: each.name)
 def test_a_process_that_ends_early_is_one_error(ending, capfd):

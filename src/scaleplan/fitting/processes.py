@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
+from joblib.externals.loky.process_executor import _ExecutorManagerThread
 
 from scaleplan.errors import UsageError
 from scaleplan.fitting.heap import keep_freed_memory
@@ -39,6 +40,7 @@ def processes(count: int) -> Iterator[tuple[Callable[[Iterable[Any]], Any], int]
     try:
         with (
             _apart_from_folder(),
+            _quiet_end(),
             joblib.parallel_config("loky", inner_max_num_threads=1, **start),
             joblib.Parallel(count, return_as="generator", batch_size=1, max_nbytes=None) as parallel,
         ):
@@ -69,7 +71,7 @@ def release() -> None:
     end(kill_workers=True)
 
 
-_environment = Lock()
+_environment = threading.Lock()
 _before: list[str | None] = []
 """What the environment had when each thread that starts processes began."""
 
@@ -92,6 +94,36 @@ def _apart_from_folder() -> Iterator[None]:
                 os.environ.pop(_SAFE, None)
                 if found is not None:
                     os.environ[_SAFE] = found
+
+
+_hooks: list[Callable[[threading.ExceptHookArgs], object]] = []
+"""What reports errors of threads, as each thread that shares work has found it."""
+
+
+@contextmanager
+def _quiet_end() -> Iterator[None]:
+    """Report no error of the thread by which loky manages processes, when it has ended them.
+
+    It forgets the parts that wait and ends the processes, and then looks for a part to send: one that was handed over
+    in that moment is a KeyError, which Python would print.
+    """
+
+    def report(args: threading.ExceptHookArgs) -> None:
+        if not (isinstance(args.exc_value, KeyError) and isinstance(args.thread, _ExecutorManagerThread)):
+            before(args)
+
+    with _environment:
+        _hooks.append(threading.excepthook)
+        before = _hooks[0]
+        threading.excepthook = report
+    try:
+        yield
+    finally:
+        with _environment:
+            first = _hooks[0]
+            _hooks.pop()
+            if not _hooks:
+                threading.excepthook = first
 
 
 @contextmanager
@@ -127,4 +159,4 @@ def _follow(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("PYTHONFAULTHANDLER", "0")  # joblib would have tracebacks of crashes printed
     keep_freed_memory()
-    Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()

@@ -583,3 +583,11 @@ def test_each_part_of_a_wide_table_has_the_values_of_the_groups(fleet):
     heads = [line.split()[:3] for line in lines if line.startswith("  corpus")]
     assert len(heads) > 1
     assert all(head == ["corpus", "loss", "column"] for head in heads)
+
+
+def test_columns_that_tell_each_row_from_the_others_are_refused():
+    """Before a million fits that fail: the step of a history, say."""
+    steps = [*range(1200)]
+    table = {"params": [1e7] * 1200, "tokens": [1e6 * k for k in steps], "loss": [3.0] * 1200, "step": steps}
+    with pytest.raises(UsageError, match=r"--each step makes 1,200 groups of 1,200 rows, too few each for a law"):
+        sp.fit_each(table, each="step")

@@ -49,7 +49,7 @@ __all__ = ["cluster"]
 
 Answer = TypeVar("Answer")
 
-_CONNECT = 5.0  # seconds for the scheduler to answer
+_CONNECT = 10.0  # seconds for the scheduler to answer, a third of what the library gives it
 _WORKERS = 10.0  # seconds for a worker to be there, at the beginning and when all are gone: restarts take a few
 _ANSWER = 30.0  # seconds for the workers to say what they compute with: they may read it from a slow disk
 _PAUSE = 3.0  # seconds until a result that is there is asked for again, then twice as many

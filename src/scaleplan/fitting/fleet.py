@@ -60,6 +60,8 @@ __all__ = ["FittedFleet", "FleetPlan", "fit_each", "plan_fleet"]
 _MOST_NAMED = 3  # metrics in a warning
 
 _MOST_IN_BLOCK = 16  # laws that a process is given at once: some seconds of work, which one line reports
+_MANY = 1000  # groups: some minutes of fits, which nobody starts by mistake with fewer
+_LEAST_ROWS = 2  # of a group on average: the fewest coefficients of a law, so that hardly any group has one
 _BLOCKS = 8  # for each process at least, so that none waits long for another at the end
 
 
@@ -211,6 +213,7 @@ def plan_fleet(
         reduced=reduced if last else None,
     )
     groups, apart = split_rows(table, columns)
+    _require_few(groups, columns, len(table.rows))
     metrics = [
         (metric, _read(table, known, metric.request(request), reading, apart if columns else None))
         for metric, known in found
@@ -230,6 +233,16 @@ def plan_fleet(
     if not plan.pairs:
         raise _no_laws(plan)
     return plan
+
+
+def _require_few(groups: Sequence[FleetGroup], columns: Sequence[str], rows: int) -> None:
+    """Refuse columns that tell nearly every row from the others, such as the tokens of a history."""
+    if len(groups) > _MANY and rows < _LEAST_ROWS * len(groups):
+        raise UsageError(
+            f"--each {','.join(map(escape_control, columns))} makes {len(groups):,} groups of {rows:,} rows, too few "
+            "each for a law",
+            hint="name columns of fewer values; --last takes the final rows of a history's runs",
+        )
 
 
 def _no_laws(plan: FleetPlan) -> ScaleplanError:

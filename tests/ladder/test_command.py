@@ -35,7 +35,7 @@ def test_braces_of_the_commands_own():
 def test_every_placeholder_but_the_count_of_gpus_is_a_field_of_a_run():
     fields = set(LadderRun.__annotations__)
     assert set(PLACEHOLDERS) - fields == {"gpus"}
-    assert fields - set(PLACEHOLDERS) == {"words", "hours", "limit_hours"}
+    assert fields - set(PLACEHOLDERS) == {"words", "hours", "limit_hours", "tied_embeddings"}
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ class UtilisationTable:
             notices.append(Notice(code="utilisation_size_assumed", message=message))
         if kind.thin or size < kind.thin_below or (kind is not alone) or accelerator.class_by_likeness:
             known = f"little is published about utilisation on {accelerator.id} at this size"
-            message = f"{known}; measure it: --mfu 30%, or --measured '410k tokens/s' where the command has it"
+            message = f"{known}; measure it and give --mfu, or --measured '410k tokens/s' where the command has it"
             notices.append(Notice(code="utilisation_thin_evidence", message=message))
         return Utilisation(
             mfu=mfu,

@@ -309,7 +309,7 @@ def test_hints_on_utilisation_name_options_that_design_has(design):
     """A speed cannot be given to it, only a utilisation."""
     found = made(design, gpu="rtx-4090")
     thin = next(notice.message for notice in found.warnings if notice.code == "utilisation_thin_evidence")
-    assert "--mfu 30%" in thin
+    assert "give --mfu" in thin
 
 
 def make_report(ladder):
